@@ -1,0 +1,203 @@
+//! The trait of a differentiable operation: four rules.
+
+use sph_tensor::{Array, Element, Pool, Shape, ShapeError};
+use std::fmt::Debug;
+
+/// A set of input positions (at most 32): those a rule must serve.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Need(u32);
+
+impl Need {
+    const MAX: usize = 32;
+
+    /// No input.
+    pub const NONE: Need = Need(0);
+
+    /// The first `n` inputs.
+    pub fn all(n: usize) -> Self {
+        (0..n).collect()
+    }
+
+    /// Whether input `i` is in the set.
+    pub fn has(self, i: usize) -> bool {
+        self.0 >> i & 1 == 1
+    }
+
+    /// Whether any input is in the set.
+    pub fn any(self) -> bool {
+        self.0 != 0
+    }
+
+    /// The union of two sets.
+    pub fn or(self, other: Need) -> Need {
+        Need(self.0 | other.0)
+    }
+}
+
+impl FromIterator<usize> for Need {
+    fn from_iter<I: IntoIterator<Item = usize>>(positions: I) -> Self {
+        Need(positions.into_iter().fold(0, |bits, i| bits | 1 << i))
+    }
+}
+
+/// What later rules will be asked for, so that `forward` saves no more than they read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keep {
+    /// Inputs whose adjoint `vjp` will be asked for.
+    pub x_bar: Need,
+    /// Inputs that may carry a tangent into `jvp` and `vjp_tangent`.
+    pub x_dot: Need,
+    /// Inputs whose adjoint-tangent `vjp_tangent` will be asked for.
+    pub x_bar_dot: Need,
+}
+
+impl Keep {
+    /// Any rule but `forward` will be called.
+    pub fn any(&self) -> bool {
+        self.x_bar.or(self.x_dot).or(self.x_bar_dot).any()
+    }
+}
+
+/// Residuals: the arrays that `forward` keeps for the other rules, by position.
+#[derive(Debug, Clone)]
+pub struct Saved<T: Element>(Vec<Option<Array<T>>>);
+
+impl<T: Element> Saved<T> {
+    /// Residuals at positions 0, 1, …; `None` where nothing is kept.
+    pub fn new(arrays: impl IntoIterator<Item = Option<Array<T>>>) -> Self {
+        Saved(arrays.into_iter().collect())
+    }
+
+    /// No residuals.
+    pub fn none() -> Self {
+        Saved(Vec::new())
+    }
+
+    /// The residual at position `i`.
+    ///
+    /// # Panics
+    /// When `forward` did not keep it: the op's `Keep` logic is wrong.
+    pub fn at(&self, i: usize) -> &Array<T> {
+        self.0.get(i).and_then(Option::as_ref).expect("residual that forward was not asked to keep")
+    }
+}
+
+/// What one application of an op leaves behind for its other rules.
+#[derive(Debug)]
+pub struct Record<T: Element> {
+    /// The residuals.
+    pub saved: Saved<T>,
+    /// Shapes of the inputs.
+    pub x: Vec<Shape>,
+    /// Shape of the output.
+    pub y: Shape,
+}
+
+/// Statistics of a batch that an op hands out beside its output (batch normalization's running averages).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statistics {
+    /// Whom they belong to; the op was given this number.
+    pub slot: usize,
+    /// Mean per channel.
+    pub mean: Vec<f64>,
+    /// Unbiased variance per channel.
+    pub var: Vec<f64>,
+}
+
+/// What an op may use beside its inputs.
+#[derive(Debug)]
+pub struct Context<T: Element> {
+    /// Where buffers come from.
+    pub pool: Pool<T>,
+    /// K, the extent of the probe axis of every tangent and adjoint-tangent.
+    pub probes: usize,
+    /// Batch statistics handed out so far.
+    pub statistics: Vec<Statistics>,
+}
+
+impl<T: Element> Context<T> {
+    /// A context whose tangents carry `probes` probes.
+    pub fn new(pool: &Pool<T>, probes: usize) -> Self {
+        Context { pool: pool.clone(), probes, statistics: Vec::new() }
+    }
+
+    /// A buffer whose contents are stale; see [`Array::stale`].
+    pub fn array(&self, shape: Shape) -> Array<T> {
+        Array::stale(&self.pool, shape)
+    }
+
+    /// A buffer for a tangent of `shape`: the probe axis in front.
+    pub fn tangent(&self, shape: Shape) -> Array<T> {
+        self.array(shape.prepend(self.probes))
+    }
+
+    /// A tangent made probe by probe: `f(k, part k)`.
+    pub fn each_probe(&self, shape: Shape, mut f: impl FnMut(usize, &mut [T])) -> Array<T> {
+        let mut out = self.tangent(shape);
+        let n = shape.len().max(1);
+        out.make_mut().chunks_exact_mut(n).enumerate().for_each(|(k, part)| f(k, part));
+        out
+    }
+}
+
+/// Adjoints (or adjoint-tangents) by input position; `None` where not asked for or zero.
+pub type Bars<T> = Vec<Option<Array<T>>>;
+
+/// One differentiable operation y = f(x₀, x₁, …).
+///
+/// `x_dot[i]` is ẋᵢ with a leading probe axis of extent `cx.probes`, or `None` when it is zero; `y_bar` is ȳ;
+/// `y_bar_dot` is ȳ̇ with a probe axis. Rules return one entry per input, `Some` exactly for the inputs in `need`
+/// (a zero may be `None`).
+///
+/// A new op passes [`crate::check_op`] before it is used.
+pub trait Op<T: Element>: Debug + Send + Sync {
+    /// The op's name in the table and in messages.
+    fn name(&self) -> &'static str;
+
+    /// The output's shape.
+    ///
+    /// # Errors
+    /// When the inputs' shapes do not fit. The other methods may rely on this check.
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape, ShapeError>;
+
+    /// y and the residuals that the rules named in `keep` read.
+    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>);
+
+    /// x̄ = Jᵀ ȳ.
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T>;
+
+    /// ẏ = J ẋ. At least one `x_dot` is present.
+    fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T>;
+
+    /// x̄̇ = Jᵀ ȳ̇ + ∂ₓ(Jᵀ ȳ)·ẋ. At least one `x_dot` or `y_bar_dot` is present.
+    fn vjp_tangent(
+        &self,
+        cx: &Context<T>,
+        r: &Record<T>,
+        x_dot: &[Option<&Array<T>>],
+        y_bar: &Array<T>,
+        y_bar_dot: Option<&Array<T>>,
+        need: Need,
+    ) -> Bars<T>;
+
+    /// The tangents that `vjp_tangent` reads when asked for `need`; the others are freed after the forward pass.
+    fn tangents_read(&self, need: Need) -> Need {
+        if need.any() { Need::all(Need::MAX) } else { Need::NONE }
+    }
+
+    /// `vjp` for `need` and `vjp_tangent` for `need_dot` in one call; overridden where sharing passes pays.
+    #[allow(clippy::too_many_arguments)] // the union of both rules' arguments
+    fn vjp_and_tangent(
+        &self,
+        cx: &Context<T>,
+        r: &Record<T>,
+        x_dot: &[Option<&Array<T>>],
+        y_bar: &Array<T>,
+        y_bar_dot: Option<&Array<T>>,
+        need: Need,
+        need_dot: Need,
+    ) -> (Bars<T>, Bars<T>) {
+        let bars = self.vjp(cx, r, y_bar, need);
+        (bars, self.vjp_tangent(cx, r, x_dot, y_bar, y_bar_dot, need_dot))
+    }
+}

@@ -1,0 +1,109 @@
+//! Average pooling: y[p, c] = Σ_{taps inside} x[tap, c] / (kh·kw); padding counts as zeros, as in PyTorch.
+
+use crate::op::Context;
+use crate::ops::{Case, case, normal};
+use crate::rules::{Linear, LinearOp};
+use sph_tensor::kernels::window::Window;
+use sph_tensor::{Array, Element, Shape, ShapeError};
+
+/// See [`avg_pool`].
+#[derive(Debug)]
+pub struct AvgPool {
+    kernel: usize,
+    stride: usize,
+    pad: usize,
+}
+
+/// Means over `kernel`×`kernel` windows.
+pub fn avg_pool(kernel: usize, stride: usize, pad: usize) -> LinearOp<AvgPool> {
+    LinearOp::new(AvgPool { kernel, stride, pad })
+}
+
+/// The window of a pooling op over NHWC images.
+///
+/// # Errors
+/// When the input is not NHWC, the window does not fit, or the padding is more than half the window.
+pub(super) fn pooling_window(
+    op: &'static str,
+    x: Shape,
+    kernel: usize,
+    stride: usize,
+    pad: usize,
+) -> Result<Window, ShapeError> {
+    let &[n, h, w, c] = x.dims() else {
+        return Err(ShapeError::new(op, "expects NHWC images", &[x]));
+    };
+    let window = Window { n, h, w, c, kh: kernel, kw: kernel, stride, pad };
+    if !window.fits() || 2 * pad > kernel {
+        let reason =
+            format!("a {kernel}×{kernel} window with stride {stride} and padding {pad} does not fit");
+        return Err(ShapeError::new(op, reason, &[x]));
+    }
+    Ok(window)
+}
+
+/// Calls `f(output offset, input offset, tap)` for every window and tap inside the image; offsets are those of channel 0.
+pub(super) fn each_tap(g: &Window, mut f: impl FnMut(usize, usize, usize)) {
+    for p in 0..g.positions() {
+        let (n, oy, ox) = g.locate(p);
+        let (ky0, y0, rows) = g.taps(oy, g.h, g.kh);
+        let (kx0, x0, width) = g.taps(ox, g.w, g.kw);
+        for r in 0..rows {
+            for s in 0..width {
+                f(p * g.c, ((n * g.h + y0 + r) * g.w + x0 + s) * g.c, (ky0 + r) * g.kw + kx0 + s);
+            }
+        }
+    }
+}
+
+impl AvgPool {
+    fn window(&self, x: Shape) -> Result<Window, ShapeError> {
+        pooling_window("avg_pool", x, self.kernel, self.stride, self.pad)
+    }
+
+    fn scale<T: Element>(&self) -> T {
+        T::from_f64(1.0 / (self.kernel * self.kernel) as f64)
+    }
+}
+
+impl<T: Element> Linear<T> for AvgPool {
+    fn name(&self) -> &'static str {
+        "avg_pool"
+    }
+
+    fn output_shape(&self, x: Shape) -> Result<Shape, ShapeError> {
+        let g = self.window(x)?;
+        Ok(Shape::new(&[g.n, g.oh(), g.ow(), g.c]))
+    }
+
+    fn forward(&self, cx: &Context<T>, x: &Array<T>, y: Shape) -> (Array<T>, Option<Array<T>>) {
+        let mut value = cx.array(y);
+        self.tangent(None, (x.shape(), y), x.as_slice(), value.make_mut());
+        (value, None)
+    }
+
+    fn tangent(&self, _saved: Option<&Array<T>>, shapes: (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
+        let g = self.window(shapes.0).expect("checked by output_shape");
+        let scale = self.scale::<T>();
+        y_dot.fill(T::ZERO);
+        each_tap(&g, |o, i, _| {
+            y_dot[o..o + g.c].iter_mut().zip(&x_dot[i..i + g.c]).for_each(|(y, x)| *y += *x * scale);
+        });
+    }
+
+    fn adjoint(&self, _saved: Option<&Array<T>>, shapes: (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
+        let g = self.window(shapes.0).expect("checked by output_shape");
+        let scale = self.scale::<T>();
+        x_bar.fill(T::ZERO);
+        each_tap(&g, |o, i, _| {
+            x_bar[i..i + g.c].iter_mut().zip(&y_bar[o..o + g.c]).for_each(|(x, y)| *x += *y * scale);
+        });
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        case(avg_pool(2, 2, 0), vec![normal(&[2, 4, 6, 3], 0)]),
+        case(avg_pool(3, 2, 1), vec![normal(&[2, 5, 4, 2], 0)]),
+    ]
+}

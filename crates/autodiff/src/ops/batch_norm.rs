@@ -1,0 +1,410 @@
+//! Batch normalization over all axes but the last (seed eq. 1 and 2), with the rules of algorithm.md §2.
+//!
+//! Per channel over its m elements, with s = 1/√(σ²+ε), x̂ = s(x−μ):   y = γx̂ + β
+//!
+//! ```text
+//! ẏ  = γx̂̇ + γ̇x̂ + β̇          x̂̇ = s(ẋ − q₁ − x̂q₂),   q₁ = mean(ẋ), q₂ = mean(x̂ẋ)
+//! x̄  = γs(ȳ − u − x̂v)        u = mean(ȳ), v = mean(x̂ȳ)        γ̄ = Σ ȳx̂        β̄ = Σ ȳ
+//! x̄̇ = (γ̇s + γṡ)(ȳ − u − x̂v) + γs(ȳ̇ − w₁ − x̂̇v − x̂w₂)         ṡ = −s²q₂
+//!       w₁ = mean(ȳ̇), w₂ = mean(x̂̇ȳ + x̂ȳ̇)      γ̄̇ = Σ (ȳ̇x̂ + ȳx̂̇)      β̄̇ = Σ ȳ̇
+//! ```
+//!
+//! In evaluation mode μ and s are constants: q₁ = q₂ = u = v = w₁ = w₂ = 0 outside the parameters' rules. Each rule is one
+//! reduction and one map: the formulas above are linear in x−μ, ẋ, ȳ and ȳ̇ with per-channel coefficients.
+
+use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved, Statistics};
+use crate::ops::{Case, case, normal};
+use sph_tensor::kernels::{map, reduce};
+use sph_tensor::{Array, Element, Shape, ShapeError};
+
+const X: usize = 0;
+const GAMMA: usize = 1;
+const BETA: usize = 2;
+
+/// Where mean and variance come from.
+#[derive(Debug, Clone)]
+pub enum Moments {
+    /// The batch (training mode). Its statistics are handed out under `slot` when there is one.
+    Batch {
+        /// See [`Statistics::slot`].
+        slot: Option<usize>,
+    },
+    /// Running averages per channel (evaluation mode).
+    Running {
+        /// Mean.
+        mean: Vec<f64>,
+        /// Variance.
+        var: Vec<f64>,
+    },
+}
+
+/// See [`batch_norm`].
+#[derive(Debug)]
+pub struct BatchNorm {
+    moments: Moments,
+    eps: f64,
+}
+
+/// Normalizes x [.., C] with γ [C] and β [C]; `eps` is added to the variance.
+pub fn batch_norm(moments: Moments, eps: f64) -> BatchNorm {
+    BatchNorm { moments, eps }
+}
+
+/// What the rules read: x, and per channel γ, μ, s.
+struct Residuals<'a, T: Element> {
+    x: &'a [T],
+    gamma: &'a [T],
+    mean: &'a [T],
+    s: &'a [T],
+    /// 1/m in training mode; 0 in evaluation mode, which drops every mean term.
+    per_element: f64,
+    channels: usize,
+}
+
+/// Σ over a channel of ȳ, x̂ȳ, ẋ, x̂ẋ, ȳ̇, x̂ȳ̇, ȳẋ; zero for what is absent.
+#[derive(Default, Clone, Copy)]
+struct Sums {
+    a: f64,
+    xa: f64,
+    d: f64,
+    xd: f64,
+    b: f64,
+    xb: f64,
+    ad: f64,
+}
+
+impl BatchNorm {
+    fn residuals<'a, T: Element>(&self, r: &'a Record<T>) -> Residuals<'a, T> {
+        let m = r.x[X].rows() as f64;
+        Residuals {
+            x: r.saved.at(0).as_slice(),
+            gamma: r.saved.at(1).as_slice(),
+            mean: r.saved.at(2).as_slice(),
+            s: r.saved.at(3).as_slice(),
+            per_element: if matches!(self.moments, Moments::Batch { .. }) { 1.0 / m } else { 0.0 },
+            channels: r.x[X].last(),
+        }
+    }
+}
+
+impl<'a, T: Element> Residuals<'a, T> {
+    /// Per-channel coefficients, computed in f64.
+    fn coefficients(&self, f: impl Fn(usize) -> f64) -> Vec<T> {
+        (0..self.channels).map(|c| T::from_f64(f(c))).collect()
+    }
+
+    fn at(&self, c: usize) -> (f64, f64) {
+        (self.gamma[c].to_f64(), self.s[c].to_f64())
+    }
+
+    /// All sums of ȳ (`a`), ẋ (`d`) and ȳ̇ (`b`) in one pass.
+    fn sums(&self, a: Option<&[T]>, d: Option<&[T]>, b: Option<&[T]>) -> Vec<Sums> {
+        let (x, mean, n) = (self.x, self.mean, self.channels);
+        let z = |x: T, m: T| x - m;
+        let mut out = vec![Sums::default(); n];
+        let mut put = |values: &[Vec<f64>], set: &dyn Fn(&mut Sums, &[f64], f64)| {
+            for (c, sums) in out.iter_mut().enumerate() {
+                let row: Vec<f64> = values.iter().map(|v| v[c]).collect();
+                set(sums, &row, self.s[c].to_f64());
+            }
+        };
+        match (a, d, b) {
+            (Some(a), None, None) => {
+                let v = reduce::channel_sums([x, a], [mean], n, |[x, a], [m]| [a, a * z(x, m)]);
+                put(&v, &|t, v, s| (t.a, t.xa) = (v[0], s * v[1]));
+            }
+            (None, Some(d), None) => {
+                let v = reduce::channel_sums([x, d], [mean], n, |[x, d], [m]| [d, d * z(x, m)]);
+                put(&v, &|t, v, s| (t.d, t.xd) = (v[0], s * v[1]));
+            }
+            (Some(a), None, Some(b)) => {
+                let v = reduce::channel_sums([x, a, b], [mean], n, |[x, a, b], [m]| {
+                    let z = z(x, m);
+                    [a, a * z, b, b * z]
+                });
+                put(&v, &|t, v, s| (t.a, t.xa, t.b, t.xb) = (v[0], s * v[1], v[2], s * v[3]));
+            }
+            (Some(a), Some(d), None) => {
+                let v = reduce::channel_sums([x, a, d], [mean], n, |[x, a, d], [m]| {
+                    let z = z(x, m);
+                    [a, a * z, d, d * z, a * d]
+                });
+                put(&v, &|t, v, s| (t.a, t.xa, t.d, t.xd, t.ad) = (v[0], s * v[1], v[2], s * v[3], v[4]));
+            }
+            (Some(a), Some(d), Some(b)) => {
+                let v = reduce::channel_sums([x, a, d, b], [mean], n, |[x, a, d, b], [m]| {
+                    let z = z(x, m);
+                    [a, a * z, d, d * z, b, b * z, a * d]
+                });
+                put(&v, &|t, v, s| {
+                    (t.a, t.xa, t.d, t.xd) = (v[0], s * v[1], v[2], s * v[3]);
+                    (t.b, t.xb, t.ad) = (v[4], s * v[5], v[6]);
+                });
+            }
+            _ => unreachable!("sums without an adjoint or a tangent"),
+        }
+        out
+    }
+
+    /// x̄, γ̄ and β̄ from the sums of ȳ.
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &[T], sums: &[Sums], need: Need) -> Bars<T> {
+        let x_bar = need.has(X).then(|| {
+            let mut x_bar = cx.array(r.x[X]);
+            let k0 = self.coefficients(|c| self.gamma[c].to_f64() * self.s[c].to_f64());
+            let k1 = self.coefficients(|c| {
+                let (gamma, s) = self.at(c);
+                -gamma * s * s * sums[c].xa * self.per_element
+            });
+            let k2 = self.coefficients(|c| {
+                let (gamma, s) = self.at(c);
+                -gamma * s * sums[c].a * self.per_element
+            });
+            let f = |[a, x]: [T; 2], [k0, k1, k2, m]: [T; 4]| k0 * a + k1 * (x - m) + k2;
+            map::per_channel(x_bar.make_mut(), [y_bar, self.x], [&k0, &k1, &k2, self.mean], self.channels, f);
+            x_bar
+        });
+        let parameter = |i: usize, f: &dyn Fn(&Sums) -> f64| {
+            need.has(i).then(|| Array::from_slice(&cx.pool, r.x[i], &self.coefficients(|c| f(&sums[c]))))
+        };
+        vec![x_bar, parameter(GAMMA, &|s| s.xa), parameter(BETA, &|s| s.a)]
+    }
+
+    /// Writes x̄̇ (when asked for), γ̄̇ and β̄̇ of one probe from its sums.
+    fn vjp_tangent(&self, p: &Probe<T>, sums: &[Sums], out: [Option<&mut [T]>; 3]) {
+        let pe = self.per_element;
+        let [x_out, gamma_out, beta_out] = out;
+        let q = |c: usize| (sums[c].d * pe, sums[c].xd * pe);
+        // Σ ȳx̂̇ = s(Σȳẋ − q₁Σȳ − q₂Σx̂ȳ)
+        let a_xhat_dot = |c: usize| {
+            let (q1, q2) = q(c);
+            self.s[c].to_f64() * (sums[c].ad - q1 * sums[c].a - q2 * sums[c].xa)
+        };
+        if let Some(out) = gamma_out {
+            out.copy_from_slice(&self.coefficients(|c| sums[c].xb + a_xhat_dot(c)));
+        }
+        if let Some(out) = beta_out {
+            out.copy_from_slice(&self.coefficients(|c| sums[c].b));
+        }
+        let Some(out) = x_out else { return };
+        // The coefficient of ȳ is γ̇s + γṡ.
+        let ka = |c: usize| {
+            let (gamma, s) = self.at(c);
+            let gamma_dot = p.gamma_dot.map_or(0.0, |g| g[c].to_f64());
+            gamma_dot * s - gamma * s * s * q(c).1
+        };
+        let kb = self.coefficients(|c| self.at(c).0 * self.at(c).1);
+        let kd = self.coefficients(|c| {
+            let (gamma, s) = self.at(c);
+            -gamma * s * s * sums[c].xa * pe
+        });
+        let kz = self.coefficients(|c| {
+            let (gamma, s) = self.at(c);
+            let (v, w2) = (sums[c].xa * pe, (sums[c].xb + a_xhat_dot(c)) * pe);
+            s * (-ka(c) * v + gamma * s * (s * v * q(c).1 - w2))
+        });
+        let k1 = self.coefficients(|c| {
+            let (gamma, s) = self.at(c);
+            let (u, v) = (sums[c].a * pe, sums[c].xa * pe);
+            -ka(c) * u + gamma * s * (s * v * q(c).0 - sums[c].b * pe)
+        });
+        let kd = if pe == 0.0 { vec![T::ZERO; self.channels] } else { kd };
+        let (ka, n, m) = (self.coefficients(ka), self.channels, self.mean);
+        match (p.x_dot, p.y_bar_dot) {
+            (Some(d), Some(b)) => map::per_channel(
+                out,
+                [self.x, p.y_bar, d, b],
+                [&ka, &kb, &kd, &kz, &k1, m],
+                n,
+                |[x, a, d, b], [ka, kb, kd, kz, k1, m]| ka * a + kb * b + kd * d + kz * (x - m) + k1,
+            ),
+            (Some(d), None) => map::per_channel(
+                out,
+                [self.x, p.y_bar, d],
+                [&ka, &kd, &kz, &k1, m],
+                n,
+                |[x, a, d], [ka, kd, kz, k1, m]| ka * a + kd * d + kz * (x - m) + k1,
+            ),
+            (None, Some(b)) => map::per_channel(
+                out,
+                [self.x, p.y_bar, b],
+                [&ka, &kb, &kz, &k1, m],
+                n,
+                |[x, a, b], [ka, kb, kz, k1, m]| ka * a + kb * b + kz * (x - m) + k1,
+            ),
+            (None, None) => {
+                map::per_channel(out, [self.x, p.y_bar], [&ka, &kz, &k1, m], n, |[x, a], [ka, kz, k1, m]| {
+                    ka * a + kz * (x - m) + k1
+                })
+            }
+        }
+    }
+}
+
+/// The arrays of one probe.
+struct Probe<'a, T> {
+    x_dot: Option<&'a [T]>,
+    gamma_dot: Option<&'a [T]>,
+    y_bar: &'a [T],
+    y_bar_dot: Option<&'a [T]>,
+}
+
+impl<T: Element> Op<T> for BatchNorm {
+    fn name(&self) -> &'static str {
+        "batch_norm"
+    }
+
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape, ShapeError> {
+        let channels = Shape::new(&[x[X].last()]);
+        if x[X].rank() < 2 || x[GAMMA] != channels || x[BETA] != channels {
+            return Err(ShapeError::new("batch_norm", "scale and shift do not match the channels", x));
+        }
+        match &self.moments {
+            Moments::Batch { .. } if x[X].rows() < 2 => {
+                Err(ShapeError::new("batch_norm", "training needs more than one value per channel", x))
+            }
+            Moments::Running { mean, var } if mean.len() != x[X].last() || var.len() != x[X].last() => {
+                Err(ShapeError::new("batch_norm", "running statistics do not match the channels", x))
+            }
+            _ => Ok(x[X]),
+        }
+    }
+
+    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+        let channels = y.last();
+        let (mean, var) = match &self.moments {
+            Moments::Batch { slot } => {
+                let (mean, var) = reduce::channel_moments(x[X].as_slice(), channels);
+                if let Some(slot) = *slot {
+                    let m = y.rows() as f64;
+                    let unbiased = var.iter().map(|v| v * m / (m - 1.0)).collect();
+                    cx.statistics.push(Statistics { slot, mean: mean.clone(), var: unbiased });
+                }
+                (mean, var)
+            }
+            Moments::Running { mean, var } => (mean.clone(), var.clone()),
+        };
+        let shape = Shape::new(&[channels]);
+        let array = |v: Vec<T>| Array::from_slice(&cx.pool, shape, &v);
+        let mean_t = array(mean.iter().map(|m| T::from_f64(*m)).collect());
+        let s = array(var.iter().map(|v| T::from_f64(1.0 / (v + self.eps).sqrt())).collect());
+        let (gamma, beta) = (x[GAMMA].as_slice(), x[BETA].as_slice());
+        let scale: Vec<T> = gamma.iter().zip(s.as_slice()).map(|(g, s)| *g * *s).collect();
+        let mut value = cx.array(y);
+        let k = [&scale[..], mean_t.as_slice(), beta];
+        map::per_channel(value.make_mut(), [x[X].as_slice()], k, channels, |[x], [k, m, b]| k * (x - m) + b);
+        let saved = if keep.any() {
+            Saved::new([Some(x[X].clone()), Some(x[GAMMA].clone()), Some(mean_t), Some(s)])
+        } else {
+            Saved::none()
+        };
+        (value, saved)
+    }
+
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+        let res = self.residuals(r);
+        let sums = res.sums(Some(y_bar.as_slice()), None, None);
+        res.vjp(cx, r, y_bar.as_slice(), &sums, need)
+    }
+
+    fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
+        let res = self.residuals(r);
+        let (channels, m) = (res.channels, res.mean);
+        cx.each_probe(r.y, |k, y_dot| {
+            let part = |i: usize| x_dot[i].map(|d| d.part(k));
+            let sums = match part(X) {
+                Some(d) if res.per_element != 0.0 => res.sums(None, Some(d), None),
+                _ => vec![Sums::default(); channels],
+            };
+            let kd = res.coefficients(|c| res.at(c).0 * res.at(c).1);
+            let kz = res.coefficients(|c| {
+                let (gamma, s) = res.at(c);
+                let gamma_dot = part(GAMMA).map_or(0.0, |g| g[c].to_f64());
+                s * (gamma_dot - gamma * s * sums[c].xd * res.per_element)
+            });
+            let k1 = res.coefficients(|c| {
+                let (gamma, s) = res.at(c);
+                part(BETA).map_or(0.0, |b| b[c].to_f64()) - gamma * s * sums[c].d * res.per_element
+            });
+            match part(X) {
+                Some(d) => map::per_channel(
+                    y_dot,
+                    [res.x, d],
+                    [&kd, &kz, &k1, m],
+                    channels,
+                    |[x, d], [kd, kz, k1, m]| kd * d + kz * (x - m) + k1,
+                ),
+                None => map::per_channel(y_dot, [res.x], [&kz, &k1, m], channels, |[x], [kz, k1, m]| {
+                    kz * (x - m) + k1
+                }),
+            }
+        })
+    }
+
+    fn vjp_tangent(
+        &self,
+        cx: &Context<T>,
+        r: &Record<T>,
+        x_dot: &[Option<&Array<T>>],
+        y_bar: &Array<T>,
+        y_bar_dot: Option<&Array<T>>,
+        need: Need,
+    ) -> Bars<T> {
+        self.vjp_and_tangent(cx, r, x_dot, y_bar, y_bar_dot, Need::NONE, need).1
+    }
+
+    /// Both rules share one reduction over x, ẋ, ȳ and ȳ̇.
+    fn vjp_and_tangent(
+        &self,
+        cx: &Context<T>,
+        r: &Record<T>,
+        x_dot: &[Option<&Array<T>>],
+        y_bar: &Array<T>,
+        y_bar_dot: Option<&Array<T>>,
+        need: Need,
+        need_dot: Need,
+    ) -> (Bars<T>, Bars<T>) {
+        let res = self.residuals(r);
+        let mut bars = vec![None, None, None];
+        let mut dots: Bars<T> = (0..3).map(|i| need_dot.has(i).then(|| cx.tangent(r.x[i]))).collect();
+        for k in 0..cx.probes {
+            let part = |i: usize| x_dot[i].map(|d| d.part(k));
+            let probe = Probe {
+                x_dot: part(X),
+                gamma_dot: part(GAMMA),
+                y_bar: y_bar.as_slice(),
+                y_bar_dot: y_bar_dot.map(|d| d.part(k)),
+            };
+            let sums = res.sums(Some(probe.y_bar), probe.x_dot, probe.y_bar_dot);
+            if k == 0 && need.any() {
+                bars = res.vjp(cx, r, probe.y_bar, &sums, need);
+            }
+            let mut slices = dots.iter_mut().enumerate().map(|(i, out)| {
+                let n = r.x[i].len();
+                out.as_mut().map(|out| &mut out.make_mut()[k * n..(k + 1) * n])
+            });
+            let mut next = || slices.next().flatten();
+            let out = [next(), next(), next()];
+            res.vjp_tangent(&probe, &sums, out);
+        }
+        (bars, dots)
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let inputs = |dims: &[usize]| {
+        let c = *dims.last().unwrap_or(&1);
+        let mut x = normal(dims, 0);
+        // Channels with different means and scales.
+        x.make_mut()
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, v)| *v = *v * (0.5 + (i % c) as f64) + (i % c) as f64);
+        vec![x, normal(&[c], 1), normal(&[c], 2)]
+    };
+    let running = || Moments::Running { mean: vec![0.3, -0.2, 1.0], var: vec![0.5, 2.0, 1.5] };
+    vec![
+        case(batch_norm(Moments::Batch { slot: None }, 1e-2), inputs(&[4, 2, 3, 3])),
+        case(batch_norm(Moments::Batch { slot: Some(0) }, 1e-5), inputs(&[7, 3])),
+        case(batch_norm(running(), 1e-3), inputs(&[2, 3, 2, 3])),
+    ]
+}

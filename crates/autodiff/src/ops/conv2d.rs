@@ -1,0 +1,67 @@
+//! 2-D convolution (cross-correlation, as everywhere in deep learning): y = x ∗ w, bilinear in x and w.
+//! x is NHWC, w is OIHW; any kernel size, one stride and one zero padding for both axes.
+
+use crate::op::Context;
+use crate::ops::{Case, case, normal};
+use crate::rules::{Bilinear, BilinearOp};
+use sph_tensor::kernels::conv::{self, Conv};
+use sph_tensor::kernels::window::Window;
+use sph_tensor::{Element, Shape, ShapeError};
+
+/// See [`conv2d`].
+#[derive(Debug)]
+pub struct Conv2d {
+    stride: usize,
+    pad: usize,
+}
+
+/// x ∗ w with the given stride (≥ 1) and zero padding.
+pub fn conv2d(stride: usize, pad: usize) -> BilinearOp<Conv2d> {
+    BilinearOp(Conv2d { stride, pad })
+}
+
+impl Conv2d {
+    fn geometry(&self, x: Shape, w: Shape) -> Option<Conv> {
+        let (&[n, h, width, c], &[out, i, kh, kw]) = (x.dims(), w.dims()) else { return None };
+        let window = Window { n, h, w: width, c, kh, kw, stride: self.stride, pad: self.pad };
+        (i == c && window.fits()).then_some(Conv { window, out })
+    }
+
+    fn conv(&self, (x, w): (Shape, Shape)) -> Conv {
+        self.geometry(x, w).expect("checked by output_shape")
+    }
+}
+
+impl<T: Element> Bilinear<T> for Conv2d {
+    fn name(&self) -> &'static str {
+        "conv2d"
+    }
+
+    fn output_shape(&self, x: Shape, w: Shape) -> Result<Shape, ShapeError> {
+        let reason = "images NHWC and weights OIHW do not fit each other";
+        self.geometry(x, w)
+            .map(|c| c.output_shape())
+            .ok_or_else(|| ShapeError::new("conv2d", reason, &[x, w]))
+    }
+
+    fn apply(&self, cx: &Context<T>, shapes: (Shape, Shape), x: &[T], w: &[T], y: &mut [T]) {
+        conv::forward(&self.conv(shapes), x, w, y, &cx.pool);
+    }
+
+    fn adjoint_x(&self, cx: &Context<T>, shapes: (Shape, Shape), y_bar: &[T], w: &[T], x_bar: &mut [T]) {
+        conv::backward_data(&self.conv(shapes), y_bar, w, x_bar, &cx.pool);
+    }
+
+    fn adjoint_w(&self, cx: &Context<T>, shapes: (Shape, Shape), x: &[T], y_bar: &[T], w_bar: &mut [T]) {
+        conv::backward_weight(&self.conv(shapes), x, y_bar, w_bar, &cx.pool);
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        case(conv2d(1, 1), vec![normal(&[2, 4, 5, 3], 0), normal(&[4, 3, 3, 3], 1)]),
+        case(conv2d(2, 1), vec![normal(&[2, 5, 4, 2], 0), normal(&[3, 2, 3, 3], 1)]),
+        case(conv2d(2, 0), vec![normal(&[2, 4, 4, 3], 0), normal(&[2, 3, 1, 1], 1)]),
+        case(conv2d(1, 2), vec![normal(&[1, 4, 3, 2], 0), normal(&[2, 2, 2, 5], 1)]),
+    ]
+}

@@ -1,0 +1,144 @@
+//! Softmax cross-entropy, mean over the batch, with label smoothing α.
+//!
+//! With p = softmax(x) and q = (1−α)·onehot + α/C:   L = −(1/N) Σ q·log p
+//!
+//! ```text
+//! ẏ  = (1/N) Σ (p − q)·ẋ
+//! x̄  = ȳ (p − q)/N
+//! x̄̇ = ȳ̇ (p − q)/N + ȳ p⊙(ẋ − p·ẋ)/N
+//! ```
+//!
+//! Exponentials are taken in f64 for both element types: the logits are few, and the loss is what runs are compared by.
+
+use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::ops::{Case, case, normal};
+use sph_tensor::{Array, Element, Shape, ShapeError};
+use std::sync::Arc;
+
+/// See [`cross_entropy`].
+#[derive(Debug)]
+pub struct CrossEntropy {
+    targets: Arc<[u32]>,
+    smoothing: f64,
+}
+
+/// Cross-entropy of logits [N, C] against class numbers; `smoothing` in [0, 1) as in PyTorch.
+pub fn cross_entropy(targets: Arc<[u32]>, smoothing: f64) -> CrossEntropy {
+    CrossEntropy { targets, smoothing }
+}
+
+/// Softmax of every row of `classes` logits, and the logarithm of each row's normaliser Σ exp.
+pub fn softmax_rows<T: Element>(logits: &[T], classes: usize) -> (Vec<f64>, Vec<f64>) {
+    let mut p: Vec<f64> = logits.iter().map(|v| v.to_f64()).collect();
+    let mut log_norm = Vec::with_capacity(p.len() / classes.max(1));
+    for row in p.chunks_exact_mut(classes) {
+        let max = row.iter().copied().fold(f64::NEG_INFINITY, |a, b| if b > a || b.is_nan() { b } else { a });
+        row.iter_mut().for_each(|v| *v = Element::exp(*v - max));
+        let sum: f64 = row.iter().sum();
+        row.iter_mut().for_each(|v| *v /= sum);
+        log_norm.push(max + Element::ln(sum));
+    }
+    (p, log_norm)
+}
+
+impl CrossEntropy {
+    /// q of sample `n` and class `c`.
+    fn target(&self, n: usize, c: usize, classes: usize) -> f64 {
+        let uniform = self.smoothing / classes as f64;
+        if self.targets[n] as usize == c { 1.0 - self.smoothing + uniform } else { uniform }
+    }
+
+    /// (p − q)/N at every logit.
+    fn slope<T: Element>(&self, r: &Record<T>) -> Vec<f64> {
+        let (n, classes) = (r.x[0][0], r.x[0][1]);
+        let p = r.saved.at(0).as_slice();
+        let slope = |i: usize| (p[i].to_f64() - self.target(i / classes, i % classes, classes)) / n as f64;
+        (0..p.len()).map(slope).collect()
+    }
+}
+
+impl<T: Element> Op<T> for CrossEntropy {
+    fn name(&self) -> &'static str {
+        "cross_entropy"
+    }
+
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape, ShapeError> {
+        let fits = x[0].rank() == 2 && x[0][0] == self.targets.len() && x[0][0] > 0;
+        if !fits {
+            let reason = format!("expects logits [N, C] for {} targets", self.targets.len());
+            return Err(ShapeError::new("cross_entropy", reason, x));
+        }
+        match self.targets.iter().find(|&&t| t as usize >= x[0][1]) {
+            Some(t) => Err(ShapeError::new("cross_entropy", format!("target class {t} has no logit"), x)),
+            None => Ok(Shape::scalar()),
+        }
+    }
+
+    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
+        let (n, classes) = (x[0].shape()[0], x[0].shape()[1]);
+        let (p, log_norm) = softmax_rows(x[0].as_slice(), classes);
+        let mut loss = 0.0;
+        for (i, row) in x[0].as_slice().chunks_exact(classes).enumerate() {
+            // −Σ q·(x − log Σ exp x), with Σ q = 1.
+            let fit: f64 = row.iter().enumerate().map(|(c, v)| self.target(i, c, classes) * v.to_f64()).sum();
+            loss += log_norm[i] - fit;
+        }
+        let p: Vec<T> = p.into_iter().map(T::from_f64).collect();
+        let p = Array::from_slice(&cx.pool, x[0].shape(), &p);
+        (Array::full(&cx.pool, y, T::from_f64(loss / n as f64)), Saved::new([Some(p)]))
+    }
+
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+        vec![need.has(0).then(|| {
+            let mut x_bar = cx.array(r.x[0]);
+            let y_bar = y_bar.as_slice()[0].to_f64();
+            x_bar.make_mut().iter_mut().zip(self.slope(r)).for_each(|(x, s)| *x = T::from_f64(y_bar * s));
+            x_bar
+        })]
+    }
+
+    fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
+        let (slope, x_dot) = (self.slope(r), x_dot[0].expect("a tangent"));
+        cx.each_probe(r.y, |k, y_dot| {
+            y_dot[0] = T::from_f64(slope.iter().zip(x_dot.part(k)).map(|(s, x)| s * x.to_f64()).sum());
+        })
+    }
+
+    fn vjp_tangent(
+        &self,
+        cx: &Context<T>,
+        r: &Record<T>,
+        x_dot: &[Option<&Array<T>>],
+        y_bar: &Array<T>,
+        y_bar_dot: Option<&Array<T>>,
+        need: Need,
+    ) -> Bars<T> {
+        if !need.has(0) {
+            return vec![None];
+        }
+        let (n, classes) = (r.x[0][0], r.x[0][1]);
+        let (slope, p) = (self.slope(r), r.saved.at(0).as_slice());
+        let scale = y_bar.as_slice()[0].to_f64() / n as f64;
+        let out = cx.each_probe(r.x[0], |k, out| {
+            let y_bar_dot = y_bar_dot.map_or(0.0, |y| y.part(k)[0].to_f64());
+            out.iter_mut().zip(&slope).for_each(|(o, s)| *o = T::from_f64(y_bar_dot * s));
+            let Some(x_dot) = x_dot[0] else { return };
+            let rows = out.chunks_exact_mut(classes).zip(x_dot.part(k).chunks_exact(classes));
+            for ((out, x_dot), p) in rows.zip(p.chunks_exact(classes)) {
+                let mean: f64 = p.iter().zip(x_dot).map(|(p, x)| p.to_f64() * x.to_f64()).sum();
+                for c in 0..classes {
+                    out[c] += T::from_f64(scale * p[c].to_f64() * (x_dot[c].to_f64() - mean));
+                }
+            }
+        });
+        vec![Some(out)]
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let targets: Arc<[u32]> = vec![0, 2, 1, 3, 2].into();
+    vec![
+        case(cross_entropy(targets.clone(), 0.0), vec![normal(&[5, 4], 0)]),
+        case(cross_entropy(targets, 0.1), vec![normal(&[5, 4], 1)]),
+    ]
+}

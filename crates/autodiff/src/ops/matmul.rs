@@ -1,0 +1,76 @@
+//! Matrix product: y = a·b, or y = a·bᵀ for a linear layer with weights [out, in].
+//!
+//! ```text
+//! y = a·b:   ā = ȳ·bᵀ, b̄ = aᵀ·ȳ        y = a·bᵀ:   ā = ȳ·b, b̄ = ȳᵀ·a
+//! ```
+
+use crate::op::Context;
+use crate::ops::{Case, case, normal};
+use crate::rules::{Bilinear, BilinearOp};
+use sph_tensor::kernels::gemm::{View, matmul as product};
+use sph_tensor::{Element, Shape, ShapeError};
+
+/// See [`matmul`] and [`linear`].
+#[derive(Debug)]
+pub struct MatMul {
+    transposed: bool,
+}
+
+/// a·b with a [M, K] and b [K, N].
+pub fn matmul() -> BilinearOp<MatMul> {
+    BilinearOp(MatMul { transposed: false })
+}
+
+/// x·Wᵀ with x [N, in] and W [out, in], PyTorch's layout.
+pub fn linear() -> BilinearOp<MatMul> {
+    BilinearOp(MatMul { transposed: true })
+}
+
+fn view<T>(data: &[T], shape: Shape) -> View<'_, T> {
+    View::new(data, shape[0], shape[1])
+}
+
+impl MatMul {
+    fn right<'a, T>(&self, b: &'a [T], shape: Shape) -> View<'a, T> {
+        if self.transposed { view(b, shape).t() } else { view(b, shape) }
+    }
+
+    fn columns(&self, b: Shape) -> usize {
+        b[usize::from(!self.transposed)]
+    }
+}
+
+impl<T: Element> Bilinear<T> for MatMul {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn output_shape(&self, a: Shape, b: Shape) -> Result<Shape, ShapeError> {
+        let inner = usize::from(self.transposed);
+        if a.rank() != 2 || b.rank() != 2 || a[1] != b[inner] {
+            return Err(ShapeError::new("matmul", "inner dimensions differ", &[a, b]));
+        }
+        Ok(Shape::new(&[a[0], self.columns(b)]))
+    }
+
+    fn apply(&self, _cx: &Context<T>, (sa, sb): (Shape, Shape), a: &[T], b: &[T], y: &mut [T]) {
+        product(y, false, view(a, sa), self.right(b, sb));
+    }
+
+    fn adjoint_x(&self, _cx: &Context<T>, (sa, sb): (Shape, Shape), y_bar: &[T], b: &[T], a_bar: &mut [T]) {
+        product(a_bar, false, View::new(y_bar, sa[0], self.columns(sb)), self.right(b, sb).t());
+    }
+
+    fn adjoint_w(&self, _cx: &Context<T>, (sa, sb): (Shape, Shape), a: &[T], y_bar: &[T], b_bar: &mut [T]) {
+        let (a, y_bar) = (view(a, sa), View::new(y_bar, sa[0], self.columns(sb)));
+        let (left, right) = if self.transposed { (y_bar.t(), a) } else { (a.t(), y_bar) };
+        product(b_bar, false, left, right);
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        case(matmul(), vec![normal(&[4, 3], 0), normal(&[3, 5], 1)]),
+        case(linear(), vec![normal(&[4, 3], 0), normal(&[5, 3], 1)]),
+    ]
+}

@@ -1,0 +1,88 @@
+//! The ops, one file each, and their table.
+//!
+//! A new op is a file here and a row of [`OPS`]; the shared test runs every row's cases through
+//! [`crate::check_op`] and fails on a file without a row.
+
+mod add;
+mod avg_pool;
+mod batch_norm;
+mod bias;
+mod conv2d;
+mod cross_entropy;
+mod flatten;
+mod global_avg_pool;
+mod matmul;
+mod max_pool;
+mod relu;
+
+pub use add::{Add, add};
+pub use avg_pool::{AvgPool, avg_pool};
+pub use batch_norm::{BatchNorm, Moments, batch_norm};
+pub use bias::{Bias, bias};
+pub use conv2d::{Conv2d, conv2d};
+pub use cross_entropy::{CrossEntropy, cross_entropy, softmax_rows};
+pub use flatten::{Flatten, flatten};
+pub use global_avg_pool::{GlobalAvgPool, global_avg_pool};
+pub use matmul::{MatMul, linear, matmul};
+pub use max_pool::{MaxPool, max_pool};
+pub use relu::{Relu, relu};
+
+use crate::Op;
+use sph_tensor::{Array, Pool, Rng, Shape};
+
+/// A row of the table of ops.
+pub struct OpRow {
+    /// The op's name, that of its file.
+    pub name: &'static str,
+    /// What it computes.
+    pub about: &'static str,
+    /// Inputs on which its rules are checked, away from kinks.
+    pub cases: fn() -> Vec<Case>,
+}
+
+/// An op with inputs, for the derivative check.
+pub struct Case {
+    /// The op.
+    pub op: Box<dyn Op<f64>>,
+    /// Its inputs.
+    pub inputs: Vec<Array<f64>>,
+}
+
+/// All ops.
+pub const OPS: &[OpRow] = &[
+    OpRow { name: "add", about: "a + b", cases: add::cases },
+    OpRow { name: "avg_pool", about: "mean over windows, padding counted", cases: avg_pool::cases },
+    OpRow {
+        name: "batch_norm",
+        about: "normalization over the batch, train and eval",
+        cases: batch_norm::cases,
+    },
+    OpRow { name: "bias", about: "x + b over the last axis", cases: bias::cases },
+    OpRow { name: "conv2d", about: "2-D convolution, NHWC by OIHW", cases: conv2d::cases },
+    OpRow {
+        name: "cross_entropy",
+        about: "softmax cross-entropy with label smoothing",
+        cases: cross_entropy::cases,
+    },
+    OpRow { name: "flatten", about: "NHWC images to rows in CHW order", cases: flatten::cases },
+    OpRow { name: "global_avg_pool", about: "mean over height and width", cases: global_avg_pool::cases },
+    OpRow {
+        name: "matmul",
+        about: "matrix product, second operand as it is or transposed",
+        cases: matmul::cases,
+    },
+    OpRow { name: "max_pool", about: "maximum over windows", cases: max_pool::cases },
+    OpRow { name: "relu", about: "max(x, 0)", cases: relu::cases },
+];
+
+/// Standard normal input of the given dimensions for a case.
+fn normal(dims: &[usize], tag: u64) -> Array<f64> {
+    let shape = Shape::new(dims);
+    let mut rng = Rng::new(0x0505, "case", tag, shape.len() as u64);
+    let values: Vec<f64> = (0..shape.len()).map(|_| rng.normal()).collect();
+    Array::from_slice(&Pool::new(), shape, &values)
+}
+
+fn case(op: impl Op<f64> + 'static, inputs: Vec<Array<f64>>) -> Case {
+    Case { op: Box::new(op), inputs }
+}

@@ -1,0 +1,83 @@
+//! The backward sweep: adjoints and, where leaves carry probes, adjoint-tangents with them.
+
+use crate::sweep::accumulate;
+use crate::tape::{Tape, Var};
+use sph_tensor::{Array, Element};
+
+/// What a backward sweep found for the leaves.
+#[derive(Debug)]
+pub struct Adjoints<T: Element> {
+    bars: Vec<Option<Array<T>>>,
+    bar_dots: Vec<Option<Array<T>>>,
+}
+
+impl<T: Element> Adjoints<T> {
+    /// ∂L/∂leaf; `None` when it was not asked for or the loss does not depend on the leaf.
+    pub fn grad(&self, leaf: &Var<T>) -> Option<&Array<T>> {
+        self.bars[leaf.id].as_ref()
+    }
+
+    /// The leaf's rows of H·v, shape [K, leaf…]; `None` when not asked for or identically zero.
+    pub fn hvp(&self, leaf: &Var<T>) -> Option<&Array<T>> {
+        self.bar_dots[leaf.id].as_ref()
+    }
+
+    /// As [`Adjoints::grad`], giving the array away.
+    pub fn take_grad(&mut self, leaf: &Var<T>) -> Option<Array<T>> {
+        self.bars[leaf.id].take()
+    }
+
+    /// As [`Adjoints::hvp`], giving the array away.
+    pub fn take_hvp(&mut self, leaf: &Var<T>) -> Option<Array<T>> {
+        self.bar_dots[leaf.id].take()
+    }
+}
+
+impl<T: Element> Tape<T> {
+    /// One backward sweep from `loss` (a scalar), carrying x̄ and, over what the wanted leaves reach, x̄̇ together
+    /// (algorithm.md §3). An op's residuals, and its adjoints unless the tape is [`Tape::keeping`], are freed as soon
+    /// as it has been visited.
+    pub fn backward(&mut self, loss: &Var<T>) -> Adjoints<T> {
+        assert_eq!(loss.value().shape().len(), 1, "the loss is a scalar");
+        let mut bars: Vec<Option<Array<T>>> = vec![None; self.nodes.len()];
+        let mut bar_dots: Vec<Option<Array<T>>> = vec![None; self.nodes.len()];
+        bars[loss.id] = Some(Array::full(&self.cx.pool, loss.value().shape(), T::ONE));
+        if let Some(node) = &mut self.nodes[loss.id] {
+            node.is_loss = true;
+        }
+        for id in (0..=loss.id).rev() {
+            let Some(node) = &mut self.nodes[id] else { continue };
+            let y_bar_dot = bar_dots[id].take();
+            if let Some(y_bar) = bars[id].take().filter(|_| node.need.any()) {
+                let x_dot: Vec<_> = node.x_dot.iter().map(Option::as_ref).collect();
+                let curved =
+                    node.need_dot.any() && (y_bar_dot.is_some() || x_dot.iter().any(Option::is_some));
+                let (x_bars, x_bar_dots) = if curved {
+                    let (need, need_dot) = (node.need, node.need_dot);
+                    let (op, cx) = (&node.op, &self.cx);
+                    op.vjp_and_tangent(cx, &node.record, &x_dot, &y_bar, y_bar_dot.as_ref(), need, need_dot)
+                } else {
+                    (node.op.vjp(&self.cx, &node.record, &y_bar, node.need), vec![])
+                };
+                drop(y_bar_dot);
+                if self.keeping {
+                    node.y_bar = Some(y_bar);
+                } else {
+                    // Free ȳ before sums are taken: it may share its buffer with what it was passed on as.
+                    drop(y_bar);
+                }
+                for (into, terms) in [(&mut bars, x_bars), (&mut bar_dots, x_bar_dots)] {
+                    for (&input, term) in node.inputs.iter().zip(terms) {
+                        if let Some(term) = term {
+                            accumulate(&mut into[input], term);
+                        }
+                    }
+                }
+            }
+            if !self.keeping {
+                self.nodes[id] = None;
+            }
+        }
+        Adjoints { bars, bar_dots }
+    }
+}

@@ -1,0 +1,48 @@
+//! Hessian-vector products after a gradient: forward-over-reverse, pruned.
+
+use crate::op::Need;
+use crate::sweep::accumulate;
+use crate::sweep::jvp::tangent_sweep;
+use crate::tape::{Tape, Var};
+use sph_tensor::{Array, Element};
+
+/// The rows `wrt` of H·v, for v given as tangents [K, leaf…] on some leaves (zero on the others), on a
+/// [`Tape::keeping`] recording whose [`Tape::backward`] has run. Each result has shape [K, leaf…]; `None` is zero.
+///
+/// With one leaf both as tangent and as `wrt` this is the block product of algorithm.md §3: the tangent sweep visits
+/// the nodes that depend on the leaf, the adjoint-tangent sweep visits the same nodes backwards and stops there.
+/// With all parameters it is the full product. The recording can be asked again.
+pub fn hvp<T: Element>(
+    tape: &mut Tape<T>,
+    tangents: &[(&Var<T>, Array<T>)],
+    wrt: &[&Var<T>],
+) -> Vec<Option<Array<T>>> {
+    let dots = tangent_sweep(tape, tangents, tape.nodes.len() - 1);
+    let mut wanted = vec![false; tape.nodes.len()];
+    wrt.iter().for_each(|leaf| wanted[leaf.id] = true);
+    let mut last = 0;
+    for (id, node) in tape.nodes.iter().enumerate() {
+        let Some(node) = node else { continue };
+        wanted[id] = node.inputs.iter().any(|&i| wanted[i]);
+        if node.is_loss {
+            last = id;
+        }
+    }
+    let mut bar_dots: Vec<Option<Array<T>>> = vec![None; tape.nodes.len()];
+    for id in (0..=last).rev() {
+        let Some(node) = &tape.nodes[id] else { continue };
+        let y_bar_dot = bar_dots[id].take();
+        let need: Need = (0..node.inputs.len()).filter(|&i| wanted[node.inputs[i]]).collect();
+        let x_dot: Vec<_> = node.inputs.iter().map(|&i| dots[i].as_ref()).collect();
+        let Some(y_bar) = &node.y_bar else { continue };
+        if need.any() && (y_bar_dot.is_some() || x_dot.iter().any(Option::is_some)) {
+            let terms = node.op.vjp_tangent(&tape.cx, &node.record, &x_dot, y_bar, y_bar_dot.as_ref(), need);
+            for (&input, term) in node.inputs.iter().zip(terms) {
+                if let Some(term) = term {
+                    accumulate(&mut bar_dots[input], term);
+                }
+            }
+        }
+    }
+    wrt.iter().map(|leaf| bar_dots[leaf.id].clone()).collect()
+}

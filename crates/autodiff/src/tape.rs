@@ -1,0 +1,181 @@
+//! The tape: records by running.
+
+use crate::op::{Bars, Context, Keep, Need, Op, Record, Statistics};
+use sph_tensor::{Array, Element, Pool, ShapeError, kernels};
+use std::sync::Arc;
+
+/// A value on the tape. It owns its array, so an intermediate that no rule saved is freed when the model lets go
+/// of it: an evaluation pass needs no more memory than its widest point.
+#[derive(Debug, Clone)]
+pub struct Var<T: Element> {
+    pub(crate) id: usize,
+    value: Array<T>,
+    dot: Option<Array<T>>,
+    wants_bar: bool,
+    wants_bar_dot: bool,
+}
+
+impl<T: Element> Var<T> {
+    /// The value x.
+    pub fn value(&self) -> &Array<T> {
+        &self.value
+    }
+
+    /// The tangent ẋ with its leading probe axis, when this value depends on a leaf that has one.
+    pub fn dot(&self) -> Option<&Array<T>> {
+        self.dot.as_ref()
+    }
+}
+
+/// An input of the computation that may have a tangent and may be asked for derivatives.
+#[derive(Debug, Clone)]
+pub struct Leaf<T: Element> {
+    /// The value.
+    pub value: Array<T>,
+    /// The probes on this leaf, shape [K, value…]; `None` means zero and prunes the sweeps.
+    pub dot: Option<Array<T>>,
+    /// The gradient is wanted.
+    pub grad: bool,
+    /// This leaf's rows of H·v are wanted.
+    pub hvp: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct Node<T: Element> {
+    pub(crate) op: Box<dyn Op<T>>,
+    pub(crate) inputs: Vec<usize>,
+    pub(crate) record: Record<T>,
+    /// Inputs whose adjoint is wanted, and those whose adjoint-tangent is.
+    pub(crate) need: Need,
+    pub(crate) need_dot: Need,
+    /// Tangents that `vjp_tangent` will read.
+    pub(crate) x_dot: Bars<T>,
+    /// ȳ, kept when products may be asked for after the gradient.
+    pub(crate) y_bar: Option<Array<T>>,
+    pub(crate) is_loss: bool,
+}
+
+/// Records operations as they run, with tangents where leaves have them, for one backward pass.
+///
+/// Three uses:
+/// - gradient only: no leaf has a tangent, nothing of second order is kept;
+/// - gradient and H·v in the same passes: leaves are given `dot` and `hvp` (algorithm.md §3);
+/// - [`Tape::keeping`]: products asked for after the gradient, any number of them ([`crate::sweep::hvp`]).
+#[derive(Debug)]
+pub struct Tape<T: Element> {
+    pub(crate) cx: Context<T>,
+    /// `None` for a leaf.
+    pub(crate) nodes: Vec<Option<Node<T>>>,
+    pub(crate) keeping: bool,
+    watch_finite: bool,
+    first_non_finite: Option<Arc<str>>,
+}
+
+impl<T: Element> Tape<T> {
+    /// A tape whose tangents carry `probes` probes (K ≥ 1).
+    pub fn new(pool: &Pool<T>, probes: usize) -> Self {
+        Tape {
+            cx: Context::new(pool, probes),
+            nodes: Vec::new(),
+            keeping: false,
+            watch_finite: false,
+            first_non_finite: None,
+        }
+    }
+
+    /// A tape that keeps what [`crate::sweep::jvp()`] and [`crate::sweep::hvp()`] read after [`Tape::backward`].
+    pub fn keeping(pool: &Pool<T>) -> Self {
+        Tape { keeping: true, ..Tape::new(pool, 1) }
+    }
+
+    /// From now on looks at every output and remembers the first that is not finite.
+    pub fn watch_finite(&mut self) {
+        self.watch_finite = true;
+    }
+
+    /// The label of the first op, since [`Tape::watch_finite`], whose output was not finite.
+    pub fn first_non_finite(&self) -> Option<&str> {
+        self.first_non_finite.as_deref()
+    }
+
+    /// Batch statistics that ops handed out, in order.
+    pub fn take_statistics(&mut self) -> Vec<Statistics> {
+        std::mem::take(&mut self.cx.statistics)
+    }
+
+    /// Where buffers come from.
+    pub fn pool(&self) -> &Pool<T> {
+        &self.cx.pool
+    }
+
+    /// A value without derivatives.
+    pub fn constant(&mut self, value: Array<T>) -> Var<T> {
+        self.leaf(Leaf { value, dot: None, grad: false, hvp: false })
+    }
+
+    /// An input with the derivatives that `leaf` asks for.
+    ///
+    /// # Panics
+    /// When the tangent's shape is not [K, value…].
+    pub fn leaf(&mut self, leaf: Leaf<T>) -> Var<T> {
+        if let Some(dot) = &leaf.dot {
+            assert_eq!(dot.shape(), leaf.value.shape().prepend(self.cx.probes), "shape of a leaf's tangent");
+        }
+        self.nodes.push(None);
+        Var {
+            id: self.nodes.len() - 1,
+            value: leaf.value,
+            dot: leaf.dot,
+            wants_bar: leaf.grad || leaf.hvp,
+            wants_bar_dot: leaf.hvp,
+        }
+    }
+
+    /// Runs `op` on `x` and records it. `label` says which layer this is, for messages.
+    ///
+    /// # Errors
+    /// When the inputs' shapes do not fit the op.
+    pub fn apply(
+        &mut self,
+        op: impl Op<T> + 'static,
+        x: &[&Var<T>],
+        label: &str,
+    ) -> Result<Var<T>, ShapeError> {
+        let shapes: Vec<_> = x.iter().map(|x| x.value.shape()).collect();
+        let y_shape = op.output_shape(&shapes)?;
+        let positions = |f: &dyn Fn(&Var<T>) -> bool| -> Need {
+            x.iter().enumerate().filter(|(_, x)| f(x)).map(|(i, _)| i).collect()
+        };
+        let need = positions(&|x| x.wants_bar);
+        let need_dot = positions(&|x| x.wants_bar_dot);
+        let has_dot = positions(&|x| x.dot.is_some());
+        let keep = if self.keeping {
+            Keep { x_bar: need, x_dot: need, x_bar_dot: need }
+        } else {
+            Keep { x_bar: need, x_dot: has_dot, x_bar_dot: need_dot }
+        };
+        let values: Vec<_> = x.iter().map(|x| &x.value).collect();
+        let (value, saved) = op.forward(&mut self.cx, &values, y_shape, keep);
+        debug_assert_eq!(value.shape(), y_shape, "{}: output", op.name());
+        if self.watch_finite && self.first_non_finite.is_none() && !kernels::map::all_finite(value.as_slice())
+        {
+            self.first_non_finite = Some(label.into());
+        }
+        let record = Record { saved, x: shapes, y: y_shape };
+        let x_dots: Vec<_> = x.iter().map(|x| x.dot.as_ref()).collect();
+        let dot = has_dot.any().then(|| op.jvp(&self.cx, &record, &x_dots));
+        let read = op.tangents_read(need_dot);
+        let x_dot = x.iter().enumerate().map(|(i, x)| x.dot.clone().filter(|_| read.has(i))).collect();
+        self.nodes.push(Some(Node {
+            inputs: x.iter().map(|x| x.id).collect(),
+            record,
+            need,
+            need_dot,
+            x_dot,
+            y_bar: None,
+            is_loss: false,
+            op: Box::new(op),
+        }));
+        Ok(Var { id: self.nodes.len() - 1, value, dot, wants_bar: need.any(), wants_bar_dot: need_dot.any() })
+    }
+}

@@ -1,0 +1,88 @@
+//! Putting a network together: layers register what they own.
+
+use crate::layer::Model;
+use crate::param::{BufferKind, BufferSpec, Init, ParamSpec, Role};
+
+/// Collects the parameters and buffers of a network under construction, in the order PyTorch would list them.
+#[derive(Debug, Default)]
+pub struct Builder {
+    pub(crate) params: Vec<(ParamSpec, Init)>,
+    pub(crate) buffers: Vec<BufferSpec>,
+    pub(crate) statistics: Vec<RunningStatistics>,
+}
+
+/// Where the running statistics of one norm are kept.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RunningStatistics {
+    pub(crate) mean: usize,
+    pub(crate) var: usize,
+    pub(crate) count: usize,
+    pub(crate) momentum: f64,
+}
+
+impl Builder {
+    /// Registers a parameter and returns its number.
+    pub fn param(&mut self, name: String, shape: &[usize], role: Role, init: Init) -> usize {
+        let head = false;
+        self.params.push((ParamSpec { name, shape: shape.to_vec(), role, head }, init));
+        self.params.len() - 1
+    }
+
+    /// Marks a parameter as the classifier's.
+    pub fn mark_head(&mut self, param: usize) {
+        self.params[param].0.head = true;
+    }
+
+    /// Registers a buffer and returns its number.
+    pub fn buffer(&mut self, name: String, len: usize, kind: BufferKind, init: f64) -> usize {
+        self.buffers.push(BufferSpec { name, len, kind, init });
+        self.buffers.len() - 1
+    }
+
+    /// Registers running statistics over `channels` (`X.running_mean`, `X.running_var`, `X.num_batches_tracked`) and
+    /// returns the slot under which an op hands out a batch's; the first two buffers have numbers `mean` and `var`.
+    pub fn running_statistics(&mut self, layer: &str, channels: usize, momentum: f64) -> StatisticsSlot {
+        let mean = self.buffer(format!("{layer}.running_mean"), channels, BufferKind::Statistic, 0.0);
+        let var = self.buffer(format!("{layer}.running_var"), channels, BufferKind::Statistic, 1.0);
+        let count = self.buffer(format!("{layer}.num_batches_tracked"), 1, BufferKind::Count, 0.0);
+        self.statistics.push(RunningStatistics { mean, var, count, momentum });
+        StatisticsSlot { slot: self.statistics.len() - 1, mean, var }
+    }
+
+    /// The finished network.
+    pub fn finish(self, model: Box<dyn Model>) -> Network {
+        Network { model, params: self.params, buffers: self.buffers, statistics: self.statistics }
+    }
+}
+
+/// Running statistics of one norm layer, by number.
+#[derive(Debug, Clone, Copy)]
+pub struct StatisticsSlot {
+    /// The slot for [`sph_autodiff::Statistics`].
+    pub slot: usize,
+    /// Buffer of the mean.
+    pub mean: usize,
+    /// Buffer of the variance.
+    pub var: usize,
+}
+
+/// A network: how it computes, and what it needs to know to start.
+pub struct Network {
+    /// The computation, from images NHWC to logits.
+    pub model: Box<dyn Model>,
+    pub(crate) params: Vec<(ParamSpec, Init)>,
+    pub(crate) buffers: Vec<BufferSpec>,
+    pub(crate) statistics: Vec<RunningStatistics>,
+}
+
+impl Network {
+    /// The parameters, in order.
+    pub fn params(&self) -> impl Iterator<Item = &ParamSpec> {
+        self.params.iter().map(|(spec, _)| spec)
+    }
+
+    /// Number of trained numbers.
+    pub fn size(&self) -> usize {
+        self.params().map(ParamSpec::len).sum()
+    }
+}

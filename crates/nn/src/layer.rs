@@ -1,0 +1,137 @@
+//! Modules and the pass they run in.
+
+use crate::store::Store;
+use sph_autodiff::{Leaf, Op, Tape, Var};
+use sph_tensor::{Array, Element, Pool, ShapeError};
+
+/// Training or evaluation: decides where batch normalization takes its statistics from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Statistics of the batch.
+    Train,
+    /// Running statistics.
+    Eval,
+}
+
+/// A layer could not be applied.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("layer '{layer}': {source}")]
+pub struct LayerError {
+    /// The layer's name, its parameters' prefix.
+    pub layer: String,
+    /// What does not fit.
+    #[source]
+    pub source: ShapeError,
+}
+
+/// Which derivatives a pass carries for one parameter.
+#[derive(Debug, Clone)]
+pub struct Probes<T: Element> {
+    /// The probes on it, [K, shape…].
+    pub dot: Option<Array<T>>,
+    /// Its gradient is wanted.
+    pub grad: bool,
+    /// Its rows of H·v are wanted.
+    pub hvp: bool,
+}
+
+/// One pass of a network: the tape and the leaves of all parameters.
+#[derive(Debug)]
+pub struct Forward<'a, T: Element> {
+    /// The tape that records.
+    pub tape: Tape<T>,
+    leaves: Vec<Var<T>>,
+    store: &'a Store<T>,
+    mode: Mode,
+}
+
+impl<'a, T: Element> Forward<'a, T> {
+    /// A pass without derivatives.
+    pub fn new(store: &'a Store<T>, pool: &Pool<T>, mode: Mode) -> Self {
+        Self::on(Tape::new(pool, 1), store, mode, |_| Probes { dot: None, grad: false, hvp: false })
+    }
+
+    /// A pass on `tape` with the derivatives that `probes` says, parameter by parameter.
+    pub fn on(
+        mut tape: Tape<T>,
+        store: &'a Store<T>,
+        mode: Mode,
+        mut probes: impl FnMut(usize) -> Probes<T>,
+    ) -> Self {
+        let leaves = (0..store.values.len())
+            .map(|i| {
+                let Probes { dot, grad, hvp } = probes(i);
+                tape.leaf(Leaf { value: store.values[i].clone(), dot, grad, hvp })
+            })
+            .collect();
+        Forward { tape, leaves, store, mode }
+    }
+
+    /// Training or evaluation.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// The leaf of parameter number `param`.
+    pub fn param(&self, param: usize) -> &Var<T> {
+        &self.leaves[param]
+    }
+
+    /// The values of buffer number `buffer`.
+    pub fn buffer(&self, buffer: usize) -> &[f64] {
+        &self.store.buffers[buffer]
+    }
+
+    /// Runs `op` on `x` and then on parameters, as layer `layer`.
+    ///
+    /// # Errors
+    /// When shapes do not fit; the error names the layer.
+    pub fn apply(
+        &mut self,
+        op: impl Op<T> + 'static,
+        x: &[&Var<T>],
+        params: &[usize],
+        layer: &str,
+    ) -> Result<Var<T>, LayerError> {
+        let inputs: Vec<&Var<T>> = x.iter().copied().chain(params.iter().map(|&p| &self.leaves[p])).collect();
+        self.tape.apply(op, &inputs, layer).map_err(|source| LayerError { layer: layer.to_string(), source })
+    }
+
+    /// The tape and the leaves, for the backward pass.
+    pub fn into_parts(self) -> (Tape<T>, Vec<Var<T>>) {
+        (self.tape, self.leaves)
+    }
+}
+
+/// Maps an activation to an activation. Layers hold numbers of parameters, not values, so one module serves f32 and
+/// f64.
+pub trait Module<T: Element>: Send + Sync {
+    /// The output for `x`, recorded on the pass's tape.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError>;
+}
+
+/// A module for both element types; every `impl<T: Real> Module<T> for X` is one.
+pub trait Model: Module<f32> + Module<f64> {}
+
+impl<M: Module<f32> + Module<f64>> Model for M {}
+
+/// An element type that models are built for.
+pub trait Real: Element {
+    /// The model's face for this type.
+    fn module(model: &dyn Model) -> &dyn Module<Self>;
+}
+
+impl Real for f32 {
+    fn module(model: &dyn Model) -> &dyn Module<f32> {
+        model
+    }
+}
+
+impl Real for f64 {
+    fn module(model: &dyn Model) -> &dyn Module<f64> {
+        model
+    }
+}

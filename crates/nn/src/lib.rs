@@ -1,0 +1,34 @@
+//! Networks: parameters with roles, layers, norms, losses and models.
+//!
+//! - [`ParamSpec`]: a parameter's name, shape and [`Role`]; optimizers choose by role, never by counting dimensions.
+//! - [`Builder`]: collects parameters and buffers while a model is put together.
+//! - [`Module`]: something that maps an activation to an activation on a tape.
+//! - [`models::MODELS`]: the models by name; parameter names and layouts are torchvision's.
+//!
+//! ```
+//! use sph_nn::{Builder, Forward, Mode, Module, Real, Store, models};
+//! use sph_tensor::{Array, Pool, Shape};
+//!
+//! let config = models::ModelConfig { in_channels: 1, image_size: (8, 8), classes: 10 };
+//! let network = models::build("resnet8", &config).unwrap();
+//! let pool = Pool::<f32>::new();
+//! let store = Store::init(&network, &pool, 0);
+//! let mut f = Forward::new(&store, &pool, Mode::Eval);
+//! let images = f.tape.constant(Array::zeros(&pool, Shape::new(&[2, 8, 8, 1])));
+//! let logits = f32::module(&*network.model).forward(&mut f, &images).unwrap();
+//! assert_eq!(logits.value().shape().dims(), &[2, 10]);
+//! ```
+
+mod builder;
+mod layer;
+pub mod layers;
+pub mod losses;
+pub mod models;
+pub mod norms;
+mod param;
+mod store;
+
+pub use builder::{Builder, Network};
+pub use layer::{Forward, LayerError, Mode, Model, Module, Probes, Real};
+pub use param::{BufferKind, BufferSpec, Init, ParamSpec, Role};
+pub use store::Store;

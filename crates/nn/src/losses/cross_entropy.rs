@@ -1,0 +1,19 @@
+//! Softmax cross-entropy against class numbers.
+
+use crate::{Forward, LayerError};
+use sph_autodiff::{Var, ops};
+use sph_tensor::Element;
+use std::sync::Arc;
+
+/// Mean cross-entropy of logits [N, C]; `smoothing` in [0, 1).
+///
+/// # Errors
+/// When the logits do not match the targets.
+pub fn cross_entropy<T: Element>(
+    f: &mut Forward<'_, T>,
+    logits: &Var<T>,
+    targets: Arc<[u32]>,
+    smoothing: f64,
+) -> Result<Var<T>, LayerError> {
+    f.apply(ops::cross_entropy(targets, smoothing), &[logits], &[], "loss")
+}

@@ -1,0 +1,47 @@
+//! BatchNorm with running statistics, PyTorch's defaults: ε = 1e-5, momentum 0.1.
+
+use crate::builder::StatisticsSlot;
+use crate::{Builder, Forward, Init, LayerError, Mode, Model, Module, Role};
+use sph_autodiff::{Var, ops};
+use sph_tensor::Element;
+
+/// `X.weight` (γ = 1), `X.bias` (β = 0) and the running statistics.
+#[derive(Debug)]
+pub struct BatchNorm {
+    layer: String,
+    gamma: usize,
+    beta: usize,
+    running: StatisticsSlot,
+}
+
+const EPS: f64 = 1e-5;
+const MOMENTUM: f64 = 0.1;
+
+impl BatchNorm {
+    /// A layer named `layer` over the last axis.
+    pub fn new(b: &mut Builder, layer: &str, channels: usize) -> Self {
+        BatchNorm {
+            layer: layer.to_string(),
+            gamma: b.param(format!("{layer}.weight"), &[channels], Role::NormScale, Init::Constant(1.0)),
+            beta: b.param(format!("{layer}.bias"), &[channels], Role::NormShift, Init::Constant(0.0)),
+            running: b.running_statistics(layer, channels, MOMENTUM),
+        }
+    }
+}
+
+pub(super) fn build(b: &mut Builder, layer: &str, channels: usize) -> Box<dyn Model> {
+    Box::new(BatchNorm::new(b, layer, channels))
+}
+
+impl<T: Element> Module<T> for BatchNorm {
+    fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
+        let moments = match f.mode() {
+            Mode::Train => ops::Moments::Batch { slot: Some(self.running.slot) },
+            Mode::Eval => ops::Moments::Running {
+                mean: f.buffer(self.running.mean).to_vec(),
+                var: f.buffer(self.running.var).to_vec(),
+            },
+        };
+        f.apply(ops::batch_norm(moments, EPS), &[x], &[self.gamma, self.beta], &self.layer)
+    }
+}

@@ -1,0 +1,85 @@
+//! What a parameter or buffer is: name, shape, role, initial value.
+
+/// What a parameter does in its layer. Second-order blocks and weight decay are chosen by role.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// γ of a normalization layer.
+    NormScale,
+    /// β of a normalization layer.
+    NormShift,
+    /// Bias of a convolution or linear layer.
+    Bias,
+    /// γ of a decoupled layer: the norm of one output channel's weights.
+    Magnitude,
+    /// V of a decoupled layer.
+    Direction,
+    /// Weights of a convolution or linear layer.
+    Weight,
+    /// An embedding table.
+    Embedding,
+}
+
+impl Role {
+    /// γ and β of norms, and magnitudes: the parameters whose partial Hessian is cheap (algorithm.md §1).
+    pub fn is_second_order(self) -> bool {
+        matches!(self, Role::NormScale | Role::NormShift | Role::Magnitude)
+    }
+}
+
+/// A parameter tensor as optimizers and files see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ParamSpec {
+    /// torchvision's name, such as `layer2.0.downsample.0.weight`.
+    pub name: String,
+    /// PyTorch's shape: OIHW for convolutions, [out, in] for linear layers.
+    pub shape: Vec<usize>,
+    /// What it does.
+    pub role: Role,
+    /// Belongs to the classifier.
+    pub head: bool,
+}
+
+impl ParamSpec {
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// How a parameter starts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Every entry the same.
+    Constant(f64),
+    /// Normal with mean 0 and this standard deviation.
+    Normal(f64),
+    /// Uniform in ±bound.
+    Uniform(f64),
+}
+
+/// What a buffer holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BufferKind {
+    /// Real numbers, one per channel.
+    Statistic,
+    /// A whole number; stored as a 64-bit integer in files, as PyTorch does.
+    Count,
+}
+
+/// Model state that is not trained, such as running statistics.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BufferSpec {
+    /// PyTorch's name, such as `bn1.running_mean`.
+    pub name: String,
+    /// Number of entries.
+    pub len: usize,
+    /// What it holds.
+    pub kind: BufferKind,
+    /// Initial value of every entry.
+    pub init: f64,
+}

@@ -1,0 +1,68 @@
+//! The values of a network's parameters and buffers.
+
+use crate::builder::{Network, RunningStatistics};
+use crate::param::{BufferSpec, Init, ParamSpec};
+use sph_autodiff::Statistics;
+use sph_tensor::{Array, Element, Pool, Rng, Shape};
+
+/// Parameter and buffer values of one network.
+///
+/// Buffers are held as f64 but rounded to `T` at every change, so that a file in `T` holds them exactly.
+#[derive(Debug, Clone)]
+pub struct Store<T: Element> {
+    specs: Vec<ParamSpec>,
+    /// Parameter values, in the order of [`Store::specs`].
+    pub values: Vec<Array<T>>,
+    buffer_specs: Vec<BufferSpec>,
+    /// Buffer values, in the order of [`Store::buffer_specs`].
+    pub buffers: Vec<Vec<f64>>,
+    statistics: Vec<RunningStatistics>,
+}
+
+impl<T: Element> Store<T> {
+    /// Initial values; parameter i draws from the stream (`seed`, "init", i).
+    pub fn init(network: &Network, pool: &Pool<T>, seed: u64) -> Self {
+        let value = |(i, (spec, init)): (usize, &(ParamSpec, Init))| {
+            let mut rng = Rng::new(seed, "init", i as u64, 0);
+            let mut draw = || match *init {
+                Init::Constant(c) => c,
+                Init::Normal(std) => std * rng.normal(),
+                Init::Uniform(bound) => bound * (2.0 * rng.uniform() - 1.0),
+            };
+            let mut a = Array::stale(pool, Shape::new(&spec.shape));
+            a.make_mut().iter_mut().for_each(|v| *v = T::from_f64(draw()));
+            a
+        };
+        Store {
+            specs: network.params().cloned().collect(),
+            values: network.params.iter().enumerate().map(value).collect(),
+            buffers: network.buffers.iter().map(|b| vec![b.init; b.len]).collect(),
+            buffer_specs: network.buffers.clone(),
+            statistics: network.statistics.clone(),
+        }
+    }
+
+    /// The parameters.
+    pub fn specs(&self) -> &[ParamSpec] {
+        &self.specs
+    }
+
+    /// The buffers.
+    pub fn buffer_specs(&self) -> &[BufferSpec] {
+        &self.buffer_specs
+    }
+
+    /// Moves running averages toward a batch's statistics: r ← (1−m) r + m·batch, with the unbiased variance, as
+    /// PyTorch does.
+    pub fn track(&mut self, batch: &[Statistics]) {
+        for s in batch {
+            let r = self.statistics[s.slot];
+            for (buffer, new) in [(r.mean, &s.mean), (r.var, &s.var)] {
+                for (old, new) in self.buffers[buffer].iter_mut().zip(new) {
+                    *old = T::from_f64((1.0 - r.momentum) * *old + r.momentum * new).to_f64();
+                }
+            }
+            self.buffers[r.count][0] += 1.0;
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Curvature: what an optimizer may ask, and how 1-D blocks are probed, averaged and rectified.
+
+mod cycle;
+pub mod estimator;
+pub mod probes;
+pub mod rectifiers;
+
+pub use cycle::Cycle;
+
+use sph_nn::ParamSpec;
+use sph_tensor::{Array, Element};
+use std::collections::BTreeMap;
+
+/// K probes (or K products), each a sparse map from parameter to array: [K, shape…] per parameter present, zero where
+/// absent.
+///
+/// One type serves a block probe, several probes at once, and directions over all parameters.
+#[derive(Debug, Clone, Default)]
+pub struct Directions<T: Element>(BTreeMap<usize, Array<T>>);
+
+impl<T: Element> Directions<T> {
+    /// Sets the part on parameter `param`, shape [K, shape…]; all parts have the same K.
+    pub fn insert(&mut self, param: usize, part: Array<T>) {
+        debug_assert!(self.0.values().all(|a| a.shape()[0] == part.shape()[0]), "one number of probes");
+        self.0.insert(param, part);
+    }
+
+    /// The part on parameter `param`; `None` is zero.
+    pub fn get(&self, param: usize) -> Option<&Array<T>> {
+        self.0.get(&param)
+    }
+
+    /// The parts present, by parameter number.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &Array<T>)> {
+        self.0.iter().map(|(p, a)| (*p, a))
+    }
+
+    /// K; 1 when there are no parts.
+    pub fn probes(&self) -> usize {
+        self.0.values().next().map_or(1, |a| a.shape()[0])
+    }
+
+    /// True when every part is absent.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Makes every part absent.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// What is wanted from one evaluation. Known before it starts, so gradient and products share its passes
+/// (algorithm.md §3).
+#[derive(Debug, Clone, Default)]
+pub struct Request<T: Element> {
+    /// Parameters whose gradient is wanted.
+    pub gradient: Vec<usize>,
+    /// Directions v for H·v; absent parameters are zero, which prunes the sweeps.
+    pub tangents: Directions<T>,
+    /// Parameters whose rows of H·v are wanted.
+    pub rows: Vec<usize>,
+    /// [`Curvature::hvp`] will be called on this point.
+    pub keep: bool,
+}
+
+impl<T: Element> Request<T> {
+    /// Asks for nothing.
+    pub fn clear(&mut self) {
+        self.gradient.clear();
+        self.tangents.clear();
+        self.rows.clear();
+        self.keep = false;
+    }
+}
+
+/// The answer to a [`Request`].
+#[derive(Debug, Clone, Default)]
+pub struct Answer<T: Element> {
+    /// The loss.
+    pub loss: f64,
+    /// Gradients by parameter number; `None` where not asked for or identically zero.
+    pub gradient: Vec<Option<Array<T>>>,
+    /// The wanted rows of H·v; absent is zero.
+    pub products: Directions<T>,
+}
+
+/// A loss could not be evaluated.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// The loss is infinite or not a number.
+    #[error("the loss is not finite ({0})")]
+    NonFiniteLoss(f64),
+    /// Something this implementation cannot do, or an error of its own.
+    #[error("{0}")]
+    Other(#[from] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What an optimizer may ask about a loss at the current point, and how it moves that point. A tape implements it; so
+/// can a model in another library, or a function written by hand.
+///
+/// See `examples/hand_written.rs` for the smallest implementation.
+pub trait Curvature<T: Element> {
+    /// The parameters.
+    fn params(&self) -> &[ParamSpec];
+
+    /// The current point, in the order of `params`.
+    fn values(&self) -> &[Array<T>];
+
+    /// Loss, gradient, and H·v for directions known beforehand.
+    ///
+    /// # Errors
+    /// When the loss cannot be evaluated. A loss that is not finite is an answer, not an error.
+    fn evaluate(&mut self, want: &Request<T>, out: &mut Answer<T>) -> Result<(), EvalError>;
+
+    /// The rows `rows` of H·v at the point of the last `evaluate`, which was asked to `keep`.
+    ///
+    /// # Errors
+    /// When nothing was kept.
+    fn hvp(&mut self, v: &Directions<T>, rows: &[usize], out: &mut Directions<T>) -> Result<(), EvalError>;
+
+    /// The loss at θ + step (K = 1), without side effects: running statistics and random streams stay as they are.
+    ///
+    /// # Errors
+    /// When the loss cannot be evaluated.
+    fn loss_at(&mut self, step: &Directions<T>) -> Result<f64, EvalError>;
+
+    /// Moves the point: θ ← θ + update, where there is one.
+    fn apply(&mut self, updates: &[Option<Array<T>>]);
+}

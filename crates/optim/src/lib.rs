@@ -1,0 +1,24 @@
+//! Optimizers: chains of small transforms with named state, over groups of parameters; and the curvature of 1-D
+//! blocks.
+//!
+//! - [`Curvature`]: what an optimizer may ask about the loss. A tape implements it; so can any function
+//!   (`examples/hand_written.rs`).
+//! - [`Transform`]: says what it wants to know, then turns the answer into an update.
+//! - [`presets`]: SPH-DRS, SGD, AdamW.
+//! - [`curvature`]: probes, rectifiers, the schedule of visits, averaging (algorithm.md §4 and §5).
+//! - [`lr`]: learning-rate schedules.
+
+pub mod curvature;
+mod ema;
+mod group;
+pub mod lr;
+pub mod presets;
+mod state;
+mod transform;
+pub mod transforms;
+
+pub use curvature::{Answer, Curvature, Directions, EvalError, Request};
+pub use group::{Group, Optimizer, StepReport};
+pub use sph_nn::{ParamSpec, Role};
+pub use state::{StateDict, StateError};
+pub use transform::{Transform, UpdateContext};

@@ -1,0 +1,130 @@
+//! SPH-DRS: Newton-type steps on 1-D blocks by exact partial curvature, momentum SGD on the rest (algorithm.md §5).
+//!
+//! On a block b:  θ_b ← θ_b − lr (τ m_b / rectified(d_b) + λ_b θ_b), with momentum m_b of the gradient and d_b the average of
+//! what the probes found.
+
+use super::{Sgd, is_1d, select};
+use crate::curvature::Cycle;
+use crate::curvature::estimator::{Averaging, Correction};
+use crate::curvature::probes::{PROBES, Probe};
+use crate::curvature::rectifiers::{RECTIFIERS, Rectifier};
+use crate::group::{Group, Optimizer};
+use crate::transforms::{AddDecayedWeights, Momentum, Precondition, PreconditionConfig};
+use sph_nn::{ParamSpec, Role};
+use sph_tensor::Element;
+
+/// Settings of SPH-DRS.
+///
+/// ```
+/// use sph_optim::presets::SphDrs;
+/// let ours = SphDrs { tau: 0.01, ..SphDrs::default() };
+/// let ancestor = SphDrs::seed();
+/// assert_eq!(ancestor.weight_decay, 0.0);
+/// assert_eq!((ours.probe.name, ours.rectifier.name), ("ones", "absolute"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct SphDrs {
+    /// μ in [0, 1), for blocks and for the rest.
+    pub momentum: f64,
+    /// L2 on weights, inside their momentum.
+    pub weight_decay: f64,
+    /// On 1-D parameters; on second-order blocks it is applied after preconditioning.
+    pub weight_decay_1d: f64,
+    /// τ > 0: scales the direction of blocks.
+    pub tau: f64,
+    /// ε > 0: damping, added to the rectified curvature.
+    pub eps: f64,
+    /// β in [0, 1): decay of the curvature's average.
+    pub curvature_decay: f64,
+    /// What is averaged.
+    pub averaging: Averaging,
+    /// The probe sequence.
+    pub probe: &'static Probe,
+    /// Signed to positive.
+    pub rectifier: &'static Rectifier,
+    /// Seed of random probes.
+    pub seed: u64,
+    /// The ancestor's bias correction and cycle, to the letter ([`SphDrs::seed`]).
+    pub ancestor: bool,
+}
+
+impl Default for SphDrs {
+    fn default() -> Self {
+        SphDrs {
+            momentum: 0.9,
+            weight_decay: 5e-4,
+            weight_decay_1d: 0.0,
+            tau: 1e-3,
+            eps: 1e-4,
+            curvature_decay: 0.9,
+            averaging: Averaging::Signed,
+            probe: &PROBES[0],
+            rectifier: &RECTIFIERS[0],
+            seed: 0,
+            ancestor: false,
+        }
+    }
+}
+
+impl SphDrs {
+    /// The ancestor's step to the letter (arXiv 2403.02681; algorithm.md §5, `--preset seed`): lr 0.1 expected, averages of
+    /// |H·1| with decay μ, D = τ m (1−μⁿ)/(d+ε), the classifier's bias counted in the cycle but updated first-order.
+    pub fn seed() -> Self {
+        SphDrs { weight_decay: 0.0, averaging: Averaging::Absolute, ancestor: true, ..SphDrs::default() }
+    }
+
+    /// The second-order blocks among `specs`, in order.
+    pub fn blocks(specs: &[ParamSpec]) -> Vec<usize> {
+        select(specs, |s| s.role.is_second_order())
+    }
+
+    /// The optimizer over `specs`.
+    pub fn build<T: Element>(&self, specs: &[ParamSpec]) -> Optimizer<T> {
+        let blocks = Self::blocks(specs);
+        let is_block = |s: &ParamSpec| s.role.is_second_order();
+        let is_head_bias = |s: &ParamSpec| s.head && s.role == Role::Bias;
+        let slots: Vec<Option<usize>> = if self.ancestor {
+            // Every 1-D tensor has a slot; the classifier's bias visits nothing.
+            select(specs, |s| is_block(s) || is_head_bias(s))
+                .into_iter()
+                .map(|i| Some(i).filter(|&i| is_block(&specs[i])))
+                .collect()
+        } else {
+            blocks.iter().copied().map(Some).collect()
+        };
+        let (correction, decay) = if self.ancestor {
+            (Correction::Cycles, self.momentum)
+        } else {
+            (Correction::OwnVisits, self.curvature_decay)
+        };
+        let sgd = Sgd { momentum: self.momentum, nesterov: false, ..Sgd::default() };
+        let first_order = |name, members, decay| Group { name, members, chain: sgd.chain(decay) };
+        let second_order = Group {
+            name: "blocks",
+            members: blocks,
+            chain: vec![
+                Box::new(Momentum::new(self.momentum, false)),
+                Box::new(Precondition::new(PreconditionConfig {
+                    cycle: Cycle::new(slots),
+                    probe: self.probe,
+                    rectifier: self.rectifier,
+                    averaging: self.averaging,
+                    correction,
+                    decay,
+                    tau: self.tau,
+                    eps: self.eps,
+                    seed: self.seed,
+                })),
+                Box::new(AddDecayedWeights { weight_decay: self.weight_decay_1d }),
+            ],
+        };
+        Optimizer::new(
+            specs,
+            vec![
+                first_order("weights", select(specs, |s| !is_1d(s)), self.weight_decay),
+                first_order("1d", select(specs, |s| is_1d(s) && !is_block(s)), self.weight_decay_1d),
+                second_order,
+            ],
+        )
+    }
+}

@@ -1,0 +1,57 @@
+//! The trait of an optimizer's building block.
+
+use crate::curvature::{Answer, Request};
+use crate::state::{StateDict, StateError};
+use sph_nn::ParamSpec;
+use sph_tensor::{Array, Element};
+use std::fmt::Debug;
+
+/// What a transform sees of a step.
+#[derive(Debug)]
+pub struct UpdateContext<'a, T: Element> {
+    /// All parameters.
+    pub specs: &'a [ParamSpec],
+    /// Their values before the step.
+    pub values: &'a [Array<T>],
+    /// The parameters of this transform's group, by number.
+    pub members: &'a [usize],
+    /// Steps taken before this one.
+    pub step: u64,
+}
+
+/// One link of an optimizer's chain. It first says what it wants to know beyond the gradient, then turns the answer
+/// into an update of its group.
+///
+/// The first link finds the gradients in `updates`; the last leaves the descent direction, which the optimizer
+/// multiplies by −lr.
+pub trait Transform<T: Element>: Debug + Send {
+    /// The name under which its state is saved.
+    fn name(&self) -> &'static str;
+
+    /// Adds to `want` what the coming step needs. The default needs the gradient only.
+    fn request(&mut self, cx: &UpdateContext<'_, T>, want: &mut Request<T>) {
+        let _ = (cx, want);
+    }
+
+    /// Changes the entries of `updates` that belong to `cx.members`.
+    fn update(&mut self, cx: &UpdateContext<'_, T>, answer: &Answer<T>, updates: &mut [Option<Array<T>>]);
+
+    /// Writes its state under names that begin with `prefix`.
+    fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {
+        let _ = (cx, prefix, to);
+    }
+
+    /// Takes its state back out of `from`.
+    ///
+    /// # Errors
+    /// When a tensor has the wrong size.
+    fn load(
+        &mut self,
+        cx: &UpdateContext<'_, T>,
+        prefix: &str,
+        from: &mut StateDict<T>,
+    ) -> Result<(), StateError> {
+        let _ = (cx, prefix, from);
+        Ok(())
+    }
+}

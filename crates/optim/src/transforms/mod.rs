@@ -1,0 +1,44 @@
+//! The links of optimizers' chains, one file each.
+
+mod add_decayed_weights;
+mod momentum;
+mod precondition;
+mod scale_by_adam;
+
+pub use add_decayed_weights::AddDecayedWeights;
+pub use momentum::Momentum;
+pub use precondition::{Precondition, PreconditionConfig};
+pub use scale_by_adam::ScaleByAdam;
+
+use crate::state::{StateDict, StateError};
+use crate::transform::UpdateContext;
+use sph_tensor::{Array, Element};
+
+/// One array of state for some members, by parameter number.
+type PerParam<T> = Vec<Option<Array<T>>>;
+
+fn save_arrays<T: Element>(
+    cx: &UpdateContext<'_, T>,
+    prefix: &str,
+    arrays: &PerParam<T>,
+    to: &mut StateDict<T>,
+) {
+    for (i, array) in arrays.iter().enumerate() {
+        if let Some(array) = array {
+            to.arrays.insert(format!("{prefix}.{}", cx.specs[i].name), array.clone());
+        }
+    }
+}
+
+fn load_arrays<T: Element>(
+    cx: &UpdateContext<'_, T>,
+    prefix: &str,
+    arrays: &mut PerParam<T>,
+    from: &mut StateDict<T>,
+) -> Result<(), StateError> {
+    arrays.resize(cx.specs.len(), None);
+    for &i in cx.members {
+        arrays[i] = from.take_array(&format!("{prefix}.{}", cx.specs[i].name), &cx.values[i])?;
+    }
+    Ok(())
+}

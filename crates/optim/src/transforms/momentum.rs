@@ -1,0 +1,60 @@
+//! Momentum as in PyTorch's SGD: m ← μm + g (no 1−μ), direction m, or g + μm with Nesterov.
+
+use super::{PerParam, load_arrays, save_arrays};
+use crate::curvature::Answer;
+use crate::state::{StateDict, StateError};
+use crate::transform::{Transform, UpdateContext};
+use sph_tensor::{Array, Element, kernels::map};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Momentum<T: Element> {
+    decay: f64,
+    nesterov: bool,
+    m: PerParam<T>,
+}
+
+impl<T: Element> Momentum<T> {
+    /// Momentum with decay μ in [0, 1).
+    pub fn new(decay: f64, nesterov: bool) -> Self {
+        Momentum { decay, nesterov, m: Vec::new() }
+    }
+}
+
+impl<T: Element> Transform<T> for Momentum<T> {
+    fn name(&self) -> &'static str {
+        "momentum"
+    }
+
+    fn update(&mut self, cx: &UpdateContext<'_, T>, _answer: &Answer<T>, updates: &mut [Option<Array<T>>]) {
+        if self.decay == 0.0 {
+            return;
+        }
+        self.m.resize(cx.specs.len(), None);
+        let decay = T::from_f64(self.decay);
+        for &i in cx.members {
+            let Some(g) = &mut updates[i] else { continue };
+            match &mut self.m[i] {
+                Some(m) => map::update(m.make_mut(), g.as_slice(), |m, g| decay * m + g),
+                m => *m = Some(Array::from_slice(g.pool(), g.shape(), g.as_slice())),
+            }
+            if let Some(m) = &self.m[i] {
+                let nesterov = self.nesterov;
+                map::update(g.make_mut(), m.as_slice(), |g, m| if nesterov { g + decay * m } else { m });
+            }
+        }
+    }
+
+    fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {
+        save_arrays(cx, prefix, &self.m, to);
+    }
+
+    fn load(
+        &mut self,
+        cx: &UpdateContext<'_, T>,
+        prefix: &str,
+        from: &mut StateDict<T>,
+    ) -> Result<(), StateError> {
+        load_arrays(cx, prefix, &mut self.m, from)
+    }
+}

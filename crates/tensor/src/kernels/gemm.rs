@@ -1,0 +1,123 @@
+//! Matrix products through the `gemm` crate, single-threaded inside fixed parts.
+
+use crate::Element;
+use crate::parallel::for_chunks_of_work;
+
+/// A strided matrix inside a slice.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a, T> {
+    data: &'a [T],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a, T> View<'a, T> {
+    /// A row-major `rows` × `cols` matrix.
+    pub fn new(data: &'a [T], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// A row-major `rows` × `cols` matrix whose rows start `row_stride` elements apart.
+    pub fn strided(data: &'a [T], rows: usize, cols: usize, row_stride: usize) -> Self {
+        assert!(
+            rows == 0 || cols == 0 || (rows - 1) * row_stride + cols <= data.len(),
+            "view outside its slice"
+        );
+        View { data, rows, cols, row_stride, col_stride: 1 }
+    }
+
+    /// The transposed matrix, without a copy.
+    pub fn t(self) -> Self {
+        View {
+            rows: self.cols,
+            cols: self.rows,
+            row_stride: self.col_stride,
+            col_stride: self.row_stride,
+            ..self
+        }
+    }
+
+    fn row_range(self, start: usize, rows: usize) -> Self {
+        View { data: &self.data[start * self.row_stride..], rows, ..self }
+    }
+}
+
+/// `dst = a·b`, or `dst += a·b` when `accumulate`, on the calling thread. `dst` is row-major and contiguous.
+#[allow(unsafe_code)]
+pub fn serial<T: Element>(dst: &mut [T], accumulate: bool, a: View<T>, b: View<T>) {
+    let (m, n, k) = (a.rows, b.cols, a.cols);
+    assert_eq!(b.rows, k, "inner dimensions");
+    assert_eq!(dst.len(), m * n, "size of the product");
+    // SAFETY: `View` checked that both operands lie inside their slices, and `dst` holds m·n elements; the
+    // exclusive borrow of `dst` rules out overlap. `gemm` supports f32 and f64, the only `Element`s.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            dst.as_mut_ptr(),
+            1,
+            n as isize,
+            accumulate,
+            a.data.as_ptr(),
+            a.col_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.col_stride as isize,
+            b.row_stride as isize,
+            T::ONE,
+            T::ONE,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// `dst = a·b`, or `dst += a·b` when `accumulate`, split by rows of `dst`.
+pub fn matmul<T: Element>(dst: &mut [T], accumulate: bool, a: View<T>, b: View<T>) {
+    let (m, n) = (a.rows, b.cols);
+    assert_eq!(dst.len(), m * n, "size of the product");
+    if n == 0 {
+        return;
+    }
+    // Parts of about half a million multiply-adds, whole rows.
+    let rows = ((1 << 19) / (n * a.cols).max(1)).clamp(1, m.max(1)).next_multiple_of(8);
+    for_chunks_of_work(dst, rows * n, m * n * a.cols, |i, part| {
+        serial(part, accumulate, a.row_range(i * rows, part.len() / n), b);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_naive_product_in_every_orientation() {
+        let (m, n, k) = (37, 19, 53);
+        let a: Vec<f64> = (0..m * k).map(|i| ((i * 37) % 101) as f64 - 50.0).collect();
+        let b: Vec<f64> = (0..k * n).map(|i| ((i * 53) % 97) as f64 - 48.0).collect();
+        let transpose = |v: &[f64], r: usize, c: usize| -> Vec<f64> {
+            (0..r * c).map(|i| v[(i % r) * c + i / r]).collect()
+        };
+        let (at, bt) = (transpose(&a, m, k), transpose(&b, k, n));
+        let mut want = vec![0.0; m * n];
+        for i in 0..m {
+            for j in 0..n {
+                want[i * n + j] = (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum();
+            }
+        }
+        for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
+            let a = if ta { View::new(&at, k, m).t() } else { View::new(&a, m, k) };
+            let b = if tb { View::new(&bt, n, k).t() } else { View::new(&b, k, n) };
+            let mut got = vec![1.0; m * n];
+            matmul(&mut got, false, a, b);
+            assert_eq!(got, want);
+            matmul(&mut got, true, a, b);
+            assert!(got.iter().zip(&want).all(|(g, w)| *g == 2.0 * w));
+        }
+    }
+}

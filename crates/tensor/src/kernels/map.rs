@@ -1,0 +1,92 @@
+//! Element-wise loops, vectorized for the CPU at hand.
+
+use crate::Element;
+use crate::kernels::reduce::Lanes;
+use crate::parallel::{CHUNK, for_chunks, vectorized};
+use std::array::from_fn;
+
+/// `out[i] = f(a[i])`.
+pub fn unary<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T) -> T + Sync) {
+    assert_eq!(out.len(), a.len());
+    for_chunks(out, CHUNK, |i, out| {
+        let a = &a[i * CHUNK..][..out.len()];
+        vectorized(|| out.iter_mut().zip(a).for_each(|(o, a)| *o = f(*a)));
+    });
+}
+
+/// `out[i] = f(a[i], b[i])`.
+pub fn binary<T: Element>(out: &mut [T], a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) {
+    assert!(out.len() == a.len() && a.len() == b.len());
+    for_chunks(out, CHUNK, |i, out| {
+        let (a, b) = (&a[i * CHUNK..][..out.len()], &b[i * CHUNK..][..out.len()]);
+        vectorized(|| out.iter_mut().zip(a).zip(b).for_each(|((o, a), b)| *o = f(*a, *b)));
+    });
+}
+
+/// `out[i] = f(out[i], a[i])`.
+pub fn update<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T, T) -> T + Sync) {
+    assert_eq!(out.len(), a.len());
+    for_chunks(out, CHUNK, |i, out| {
+        let a = &a[i * CHUNK..][..out.len()];
+        vectorized(|| out.iter_mut().zip(a).for_each(|(o, a)| *o = f(*o, *a)));
+    });
+}
+
+/// `out[r, c] = f([x₀[r, c], …], [k₀[c], …])` on rows of `channels` elements: `x` are full arrays, `k`
+/// per-channel coefficients.
+pub fn per_channel<T: Element, const A: usize, const B: usize>(
+    out: &mut [T],
+    x: [&[T]; A],
+    k: [&[T]; B],
+    channels: usize,
+    f: impl Fn([T; A], [T; B]) -> T + Sync,
+) {
+    assert!(x.iter().all(|x| x.len() == out.len()) && k.iter().all(|k| k.len() == channels));
+    let lanes = Lanes::new(channels);
+    let k = k.map(|k| lanes.replicate(k));
+    let width = lanes.width();
+    let chunk = (CHUNK / width).max(1) * width;
+    for_chunks(out, chunk, |i, out| {
+        let x = x.map(|x| &x[i * chunk..][..out.len()]);
+        vectorized(|| {
+            for (row, out) in out.chunks_mut(width).enumerate() {
+                let n = out.len();
+                let x: [&[T]; A] = from_fn(|a| &x[a][row * width..][..n]);
+                let k: [&[T]; B] = from_fn(|b| &k[b][..n]);
+                for i in 0..n {
+                    out[i] = f(from_fn(|a| x[a][i]), from_fn(|b| k[b][i]));
+                }
+            }
+        });
+    });
+}
+
+/// True when every element is finite.
+pub fn all_finite<T: Element>(a: &[T]) -> bool {
+    // A sum is finite only if every term is (NaN and ∞ spread), but may overflow: look closer only then.
+    vectorized(|| a.iter().map(|v| v.abs()).fold(T::ZERO, |s, v| s + v)).is_finite()
+        || a.iter().all(|v| v.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn per_channel_coefficients_follow_their_channel() {
+        for (rows, channels) in [(7, 3), (1000, 16), (33, 100), (5, 1)] {
+            let x: Vec<f64> = (0..rows * channels).map(|i| i as f64).collect();
+            let k: Vec<f64> = (0..channels).map(|c| 1000.0 * c as f64).collect();
+            let mut out = vec![0.0; x.len()];
+            per_channel(&mut out, [&x], [&k], channels, |[x], [k]| x + k);
+            assert!(out.iter().enumerate().all(|(i, o)| *o == i as f64 + 1000.0 * (i % channels) as f64));
+        }
+    }
+
+    #[test]
+    fn finiteness_is_not_fooled_by_an_overflowing_sum() {
+        assert!(all_finite(&[f32::MAX, f32::MAX, -1.0]));
+        assert!(!all_finite(&[0.0, f32::NAN]));
+        assert!(!all_finite(&[f64::INFINITY, f64::NEG_INFINITY]));
+    }
+}

@@ -1,0 +1,18 @@
+//! CPU kernels on slices.
+//!
+//! Every kernel that runs in parallel splits its work by shape alone and combines parts in order, so 1, 2 or
+//! 4 threads give the same bits. Kernels trust their callers (the ops) on shapes and panic on a mismatch.
+//!
+//! | file | what |
+//! |---|---|
+//! | `gemm` | matrix product on strided views |
+//! | `conv` | 2-D convolution and its two adjoints, NHWC |
+//! | `window` | gathering and scattering of sliding windows |
+//! | `map` | element-wise loops, with or without per-channel coefficients |
+//! | `reduce` | per-channel sums, means and variances |
+
+pub mod conv;
+pub mod gemm;
+pub mod map;
+pub mod reduce;
+pub mod window;

@@ -1,0 +1,56 @@
+//! Fixed partitions: where work is split depends on shapes, never on the number of threads.
+
+use rayon::prelude::*;
+
+/// Below this many elements a parallel loop costs more than it saves.
+const SERIAL_BELOW: usize = 16 * 1024;
+/// Elements a part of an element-wise loop holds: fits the first-level cache several times over.
+pub(crate) const CHUNK: usize = 16 * 1024;
+
+/// Sets the number of worker threads for the whole process. The calling thread is one of them.
+///
+/// # Errors
+/// When threads were configured before.
+pub fn configure_threads(threads: usize) -> Result<(), String> {
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        // A caller outside the pool would have to wake a worker for every kernel.
+        .use_current_thread()
+        .build_global()
+        .map_err(|e| e.to_string())
+}
+
+/// Runs `f(0), …, f(parts − 1)`, in parallel when `work` (elements touched) makes it worthwhile.
+pub(crate) fn for_parts(parts: usize, work: usize, f: impl Fn(usize) + Sync) {
+    if parts <= 1 || work < SERIAL_BELOW {
+        (0..parts).for_each(f);
+    } else {
+        (0..parts).into_par_iter().with_max_len(1).for_each(&f);
+    }
+}
+
+/// Splits `out` into parts of `size` elements and runs `f(part index, part)`.
+pub(crate) fn for_chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let work = out.len();
+    for_chunks_of_work(out, size, work, f);
+}
+
+/// As [`for_chunks`], for parts whose work (elements touched or multiply-adds) is not told by their size.
+pub(crate) fn for_chunks_of_work<T: Send>(
+    out: &mut [T],
+    size: usize,
+    work: usize,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
+    if out.len() <= size || work < SERIAL_BELOW {
+        out.chunks_mut(size).enumerate().for_each(|(i, c)| f(i, c));
+    } else {
+        out.par_chunks_mut(size).enumerate().with_max_len(1).for_each(|(i, c)| f(i, c));
+    }
+}
+
+/// Runs a loop with the widest vector instructions the CPU has. The closure and all it calls must be inlined.
+#[inline(always)]
+pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(f)
+}

@@ -1,0 +1,185 @@
+"""Cross-checks a built `sph` binary with PyTorch, in both directions.
+
+    cargo build --release && python tools/check_pytorch.py
+
+1. `sph` trains a network for one epoch; its checkpoint must load into the PyTorch network
+   with `strict=True`, and the loss, gradients, row sums and Hessian blocks that
+   `sph inspect` reports for it must agree with PyTorch's double backward in float64.
+2. A PyTorch state dict is inspected by `sph`, which must report the same loss.
+
+Prints one line per check; the exit code is 1 if any of them fails.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+
+from pytorch_curvature import block_hessian, gradients, norm_parameters, row_sum
+from pytorch_models import MODELS, build
+
+SPH = Path(__file__).resolve().parent.parent / "target" / "release" / "sph"
+MODES = ("train", "eval")
+CLASSES = 10  # of the digits data set
+TOLERANCE = 1e-9
+
+
+class Report:
+    """Prints each check as it is made and remembers whether one failed."""
+
+    def __init__(self):
+        self.failures = 0
+
+    def check(self, what, passed, detail):
+        self.failures += not passed
+        print(f"{'ok  ' if passed else 'FAIL'} {what}: {detail}", flush=True)
+
+    def close(self, what, actual, expected, tolerance=TOLERANCE):
+        """Compares two {name: tensor}; the same names must be there on both sides."""
+        if actual.keys() != expected.keys():
+            odd = sorted(actual.keys() ^ expected.keys())
+            self.check(what, False, f"on one side only: {', '.join(odd)}")
+            return
+        errors = {name: relative_error(actual[name], expected[name]) for name in expected}
+        worst = max(errors, key=errors.get)
+        detail = f"error {errors[worst]:.1e} ({worst}), {len(errors)} tensors"
+        self.check(what, errors[worst] <= tolerance, detail)
+
+
+def relative_error(actual, expected):
+    """max |a - b| / max |b|; infinite for a wrong shape or a NaN, which pass no tolerance."""
+    if actual.shape != expected.shape:
+        return float("inf")
+    difference = (actual.double() - expected.double()).abs().max().item()
+    if difference == 0.0:
+        return 0.0
+    scale = expected.abs().max().item()
+    error = difference / scale if scale > 0.0 else float("inf")
+    return error if error == error else float("inf")
+
+
+def run(sph, *args):
+    """Runs the binary; what it prints is only shown when it fails."""
+    command = [str(part) for part in (sph, *args)]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    except OSError as error:
+        sys.exit(f"cannot run {sph}: {error.strerror}")
+    if done.returncode != 0:
+        sys.exit(f"{done.stdout}exit code {done.returncode} from {' '.join(command)}")
+
+
+def inspect(sph, checkpoint, model, mode, folder):
+    """What `sph inspect` computes on one batch of the test split."""
+    dump = folder / "dump.safetensors"
+    dump.unlink(missing_ok=True)
+    run(
+        sph, "inspect", "--checkpoint", checkpoint, "--model", model, "--dataset", "digits",
+        "--batch-size", 64, "--seed", 0, "--dtype", "f64", "--mode", mode, "--dump", dump,
+    )  # fmt: skip
+    return load_file(dump)
+
+
+def section(dump, prefix):
+    """The entries `prefix.NAME` of a dump, by NAME."""
+    prefix += "."
+    return {k.removeprefix(prefix): v for k, v in dump.items() if k.startswith(prefix)}
+
+
+def statistics_only(tensors):
+    return {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
+
+
+def network(name, dump, state):
+    """The PyTorch network for the dumped images, with `state` loaded and in float64."""
+    _, channels, _, size = dump["input"].shape
+    model = build(name, channels, size, CLASSES)
+    model.load_state_dict(state, strict=True)
+    return model.double()
+
+
+def loss_of(model, dump, mode):
+    model.train(mode == "train")
+    return F.cross_entropy(model(dump["input"].double()), dump["target"].long())
+
+
+def check_trained(report, sph, name, folder):
+    """`sph` to PyTorch: one trained checkpoint, all derivatives."""
+    run(
+        sph, "train", "--model", name, "--dataset", "digits", "--epochs", 1, "--seed", 0,
+        "--output", folder, "--experiment", name,
+    )  # fmt: skip
+    checkpoint = folder / name / "last.safetensors"
+    state = load_file(checkpoint)
+    for mode in MODES:
+        dump = inspect(sph, checkpoint, name, mode, folder)
+        case = f"{name} {mode}"
+        try:
+            model = network(name, dump, state)
+        except RuntimeError as error:
+            report.check(f"{case} strict load", False, error)
+            continue
+        report.check(f"{case} strict load", True, f"{len(state)} tensors")
+
+        # Before the forward pass: in training mode it updates the running statistics.
+        params = dict(model.named_parameters())
+        report.close(f"{case} parameters", section(dump, "param"), params, 0.0)
+        if mode == "eval":
+            buffers = statistics_only(dict(model.named_buffers()))
+            report.close(f"{case} buffers", statistics_only(section(dump, "buffer")), buffers, 0.0)
+
+        loss = loss_of(model, dump, mode)
+        grads = gradients(loss, model)
+        report.close(f"{case} loss", {"loss": dump["loss"].reshape(())}, {"loss": loss})
+        report.close(f"{case} gradients", section(dump, "grad"), grads)
+        blocks = norm_parameters(model)
+        sums = {b: row_sum(grads[b], params[b]) for b in blocks}
+        report.close(f"{case} row sums", section(dump, "row_sum"), sums)
+        hessians = {b: block_hessian(grads[b], params[b]) for b in blocks}
+        report.close(f"{case} Hessians", section(dump, "hessian"), hessians)
+
+
+def check_state_dict(report, sph, name, shape, folder):
+    """PyTorch to `sph`: a state dict with no default value left in its norms."""
+    torch.manual_seed(0)
+    _, channels, _, size = shape
+    model = build(name, channels, size, CLASSES)
+    with torch.no_grad():
+        for param in map(model.get_parameter, norm_parameters(model)):
+            param.add_(torch.rand_like(param) - 0.5)
+        for buffer in statistics_only(dict(model.named_buffers())).values():
+            buffer.add_(torch.rand_like(buffer) - 0.5)
+    state = model.state_dict()
+    checkpoint = folder / f"{name}_pytorch.safetensors"
+    save_file(state, checkpoint)
+    for mode in MODES:
+        dump = inspect(sph, checkpoint, name, mode, folder)
+        loss = loss_of(network(name, dump, state), dump, mode)
+        what = f"{name} {mode} loss of a PyTorch state dict"
+        report.close(what, {"loss": dump["loss"].reshape(())}, {"loss": loss})
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sph", type=Path, default=SPH, help="binary (default: release build)")
+    parser.add_argument("--model", nargs="+", choices=MODELS, default=["resnet8", "mlp"])
+    args = parser.parse_args()
+
+    report = Report()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for name in args.model:
+            check_trained(report, args.sph, name, folder)
+            shape = load_file(folder / "dump.safetensors")["input"].shape
+            check_state_dict(report, args.sph, name, shape, folder)
+    print(f"{report.failures} checks failed" if report.failures else "all checks passed")
+    return 1 if report.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
