@@ -1,0 +1,3 @@
+//! The `sph` command.
+
+fn main() {}

@@ -1,0 +1,244 @@
+//! A network's mini-batch loss as a [`Curvature`]: the tape's side of the optimizer's trait.
+
+use sph_autodiff::{Tape, Var, sweep};
+use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store, losses};
+use sph_optim::{Answer, Curvature, Directions, EvalError, Request};
+use sph_tensor::{Array, Pool};
+use std::sync::Arc;
+
+/// Images NHWC, normalised as the network sees them, and their classes.
+#[derive(Debug, Clone)]
+pub struct Batch<T: Real> {
+    /// [N, H, W, C].
+    pub images: Array<T>,
+    /// N class numbers.
+    pub targets: Arc<[u32]>,
+}
+
+impl<T: Real> Batch<T> {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
+    }
+}
+
+/// The loss of one network on the batch at hand, with its parameters.
+///
+/// ```
+/// use sph::{Batch, Objective};
+/// use sph_nn::models::{self, ModelConfig};
+/// use sph_optim::{Answer, Curvature, presets::SphDrs};
+/// use sph_tensor::{Array, Pool, Shape};
+///
+/// let config = ModelConfig { in_channels: 1, image_size: (8, 8), classes: 3 };
+/// let network = models::build("mlp", &config).unwrap();
+/// let pool = Pool::<f32>::new();
+/// let mut objective = Objective::new(network, &pool, 0);
+/// let images = Array::from_slice(&pool, Shape::new(&[2, 8, 8, 1]), &vec![0.5; 128]);
+/// objective.set_batch(Batch { images, targets: vec![0, 2].into() });
+/// let mut optimizer = SphDrs::default().build(objective.params());
+/// let report = optimizer.step(&mut objective, 0.1).unwrap();
+/// assert!(report.curvature && report.loss.is_finite());
+/// ```
+pub struct Objective<T: Real> {
+    network: Network,
+    /// Parameters and running statistics.
+    pub store: Store<T>,
+    pool: Pool<T>,
+    /// Label smoothing in [0, 1).
+    pub smoothing: f64,
+    /// Training or evaluation.
+    pub mode: Mode,
+    batch: Option<Batch<T>>,
+    logits: Option<Array<T>>,
+    kept: Option<(Tape<T>, Vec<Var<T>>)>,
+}
+
+fn other(e: impl std::error::Error + Send + Sync + 'static) -> EvalError {
+    EvalError::Other(Box::new(e))
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Misuse(&'static str);
+
+impl<T: Real> Objective<T> {
+    /// The network with initial values drawn from `seed`, in training mode.
+    pub fn new(network: Network, pool: &Pool<T>, seed: u64) -> Self {
+        let store = Store::init(&network, pool, seed);
+        Objective {
+            network,
+            store,
+            pool: pool.clone(),
+            smoothing: 0.0,
+            mode: Mode::Train,
+            batch: None,
+            logits: None,
+            kept: None,
+        }
+    }
+
+    /// The pool that buffers come from.
+    pub fn pool(&self) -> &Pool<T> {
+        &self.pool
+    }
+
+    /// The network.
+    pub fn network(&self) -> &Network {
+        &self.network
+    }
+
+    /// Sets the batch that the loss is taken on.
+    pub fn set_batch(&mut self, batch: Batch<T>) {
+        self.batch = Some(batch);
+    }
+
+    /// Logits of the last evaluation, [N, classes].
+    pub fn logits(&self) -> Option<&Array<T>> {
+        self.logits.as_ref()
+    }
+
+    /// Loss and logits of `batch` without derivatives or side effects, in evaluation mode.
+    ///
+    /// # Errors
+    /// When the batch does not fit the network.
+    pub fn evaluate_on(&self, batch: &Batch<T>) -> Result<(f64, Array<T>), LayerError> {
+        let f = Forward::new(&self.store, &self.pool, Mode::Eval);
+        let (_, loss, logits) = self.run(f, batch)?;
+        Ok((scalar(&loss), logits))
+    }
+
+    /// The first layer, in the order of computation, whose output on the batch at hand is not finite; a parameter that is
+    /// not finite is named before that.
+    pub fn first_non_finite(&self) -> Option<String> {
+        let finite = |a: &Array<T>| sph_tensor::kernels::map::all_finite(a.as_slice());
+        if let Some(i) = self.store.values.iter().position(|v| !finite(v)) {
+            return Some(format!("parameter '{}'", self.store.specs()[i].name));
+        }
+        let batch = self.batch.as_ref()?;
+        if !finite(&batch.images) {
+            return Some("the input images".into());
+        }
+        let mut f = Forward::new(&self.store, &self.pool, self.mode);
+        f.tape.watch_finite();
+        let (f, _, _) = self.run(f, batch).ok()?;
+        f.tape.first_non_finite().map(|layer| format!("layer '{layer}'"))
+    }
+
+    fn run<'a>(
+        &self,
+        mut f: Forward<'a, T>,
+        batch: &Batch<T>,
+    ) -> Result<(Forward<'a, T>, Var<T>, Array<T>), LayerError> {
+        let images = f.tape.constant(batch.images.clone());
+        let logits = T::module(&*self.network.model).forward(&mut f, &images)?;
+        drop(images);
+        let loss = losses::cross_entropy(&mut f, &logits, batch.targets.clone(), self.smoothing)?;
+        let logits = logits.value().clone();
+        Ok((f, loss, logits))
+    }
+
+    fn batch(&self) -> Result<&Batch<T>, EvalError> {
+        self.batch.as_ref().ok_or_else(|| other(Misuse("no batch was set")))
+    }
+}
+
+fn scalar<T: Real>(loss: &Var<T>) -> f64 {
+    loss.value().as_slice()[0].to_f64()
+}
+
+impl<T: Real> Curvature<T> for Objective<T> {
+    fn params(&self) -> &[ParamSpec] {
+        self.store.specs()
+    }
+
+    fn values(&self) -> &[Array<T>] {
+        &self.store.values
+    }
+
+    /// One forward pass with tangents where the request has probes, one backward pass that carries adjoints and
+    /// adjoint-tangents together (algorithm.md §3). In training mode the running statistics move.
+    fn evaluate(&mut self, want: &Request<T>, out: &mut Answer<T>) -> Result<(), EvalError> {
+        self.kept = None;
+        let n = self.store.values.len();
+        let mut grad = vec![false; n];
+        want.gradient.iter().for_each(|&i| grad[i] = true);
+        let mut rows = vec![false; n];
+        want.rows.iter().for_each(|&i| rows[i] = true);
+        let tape =
+            if want.keep { Tape::keeping(&self.pool) } else { Tape::new(&self.pool, want.tangents.probes()) };
+        let f = Forward::on(tape, &self.store, self.mode, |i| Probes {
+            dot: want.tangents.get(i).filter(|_| !want.keep).cloned(),
+            // What is kept can be asked for any parameter's rows.
+            grad: grad[i] || want.keep,
+            hvp: rows[i] && !want.keep,
+        });
+        let (f, loss, logits) = self.run(f, self.batch()?).map_err(other)?;
+        out.loss = scalar(&loss);
+        let (mut tape, leaves) = f.into_parts();
+        let mut adjoints = tape.backward(&loss);
+        out.gradient = leaves.iter().zip(&grad).map(|(l, &g)| adjoints.take_grad(l).filter(|_| g)).collect();
+        out.products.clear();
+        for &i in &want.rows {
+            if let Some(product) = adjoints.take_hvp(&leaves[i]) {
+                out.products.insert(i, product);
+            }
+        }
+        let statistics = tape.take_statistics();
+        self.logits = Some(logits);
+        if want.keep {
+            self.kept = Some((tape, leaves));
+            if !want.tangents.is_empty() {
+                self.hvp(&want.tangents, &want.rows, &mut out.products)?;
+            }
+        }
+        // A step that will not be taken leaves no trace.
+        if out.loss.is_finite() {
+            self.store.track(&statistics);
+        }
+        Ok(())
+    }
+
+    fn hvp(&mut self, v: &Directions<T>, rows: &[usize], out: &mut Directions<T>) -> Result<(), EvalError> {
+        let Some((tape, leaves)) = &mut self.kept else {
+            return Err(other(Misuse(
+                "a product after the gradient needs an evaluation that was asked to keep",
+            )));
+        };
+        let tangents: Vec<_> = v.iter().map(|(i, v)| (&leaves[i], v.clone())).collect();
+        let wrt: Vec<_> = rows.iter().map(|&i| &leaves[i]).collect();
+        out.clear();
+        for (&i, product) in rows.iter().zip(sweep::hvp(tape, &tangents, &wrt)) {
+            if let Some(product) = product {
+                out.insert(i, product);
+            }
+        }
+        Ok(())
+    }
+
+    fn loss_at(&mut self, step: &Directions<T>) -> Result<f64, EvalError> {
+        let mut moved = self.store.clone();
+        for (i, step) in step.iter() {
+            let step = step.reshape(moved.values[i].shape());
+            moved.values[i].accumulate(&step);
+        }
+        let f = Forward::new(&moved, &self.pool, self.mode);
+        let (_, loss, _) = self.run(f, self.batch()?).map_err(other)?;
+        Ok(scalar(&loss))
+    }
+
+    fn apply(&mut self, updates: &[Option<Array<T>>]) {
+        // A kept tape shares the parameters' buffers and speaks of the old point.
+        self.kept = None;
+        for (value, update) in self.store.values.iter_mut().zip(updates) {
+            if let Some(update) = update {
+                value.accumulate(update);
+            }
+        }
+    }
+}

@@ -1,0 +1,239 @@
+//! Comparison with files that PyTorch wrote (`tools/make_golden.py`): losses, gradients, Hessian blocks, and steps of the
+//! optimizers, all in float64.
+
+use safetensors::{Dtype, SafeTensors};
+use sph::{Batch, Objective};
+use sph_nn::models::{self, ModelConfig};
+use sph_nn::{Builder, Mode};
+use sph_optim::presets::{AdamW, Sgd, SphDrs};
+use sph_optim::{Answer, Curvature, Directions, Optimizer, Request};
+use sph_tensor::{Array, Pool, Shape};
+use std::collections::HashMap;
+
+/// A golden file: name → (shape, values).
+struct Golden(HashMap<String, (Vec<usize>, Vec<f64>)>);
+
+impl Golden {
+    fn read(name: &str) -> Self {
+        let path = format!("{}/tests/golden/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        let bytes = std::fs::read(path).unwrap();
+        let read = |view: safetensors::tensor::TensorView<'_>| {
+            let words = view.data().chunks_exact(8).map(|w| <[u8; 8]>::try_from(w).unwrap());
+            let values = match view.dtype() {
+                Dtype::F64 => words.map(f64::from_le_bytes).collect(),
+                Dtype::I64 => words.map(|w| i64::from_le_bytes(w) as f64).collect(),
+                other => panic!("{other:?}"),
+            };
+            (view.shape().to_vec(), values)
+        };
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        Golden(file.tensors().into_iter().map(|(name, view)| (name, read(view))).collect())
+    }
+
+    fn get(&self, name: &str) -> &[f64] {
+        &self.0.get(name).unwrap_or_else(|| panic!("no {name} in the golden file")).1
+    }
+
+    /// Batch `index` of `input` (one more leading axis when there are several).
+    fn batch(&self, pool: &Pool<f64>, index: usize) -> Batch<f64> {
+        let dims = &self.0["input"].0;
+        let &[n, c, h, w] = &dims[dims.len() - 4..] else { panic!() };
+        let x = &self.get("input")[index * n * c * h * w..];
+        let mut images = Array::stale(pool, Shape::new(&[n, h, w, c]));
+        for (i, v) in images.make_mut().iter_mut().enumerate() {
+            let (image, pixel, channel) = (i / (h * w * c), i / c % (h * w), i % c);
+            *v = x[(image * c + channel) * h * w + pixel];
+        }
+        let targets = self.get("target")[index * n..(index + 1) * n].iter().map(|t| *t as u32).collect();
+        Batch { images, targets }
+    }
+
+    /// The tiny ResNet with the parameters and buffers under these prefixes.
+    fn objective(&self, param: &str, buffer: &str) -> Objective<f64> {
+        let config = ModelConfig { in_channels: 3, image_size: (8, 8), classes: 5 };
+        let mut b = Builder::default();
+        let model = models::resnet(&mut b, &config, &[1, 1, 1], &[4, 8, 16]);
+        let mut objective = Objective::new(b.finish(model), &Pool::new(), 0);
+        let names: Vec<_> = objective.store.specs().iter().map(|s| s.name.clone()).collect();
+        for (name, value) in names.iter().zip(&mut objective.store.values) {
+            value.make_mut().copy_from_slice(self.get(&format!("{param}.{name}")));
+        }
+        let names: Vec<_> = objective.store.buffer_specs().iter().map(|s| s.name.clone()).collect();
+        for (name, value) in names.iter().zip(&mut objective.store.buffers) {
+            if !name.ends_with("num_batches_tracked") {
+                value.copy_from_slice(self.get(&format!("{buffer}.{name}")));
+            }
+        }
+        objective
+    }
+}
+
+#[track_caller]
+fn close(got: &[f64], want: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(got.len(), want.len(), "{what}");
+    let scale = want.iter().fold(0.0f64, |m, w| m.max(w.abs()));
+    let error = got
+        .iter()
+        .zip(want)
+        .fold(0.0f64, |m, (g, w)| if (g - w).is_nan() { f64::NAN } else { m.max((g - w).abs()) });
+    assert!(error <= tolerance * scale, "{what}: relative error {:.2e}", error / scale);
+}
+
+fn identity(pool: &Pool<f64>, c: usize) -> Array<f64> {
+    let mut e = Array::zeros(pool, Shape::new(&[c, c]));
+    (0..c).for_each(|i| e.make_mut()[i * c + i] = 1.0);
+    e
+}
+
+#[test]
+fn loss_gradient_and_hessian_blocks_agree_with_pytorch() {
+    let golden = Golden::read("resnet_tiny");
+    for (case, mode, smoothing) in
+        [("train", Mode::Train, 0.0), ("eval", Mode::Eval, 0.0), ("smooth", Mode::Train, 0.1)]
+    {
+        let mut f = golden.objective("param", "buffer");
+        (f.mode, f.smoothing) = (mode, smoothing);
+        f.set_batch(golden.batch(f.pool(), 0));
+        let pool = f.pool().clone();
+        let all: Vec<usize> = (0..f.params().len()).collect();
+        for block in SphDrs::blocks(f.params()) {
+            let name = f.params()[block].name.clone();
+            // Gradient and the whole block, K = C probes, in one combined sweep.
+            let mut want = Request { gradient: all.clone(), rows: vec![block], ..Request::default() };
+            want.tangents.insert(block, identity(&pool, f.params()[block].len()));
+            let mut out = Answer::default();
+            f.evaluate(&want, &mut out).unwrap();
+            close(&[out.loss], golden.get(&format!("{case}.loss")), 1e-9, case);
+            close(f.logits().unwrap().as_slice(), golden.get(&format!("{case}.logits")), 1e-9, case);
+            for &i in &all {
+                let name = &f.params()[i].name;
+                let got = out.gradient[i].as_ref().unwrap();
+                close(
+                    got.as_slice(),
+                    golden.get(&format!("{case}.grad.{name}")),
+                    1e-9,
+                    &format!("{case} grad {name}"),
+                );
+            }
+            let hessian = out.products.get(block).unwrap().clone();
+            close(
+                hessian.as_slice(),
+                golden.get(&format!("{case}.hessian.{name}")),
+                1e-9,
+                &format!("{case} hessian {name}"),
+            );
+            // `ones` gives its row sums, and so does a product asked for after the gradient.
+            let c = f.params()[block].len();
+            let mut ones = Directions::default();
+            ones.insert(block, Array::full(&pool, Shape::new(&[1, c]), 1.0));
+            let want =
+                Request { gradient: all.clone(), tangents: ones.clone(), rows: vec![block], keep: false };
+            f.evaluate(&want, &mut out).unwrap();
+            let sums: Vec<f64> =
+                (0..c).map(|i| (0..c).map(|j| hessian.as_slice()[i * c + j]).sum()).collect();
+            let row_sum = golden.get(&format!("{case}.row_sum.{name}"));
+            close(
+                out.products.get(block).unwrap().as_slice(),
+                row_sum,
+                1e-9,
+                &format!("{case} row sum {name}"),
+            );
+            close(out.products.get(block).unwrap().as_slice(), &sums, 1e-10, &format!("{case} sums {name}"));
+            f.evaluate(&Request { keep: true, ..Request::default() }, &mut out).unwrap();
+            let mut after = Directions::default();
+            f.hvp(&ones, &[block], &mut after).unwrap();
+            close(after.get(block).unwrap().as_slice(), row_sum, 1e-9, &format!("{case} after {name}"));
+        }
+    }
+}
+
+#[test]
+fn the_full_hessian_vector_product_agrees_with_pytorch() {
+    let golden = Golden::read("resnet_tiny");
+    let mut f = golden.objective("param", "buffer");
+    f.set_batch(golden.batch(f.pool(), 0));
+    let all: Vec<usize> = (0..f.params().len()).collect();
+    let mut want = Request { gradient: all.clone(), rows: all.clone(), ..Request::default() };
+    for &i in &all {
+        let v = golden.get(&format!("train.hvp.v.{}", f.params()[i].name));
+        want.tangents.insert(i, Array::from_slice(f.pool(), f.values()[i].shape().prepend(1), v));
+    }
+    let check = |f: &Objective<f64>, products: &Directions<f64>, what: &str| {
+        for &i in &all {
+            let name = &f.params()[i].name;
+            let got = products.get(i).unwrap().as_slice();
+            // The classifier's bias has curvature near zero in some directions; compare with the scale of its block.
+            close(got, golden.get(&format!("train.hvp.hv.{name}")), 1e-9, &format!("{what} {name}"));
+        }
+    };
+    let mut out = Answer::default();
+    f.evaluate(&want, &mut out).unwrap();
+    check(&f, &out.products, "combined");
+    want.keep = true;
+    f.evaluate(&want, &mut out).unwrap();
+    check(&f, &out.products, "after the gradient");
+}
+
+#[test]
+fn running_statistics_agree_with_pytorch() {
+    let golden = Golden::read("resnet_tiny");
+    let mut f = golden.objective("param", "buffer");
+    f.set_batch(golden.batch(f.pool(), 0));
+    f.evaluate(&Request::default(), &mut Answer::default()).unwrap();
+    for (spec, value) in f.store.buffer_specs().iter().zip(&f.store.buffers) {
+        if !spec.name.ends_with("num_batches_tracked") {
+            close(value, golden.get(&format!("train.buffer_after.{}", spec.name)), 1e-12, &spec.name);
+        }
+    }
+}
+
+/// Takes `steps` steps on the recorded batches and compares with the parameters recorded at `marks`.
+fn follow(
+    golden: &Golden,
+    mut optimizer: Optimizer<f64>,
+    mut f: Objective<f64>,
+    lr: f64,
+    prefix: &str,
+    marks: &[usize],
+    tolerance: f64,
+) {
+    for step in 1..=*marks.last().unwrap() {
+        f.set_batch(golden.batch(f.pool(), step - 1));
+        let report = optimizer.step(&mut f, lr).unwrap();
+        if let Some((_, losses)) = golden.0.get(&format!("{prefix}losses")) {
+            close(&[report.loss], &losses[step - 1..step], tolerance, &format!("{prefix}loss {step}"));
+        }
+        if marks.contains(&step) {
+            for (spec, value) in f.params().iter().zip(f.values()) {
+                let want = golden.get(&format!("{prefix}param{step}.{}", spec.name));
+                close(value.as_slice(), want, tolerance, &format!("{prefix}{} after step {step}", spec.name));
+            }
+        }
+    }
+}
+
+#[test]
+fn the_ancestors_step_agrees_with_pytorch_over_20_steps() {
+    let golden = Golden::read("seed_steps");
+    let f = golden.objective("param0", "buffer0");
+    let seed = SphDrs::seed();
+    let optimizer = seed.build(f.params());
+    follow(&golden, optimizer, f, 0.1, "", &[1, 10, 20], 1e-8);
+    let f = golden.objective("param0", "buffer0");
+    let decayed = SphDrs { weight_decay: 5e-4, weight_decay_1d: 5e-4, ..seed };
+    let optimizer = decayed.build(f.params());
+    follow(&golden, optimizer, f, 0.1, "wd.", &[20], 1e-8);
+}
+
+#[test]
+fn sgd_and_adamw_agree_with_pytorch_over_10_steps() {
+    let golden = Golden::read("sgd_adamw");
+    let f = golden.objective("param0", "buffer0");
+    let sgd = Sgd { nesterov: true, weight_decay_1d: 5e-4, ..Sgd::default() };
+    let optimizer = sgd.build(f.params());
+    follow(&golden, optimizer, f, 0.1, "sgd.", &[10], 1e-10);
+    let f = golden.objective("param0", "buffer0");
+    let adamw = AdamW { weight_decay_1d: 0.05, ..AdamW::default() };
+    let optimizer = adamw.build(f.params());
+    follow(&golden, optimizer, f, 1e-2, "adamw.", &[10], 1e-10);
+}
