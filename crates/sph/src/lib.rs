@@ -1,5 +1,24 @@
 //! SPH-DRS: training networks with exact second-order steps where they are cheap.
+//!
+//! The library behind the `sph` command. [`Objective`] is a network's mini-batch loss as an optimizer sees it;
+//! [`train_loop::Trainer`] is the loop; [`data`] reads data sets; [`checkpoint`] reads and writes files; [`observers`]
+//! watch a run.
+//!
+//! The idea, in one paragraph: networks are trained by momentum SGD, except their 1-D parameters (scale and shift of
+//! normalization layers). For those, a second back-propagation gives exact products with their partial Hessian, without
+//! forming it, for about a third of a step's cost; steps on them are divided by the averaged, rectified curvature
+//! ("SGD with Partial Hessian", Sun, Yong and Zhang, arXiv 2403.02681, and its successor SPH-DRS).
 
+pub mod checkpoint;
+pub mod commands;
+pub mod config;
+pub mod data;
+mod error;
 mod objective;
+pub mod observers;
+pub mod run;
+pub mod timing;
+pub mod train_loop;
 
+pub use error::{Error, Result};
 pub use objective::{Batch, Objective};

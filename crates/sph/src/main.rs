@@ -1,3 +1,87 @@
-//! The `sph` command.
+//! The `sph` command: glue around the library.
 
-fn main() {}
+use clap::{CommandFactory, Parser, Subcommand};
+use sph::commands::train::Ended;
+use sph::commands::{bench, inspect, train};
+use sph::config::{ArgsError, TrainArgs, one_line};
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Train networks with exact second-order steps on their 1-D parameters.
+#[derive(Parser)]
+#[command(name = "sph", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Train(Box<TrainArgs>),
+    Bench(bench::BenchArgs),
+    Inspect(inspect::InspectArgs),
+}
+
+/// The user's mistakes, and runs that cannot go on.
+const USER: u8 = 2;
+/// What a shell reports for a program stopped by Ctrl-C.
+const INTERRUPTED: u8 = 130;
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(code) => code,
+        Err(ArgsError::Clap(e))
+            if !e.use_stderr()
+                || e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
+            let _ = e.print();
+            ExitCode::from(e.exit_code() as u8)
+        }
+        Err(ArgsError::Clap(e)) => fail(&one_line(&e)),
+        Err(ArgsError::Config(e)) => fail(&e.to_string()),
+    }
+}
+
+fn fail(message: &str) -> ExitCode {
+    eprintln!("error: {message}");
+    ExitCode::from(USER)
+}
+
+fn run() -> Result<ExitCode, ArgsError> {
+    let flags: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    if let Some(("train", flags)) = flags.split_first().map(|(command, rest)| (command.as_str(), rest)) {
+        // A file may stand between the flags and their defaults.
+        let args = TrainArgs::from_command_line(flags)?;
+        return train(&args);
+    }
+    let all = std::iter::once("sph".to_string()).chain(flags);
+    match Cli::try_parse_from(all)?.command {
+        Command::Train(args) => train(&args),
+        Command::Bench(args) => Ok(bench::run(&args).map(|()| ExitCode::SUCCESS)?),
+        Command::Inspect(args) => Ok(inspect::run(&args).map(|()| ExitCode::SUCCESS)?),
+    }
+}
+
+fn train(args: &TrainArgs) -> Result<ExitCode, ArgsError> {
+    let handler = ctrlc::set_handler(|| {
+        if STOP.swap(true, Ordering::Relaxed) {
+            // Asked a second time: leave at once; files are whole at any moment.
+            std::process::exit(INTERRUPTED.into());
+        }
+        eprintln!("finishing the step and saving (again to leave at once)");
+    });
+    if let Err(e) = handler {
+        eprintln!("warning: Ctrl-C will stop the run without saving: {e}");
+    }
+    Ok(match train::run(args, &STOP)? {
+        Ended::Finished => ExitCode::SUCCESS,
+        Ended::Interrupted => ExitCode::from(INTERRUPTED),
+    })
+}
+
+#[test]
+fn the_command_line_is_consistent() {
+    Cli::command().debug_assert();
+}

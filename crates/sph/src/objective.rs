@@ -5,6 +5,7 @@ use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store,
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request};
 use sph_tensor::{Array, Pool};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Images NHWC, normalised as the network sees them, and their classes.
 #[derive(Debug, Clone)]
@@ -57,6 +58,7 @@ pub struct Objective<T: Real> {
     batch: Option<Batch<T>>,
     logits: Option<Array<T>>,
     kept: Option<(Tape<T>, Vec<Var<T>>)>,
+    evaluation_time: Duration,
 }
 
 fn other(e: impl std::error::Error + Send + Sync + 'static) -> EvalError {
@@ -80,6 +82,7 @@ impl<T: Real> Objective<T> {
             batch: None,
             logits: None,
             kept: None,
+            evaluation_time: Duration::ZERO,
         }
     }
 
@@ -111,6 +114,25 @@ impl<T: Real> Objective<T> {
         let f = Forward::new(&self.store, &self.pool, Mode::Eval);
         let (_, loss, logits) = self.run(f, batch)?;
         Ok((scalar(&loss), logits))
+    }
+
+    /// How long the last [`Curvature::evaluate`] took.
+    pub fn evaluation_time(&self) -> Duration {
+        self.evaluation_time
+    }
+
+    /// How long the gradient alone takes on the batch at hand; leaves no trace.
+    ///
+    /// # Errors
+    /// As [`Curvature::evaluate`].
+    pub fn time_gradient(&mut self) -> Result<Duration, EvalError> {
+        let buffers = self.store.buffers.clone();
+        let (logits, time) = (self.logits.clone(), self.evaluation_time);
+        let want = Request { gradient: (0..self.store.values.len()).collect(), ..Request::default() };
+        let result = self.evaluate(&want, &mut Answer::default());
+        let taken = std::mem::replace(&mut self.evaluation_time, time);
+        (self.store.buffers, self.logits) = (buffers, logits);
+        result.map(|()| taken)
     }
 
     /// The first layer, in the order of computation, whose output on the batch at hand is not finite; a parameter that is
@@ -164,6 +186,7 @@ impl<T: Real> Curvature<T> for Objective<T> {
     /// One forward pass with tangents where the request has probes, one backward pass that carries adjoints and
     /// adjoint-tangents together (algorithm.md §3). In training mode the running statistics move.
     fn evaluate(&mut self, want: &Request<T>, out: &mut Answer<T>) -> Result<(), EvalError> {
+        let start = Instant::now();
         self.kept = None;
         let n = self.store.values.len();
         let mut grad = vec![false; n];
@@ -201,6 +224,7 @@ impl<T: Real> Curvature<T> for Objective<T> {
         if out.loss.is_finite() {
             self.store.track(&statistics);
         }
+        self.evaluation_time = start.elapsed();
         Ok(())
     }
 

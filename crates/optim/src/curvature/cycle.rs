@@ -39,7 +39,7 @@ mod tests {
     #[test]
     fn the_ancestors_exponent_counts_cycles() {
         let c = Cycle::new(vec![None; 3]);
-        let n = |t: u64| ((1.0 - c.ancestor_correction(t, 0.5)).log2() * -1.0).round();
+        let n = |t: u64| (-(1.0 - c.ancestor_correction(t, 0.5)).log2()).round();
         assert_eq!((0..7).map(n).collect::<Vec<_>>(), [1.0, 1.0, 2.0, 2.0, 2.0, 3.0, 3.0]);
     }
 }

@@ -1,0 +1,354 @@
+//! Files of a run: model state that PyTorch loads, and checkpoints that a run goes on from.
+//!
+//! Everything is written to a temporary file in the same folder, synced and renamed: a file is either the old one or the
+//! new one, whole.
+
+use crate::error::{Error, Result};
+use safetensors::{Dtype, SafeTensors, View};
+use serde::{Deserialize, Serialize};
+use sph_nn::{BufferKind, Real, Store};
+use sph_optim::StateDict;
+use sph_tensor::{Array, DType, Pool, Shape};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+
+/// Replaces the file at `path` by `bytes`, whole or not at all.
+///
+/// # Errors
+/// When the folder cannot be written to; the file is as it was then.
+pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let error = |e| Error::write(path, e);
+    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().prefix(".sph-").tempfile_in(dir).map_err(error)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(error)?;
+    file.persist(path).map_err(|e| error(e.error))?;
+    Ok(())
+}
+
+/// A tensor on its way to a file.
+pub(crate) struct Tensor {
+    dtype: Dtype,
+    shape: Vec<usize>,
+    data: Vec<u8>,
+}
+
+impl View for Tensor {
+    fn dtype(&self) -> Dtype {
+        self.dtype
+    }
+    fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+    fn data(&self) -> Cow<'_, [u8]> {
+        Cow::Borrowed(&self.data)
+    }
+    fn data_len(&self) -> usize {
+        self.data.len()
+    }
+}
+
+impl Tensor {
+    /// Values of type `T`.
+    pub(crate) fn real<T: Real>(shape: &[usize], values: &[T]) -> Self {
+        let (dtype, data) = match T::DTYPE {
+            DType::F32 => {
+                (Dtype::F32, values.iter().flat_map(|v| (v.to_f64() as f32).to_le_bytes()).collect())
+            }
+            DType::F64 => (Dtype::F64, values.iter().flat_map(|v| v.to_f64().to_le_bytes()).collect()),
+        };
+        Tensor { dtype, shape: shape.to_vec(), data }
+    }
+
+    /// Whole numbers.
+    pub(crate) fn int(shape: &[usize], values: impl IntoIterator<Item = i64>) -> Self {
+        let data = values.into_iter().flat_map(i64::to_le_bytes).collect();
+        Tensor { dtype: Dtype::I64, shape: shape.to_vec(), data }
+    }
+
+    fn array<T: Real>(array: &Array<T>) -> Self {
+        Tensor::real(array.shape().dims(), array.as_slice())
+    }
+}
+
+/// A safetensors file in memory.
+///
+/// # Errors
+/// When `path`'s tensors cannot be put into the format.
+pub(crate) fn to_safetensors(
+    tensors: BTreeMap<String, Tensor>,
+    metadata: HashMap<String, String>,
+    path: &Path,
+) -> Result<Vec<u8>> {
+    safetensors::serialize(tensors, Some(metadata)).map_err(|e| Error::checkpoint(path, e.to_string()))
+}
+
+/// What a model file says about itself, beside PyTorch's tensors.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelInfo {
+    /// The model's name.
+    pub model: String,
+    /// The data set it was trained on.
+    pub dataset: String,
+}
+
+/// The tensors of a network's state under PyTorch's names.
+fn state_tensors<T: Real>(store: &Store<T>) -> BTreeMap<String, Tensor> {
+    let params = store.specs().iter().zip(&store.values);
+    let mut tensors: BTreeMap<_, _> =
+        params.map(|(s, v)| (s.name.clone(), Tensor::real(&s.shape, v.as_slice()))).collect();
+    for (spec, values) in store.buffer_specs().iter().zip(&store.buffers) {
+        let tensor = match spec.kind {
+            BufferKind::Count => Tensor::int(&[], values.iter().map(|v| *v as i64)),
+            BufferKind::Statistic => {
+                let values: Vec<T> = values.iter().map(|v| T::from_f64(*v)).collect();
+                Tensor::real(&[spec.len], &values)
+            }
+        };
+        tensors.insert(spec.name.clone(), tensor);
+    }
+    tensors
+}
+
+/// Writes the model's state alone, so that PyTorch's strict loading takes the file.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_model<T: Real>(path: &Path, store: &Store<T>, info: &ModelInfo) -> Result<()> {
+    let metadata = HashMap::from([
+        ("format".to_string(), "pt".to_string()),
+        ("model".to_string(), info.model.clone()),
+        ("dataset".to_string(), info.dataset.clone()),
+    ]);
+    write_atomically(path, &to_safetensors(state_tensors(store), metadata, path)?)
+}
+
+/// The bytes of a model file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_file(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::checkpoint(path, e.to_string()))
+}
+
+fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
+    SafeTensors::deserialize(bytes)
+        .map_err(|e| Error::checkpoint(path, format!("not a whole safetensors file ({e})")))
+}
+
+/// What the file says about the model in it; `None` in a file that another program wrote.
+///
+/// # Errors
+/// When it is not a safetensors file.
+pub fn model_info(path: &Path, bytes: &[u8]) -> Result<Option<ModelInfo>> {
+    parse(path, bytes)?;
+    let (_, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|e| Error::checkpoint(path, e.to_string()))?;
+    let get = |key: &str| metadata.metadata().as_ref().and_then(|m| m.get(key).cloned());
+    Ok(get("model").zip(get("dataset")).map(|(model, dataset)| ModelInfo { model, dataset }))
+}
+
+/// Loads a model's state, strictly: every tensor of the network must be there with its shape, and no other.
+///
+/// # Errors
+/// Naming the first tensor that is missing, unexpected or of another shape or type. The store is unchanged then.
+pub fn load_model<T: Real>(path: &Path, bytes: &[u8], store: &mut Store<T>) -> Result<()> {
+    let file = parse(path, bytes)?;
+    let found: BTreeMap<_, _> = file.tensors().into_iter().collect();
+    load_state(path, &found, store)
+}
+
+fn load_state<T: Real>(
+    path: &Path,
+    found: &BTreeMap<String, safetensors::tensor::TensorView<'_>>,
+    store: &mut Store<T>,
+) -> Result<()> {
+    let fail =
+        |reason: String| Error::checkpoint(path, format!("{reason}; is it the checkpoint of another model?"));
+    let mut values = store.values.clone();
+    let mut buffers = store.buffers.clone();
+    let mut known = std::collections::BTreeSet::new();
+    let mut fetch = |name: &str, shape: &[usize]| -> Result<Vec<f64>> {
+        known.insert(name.to_string());
+        let view = found.get(name).ok_or_else(|| fail(format!("tensor '{name}' {shape:?} is missing")))?;
+        if view.shape() != shape {
+            return Err(fail(format!(
+                "tensor '{name}' has shape {:?}, the model needs {shape:?}",
+                view.shape()
+            )));
+        }
+        decode(view).ok_or_else(|| {
+            fail(format!("tensor '{name}' has type {:?}; F32, F64 or I64 is expected", view.dtype()))
+        })
+    };
+    for (spec, value) in store.specs().iter().zip(&mut values) {
+        let read = fetch(&spec.name, &spec.shape)?;
+        value.make_mut().iter_mut().zip(read).for_each(|(v, r)| *v = T::from_f64(r));
+    }
+    for (spec, buffer) in store.buffer_specs().iter().zip(&mut buffers) {
+        let shape: &[usize] = if spec.kind == BufferKind::Count { &[] } else { &[spec.len] };
+        let read = fetch(&spec.name, shape)?;
+        let round = |r: f64| if spec.kind == BufferKind::Count { r } else { T::from_f64(r).to_f64() };
+        *buffer = read.into_iter().map(round).collect();
+    }
+    if let Some(name) = found.keys().find(|name| !known.contains(*name)) {
+        return Err(fail(format!("tensor '{name}' {:?} is not in the model", found[name].shape())));
+    }
+    store.values = values;
+    store.buffers = buffers;
+    Ok(())
+}
+
+fn decode(view: &safetensors::tensor::TensorView<'_>) -> Option<Vec<f64>> {
+    let eight = || view.data().chunks_exact(8).map(|w| <[u8; 8]>::try_from(w).unwrap_or_default());
+    match view.dtype() {
+        Dtype::F64 => Some(eight().map(f64::from_le_bytes).collect()),
+        Dtype::I64 => Some(eight().map(|w| i64::from_le_bytes(w) as f64).collect()),
+        Dtype::F32 => {
+            let words = view.data().chunks_exact(4).map(|w| <[u8; 4]>::try_from(w).unwrap_or_default());
+            Some(words.map(|w| f32::from_le_bytes(w) as f64).collect())
+        }
+        _ => None,
+    }
+}
+
+/// Everything a run goes on from, beside tensors.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Version of this record.
+    pub version: u32,
+    /// The run's settings, as in `args.toml`.
+    pub args: String,
+    /// The epoch under way, from 0.
+    pub epoch: usize,
+    /// Batches of it already taken.
+    pub batch: usize,
+    /// Sum of batch losses, correct answers and images of the epoch under way.
+    pub sums: EpochSums,
+    /// The best epoch so far.
+    pub best: Option<Best>,
+    /// Loss and accuracy on the test images after the last epoch.
+    pub last: Option<(f64, f64)>,
+    /// Seconds spent so far.
+    pub seconds: f64,
+}
+
+/// An epoch that was better than all before it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Best {
+    /// The epoch, from 0.
+    pub epoch: usize,
+    /// The accuracy it was chosen by: on held-out images where there are any, else on the test images.
+    pub chosen_by: f64,
+    /// Loss on the test images.
+    pub test_loss: f64,
+    /// Accuracy on the test images.
+    pub test_accuracy: f64,
+}
+
+/// The current version of [`Progress`].
+pub const VERSION: u32 = 1;
+
+/// What an epoch has added up so far.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct EpochSums {
+    /// Sum over images of the loss.
+    pub loss: f64,
+    /// Images classified correctly before their step.
+    pub correct: u64,
+    /// Images seen.
+    pub images: u64,
+}
+
+/// First bytes of a checkpoint; a CRC-32 of the rest follows.
+const MAGIC: &[u8; 8] = b"SPHCKPT\x01";
+
+/// Writes a checkpoint: the model's state, the optimizer's state, and the run's progress, under a checksum.
+///
+/// # Errors
+/// When it cannot be written; the one before is kept.
+pub fn save<T: Real>(
+    path: &Path,
+    store: &Store<T>,
+    optimizer: &StateDict<T>,
+    progress: &Progress,
+) -> Result<()> {
+    let mut tensors: BTreeMap<String, Tensor> =
+        state_tensors(store).into_iter().map(|(name, t)| (format!("model.{name}"), t)).collect();
+    tensors.extend(optimizer.arrays.iter().map(|(name, a)| (format!("optimizer.{name}"), Tensor::array(a))));
+    let json = |v: serde_json::Result<String>| v.map_err(|e| Error::checkpoint(path, e.to_string()));
+    let metadata = HashMap::from([
+        ("progress".to_string(), json(serde_json::to_string(progress))?),
+        ("optimizer".to_string(), json(serde_json::to_string(&optimizer.numbers))?),
+    ]);
+    let body = to_safetensors(tensors, metadata, path)?;
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(crc32fast::hash(&body).to_le_bytes());
+    bytes.extend(body);
+    write_atomically(path, &bytes)
+}
+
+/// A checkpoint's bytes, verified.
+pub struct Checkpoint {
+    path: std::path::PathBuf,
+    body: Vec<u8>,
+    /// The run's progress.
+    pub progress: Progress,
+    numbers: BTreeMap<String, u64>,
+}
+
+impl Checkpoint {
+    /// Reads and verifies the checkpoint at `path`.
+    ///
+    /// # Errors
+    /// When it is missing, damaged, or of another version.
+    pub fn read(path: &Path) -> Result<Self> {
+        let fail = |reason: &str| Error::checkpoint(path, reason);
+        let mut bytes = read_file(path)?;
+        if bytes.len() < 12 || &bytes[..8] != MAGIC {
+            return Err(fail("not a checkpoint of this program"));
+        }
+        let crc = u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]);
+        bytes.drain(..12);
+        if crc32fast::hash(&bytes) != crc {
+            return Err(fail("damaged: the checksum does not match"));
+        }
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| fail(&e.to_string()))?;
+        let metadata = metadata.metadata().clone().unwrap_or_default();
+        let text = |key: &str| metadata.get(key).map_or("", |v| v);
+        let progress: Progress =
+            serde_json::from_str(text("progress")).map_err(|e| fail(&format!("its progress record: {e}")))?;
+        if progress.version != VERSION {
+            let v = progress.version;
+            return Err(fail(&format!("version {v}; this program reads version {VERSION}")));
+        }
+        let numbers = serde_json::from_str(text("optimizer")).map_err(|e| fail(&e.to_string()))?;
+        Ok(Checkpoint { path: path.to_path_buf(), body: bytes, progress, numbers })
+    }
+
+    /// Loads the model's state into `store` and returns the optimizer's.
+    ///
+    /// # Errors
+    /// When the checkpoint is another model's.
+    pub fn restore<T: Real>(&self, store: &mut Store<T>, pool: &Pool<T>) -> Result<StateDict<T>> {
+        let file = parse(&self.path, &self.body)?;
+        let mut model = BTreeMap::new();
+        let mut state = StateDict { arrays: BTreeMap::new(), numbers: self.numbers.clone() };
+        for (name, view) in file.tensors() {
+            if let Some(name) = name.strip_prefix("model.") {
+                model.insert(name.to_string(), view);
+            } else if let Some(name) = name.strip_prefix("optimizer.") {
+                let values = decode(&view).ok_or_else(|| {
+                    Error::checkpoint(&self.path, format!("optimizer state '{name}' has another type"))
+                })?;
+                let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
+                state
+                    .arrays
+                    .insert(name.to_string(), Array::from_slice(pool, Shape::new(view.shape()), &values));
+            }
+        }
+        load_state(&self.path, &model, store)?;
+        Ok(state)
+    }
+}

@@ -1,0 +1,96 @@
+//! `sph bench`: the time of training steps on synthetic data, for side-by-side measuring.
+
+use crate::config::OptArgs;
+use crate::error::{Error, Result};
+use crate::objective::{Batch, Objective};
+use crate::timing::{self, Times};
+use clap::Args;
+use sph_nn::models::{self, ModelConfig};
+use sph_tensor::{Array, Pool, Rng, Shape};
+use std::time::Instant;
+
+/// Time training steps on synthetic CIFAR-sized images (3×32×32, 10 classes).
+#[derive(Args, Debug, Clone)]
+#[command(after_help = "Example:\n  sph bench --model resnet20 --batch-size 128 --opt sph --steps 40 --json")]
+pub struct BenchArgs {
+    /// Model.
+    #[arg(long, default_value = models::DEFAULT, value_parser = clap::builder::PossibleValuesParser::new(models::MODELS.iter().map(|m| m.name)))]
+    pub model: String,
+    /// Images per step.
+    #[arg(short, long, default_value = "128", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batch_size: u32,
+    /// Steps that are timed, after two that are not.
+    #[arg(long, default_value = "40", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub steps: u32,
+    /// Optimizer and its settings.
+    #[command(flatten)]
+    pub optimizer: OptArgs,
+    /// Seed of the synthetic data.
+    #[arg(long, default_value_t = 42)]
+    pub seed: u64,
+    /// Worker threads [default: all cores].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub threads: Option<u32>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+const WARMUP: usize = 2;
+
+/// Takes the steps and prints their times.
+///
+/// # Errors
+/// For settings that do not fit each other.
+pub fn run(args: &BenchArgs) -> Result<()> {
+    let threads = super::configure_threads(args.threads.map(|t| t as usize))?;
+    let pool = Pool::<f32>::new();
+    let config = ModelConfig { in_channels: 3, image_size: (32, 32), classes: 10 };
+    let network = models::build(&args.model, &config)
+        .ok_or_else(|| Error::Config(format!("unknown model '{}'", args.model)))?;
+    let mut objective = Objective::new(network, &pool, args.seed);
+    let specs = objective.store.specs().to_vec();
+    let mut optimizer = args.optimizer.build(&specs, args.seed)?;
+    let n = args.batch_size as usize;
+    let mut rng = Rng::new(args.seed, "bench", 0, 0);
+    let mut images = Array::stale(&pool, Shape::new(&[n, 32, 32, 3]));
+    images.make_mut().iter_mut().for_each(|v| *v = rng.normal() as f32);
+    let batch = Batch { images, targets: (0..n).map(|_| rng.below(10) as u32).collect() };
+    // Small, so that random labels do not make the loss overflow within a long measurement.
+    let lr = args.optimizer.lr()?.min(0.01);
+    let mut times = Times::default();
+    for step in 0..WARMUP + args.steps as usize {
+        objective.set_batch(batch.clone());
+        let start = Instant::now();
+        optimizer.step(&mut objective, lr).map_err(Error::Evaluation)?;
+        if step >= WARMUP {
+            times.push(start.elapsed());
+        }
+    }
+    let (median, min) = (times.median().unwrap_or(0.0), times.min().unwrap_or(0.0));
+    let pool_mb = pool.stats().peak_bytes as f64 / 1e6;
+    if args.json {
+        let record = serde_json::json!({
+            "model": args.model,
+            "batch_size": n,
+            "opt": args.optimizer.opt,
+            "steps": args.steps,
+            "threads": threads,
+            "step_ms_median": median,
+            "step_ms_min": min,
+            "images_per_s": n as f64 / median * 1e3,
+            "peak_rss_mb": timing::peak_rss_mb(),
+            "peak_pool_mb": pool_mb,
+        });
+        println!("{record}");
+    } else {
+        println!(
+            "{} batch {n} {}: step {median:.2} ms (median of {}, min {min:.2}), {:.0} images/s, buffers {pool_mb:.0} MB",
+            args.model,
+            args.optimizer.opt,
+            args.steps,
+            n as f64 / median * 1e3
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! `sph train`.
+
+use crate::checkpoint::Checkpoint;
+use crate::config::{TrainArgs, shown};
+use crate::error::Result;
+use crate::observers::{Console, Summary};
+use crate::run::{RunDir, default_name};
+use crate::timing;
+use crate::train_loop::{Outcome, Trainer};
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+
+/// How a run ended, for the exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// All epochs were trained.
+    Finished,
+    /// Stopped early by the user; resumable.
+    Interrupted,
+}
+
+/// Trains a new run, or goes on with one.
+///
+/// # Errors
+/// For the user's mistakes and for what goes wrong on the way; files of earlier runs stay as they were.
+pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
+    super::configure_threads(args.threads)?;
+    let mut console = Console::new(args.json, args.log_interval);
+    let mut trainer = match &args.resume {
+        Some(path) => {
+            let run = RunDir::open(path)?;
+            let checkpoint = Checkpoint::read(&run.checkpoint())?;
+            let settings = TrainArgs::from_toml(&checkpoint.progress.args, &shown(&run.checkpoint()))?;
+            Trainer::<f32>::resume(&settings, run, &checkpoint)?
+        }
+        None => {
+            // Data, model and settings are checked before a folder is made.
+            let name = args.experiment.clone().unwrap_or_else(|| default_name(&args.model, &args.dataset));
+            Trainer::<f32>::new(args, RunDir::planned(&args.output, &name)?)?
+        }
+    };
+    let run = trainer.run().clone();
+    if args.resume.is_some() {
+        console.line(&format!(
+            "going on with {} after epoch {}",
+            run.path().display(),
+            trainer.epochs_done()
+        ));
+    } else {
+        run.create(&args.to_toml()?)?;
+        console.line(&format!("{} in {}", trainer.describe(), run.path().display()));
+    }
+    let mut summary = Summary::new(&run.summary(), trainer.epochs_done())?;
+    let outcome = trainer.train(&mut [&mut console, &mut summary], stop);
+    console.finish();
+    let outcome = outcome?;
+    if outcome.interrupted {
+        let path = run.path().display();
+        eprintln!("interrupted after epoch {}, saved; go on with: sph train --resume {path}", outcome.epochs);
+        return Ok(Ended::Interrupted);
+    }
+    if args.json {
+        println!("{}", json(&outcome, run.path()));
+    } else {
+        println!("{}", last_line(&outcome));
+    }
+    Ok(Ended::Finished)
+}
+
+fn last_line(o: &Outcome) -> String {
+    let Some(best) = o.best else { return "no epoch was trained".into() };
+    let chosen = match o.chosen_on_validation {
+        true => format!("chosen on held-out images, accuracy {:.2} %", 100.0 * best.chosen_by),
+        false => "chosen on the test set; --val-split chooses on held-out images".into(),
+    };
+    format!("best test accuracy {:.2} % in epoch {} ({chosen})", 100.0 * best.test_accuracy, best.epoch + 1)
+}
+
+fn json(o: &Outcome, run: &Path) -> serde_json::Value {
+    serde_json::json!({
+        "test_accuracy": o.best.map(|b| b.test_accuracy),
+        "test_loss": o.best.map(|b| b.test_loss),
+        "best_epoch": o.best.map(|b| b.epoch + 1),
+        "chosen_on": if o.chosen_on_validation { "validation" } else { "test" },
+        "final_test_accuracy": o.last.map(|l| l.1),
+        "final_test_loss": o.last.map(|l| l.0),
+        "epochs": o.epochs,
+        "seconds": o.seconds,
+        "step_ms_median": o.step_ms,
+        "curvature_overhead": o.overhead,
+        "peak_rss_mb": timing::peak_rss_mb(),
+        "run": run,
+    })
+}

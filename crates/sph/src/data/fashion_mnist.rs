@@ -1,0 +1,52 @@
+//! Fashion-MNIST (Xiao, Rasul and Vollgraf 2017; MIT licence) from its four IDX files, gzipped or not, in the folder
+//! given or where Debian's package `dataset-fashion-mnist` puts them.
+
+use super::{DataOptions, Dataset, ImageSet, idx};
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+const DEBIAN: &str = "/usr/share/datasets/fashion-mnist";
+
+pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
+    let dir = options.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEBIAN));
+    let train = read(&dir, "train")?;
+    let test = read(&dir, "t10k")?;
+    if train.size != test.size {
+        let reason = format!("test images are {:?}, training images {:?}", test.size, train.size);
+        return Err(Error::data(&dir, reason));
+    }
+    Ok(Dataset::new(train, test, 10))
+}
+
+fn read(dir: &Path, part: &str) -> Result<ImageSet> {
+    let (images_path, labels_path) =
+        (find(dir, part, "images-idx3-ubyte")?, find(dir, part, "labels-idx1-ubyte")?);
+    let (images, labels) = (idx::read(&images_path)?, idx::read(&labels_path)?);
+    let &[n, h, w] = &images.dims[..] else {
+        return Err(Error::data(
+            &images_path,
+            format!("images have dimensions {:?}, [N, H, W] is expected", images.dims),
+        ));
+    };
+    if n == 0 || h == 0 || w == 0 {
+        return Err(Error::data(&images_path, format!("no images in it (dimensions {:?})", images.dims)));
+    }
+    if labels.dims != [n] {
+        let reason = format!("labels have dimensions {:?} for {n} images", labels.dims);
+        return Err(Error::data(&labels_path, reason));
+    }
+    if let Some(label) = labels.values.iter().find(|l| **l > 9) {
+        return Err(Error::data(&labels_path, format!("label {label} is not a class from 0 to 9")));
+    }
+    Ok(ImageSet { size: (h, w, 1), images: images.values, labels: labels.values })
+}
+
+fn find(dir: &Path, part: &str, kind: &str) -> Result<PathBuf> {
+    let plain = dir.join(format!("{part}-{kind}"));
+    let zipped = dir.join(format!("{part}-{kind}.gz"));
+    [&zipped, &plain].into_iter().find(|p| p.is_file()).cloned().ok_or_else(|| {
+        let hint = "not found, with .gz or without; install Debian's package dataset-fashion-mnist or name the folder of the \
+                    four IDX files with --data-dir";
+        Error::data(&plain, hint)
+    })
+}

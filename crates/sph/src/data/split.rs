@@ -1,0 +1,47 @@
+//! A fixed split of labelled images, class by class.
+
+use sph_tensor::Rng;
+
+/// Splits image numbers into (rest, taken): `taken` has `count` images, shared out over the classes in proportion by
+/// largest remainder (the lower class first on a tie), drawn from each class by the stream (0, `purpose`, class). Both
+/// parts are in ascending order.
+pub fn stratified(labels: &[u8], classes: usize, count: usize, purpose: &str) -> (Vec<usize>, Vec<usize>) {
+    let mut by_class: Vec<Vec<usize>> = vec![Vec::new(); classes];
+    labels.iter().enumerate().for_each(|(i, l)| by_class[*l as usize].push(i));
+    let total = labels.len().max(1);
+    let count = count.min(labels.len());
+    let mut quota: Vec<usize> = by_class.iter().map(|m| m.len() * count / total).collect();
+    let mut order: Vec<usize> = (0..classes).collect();
+    // A stable sort keeps the lower class first on a tie.
+    order.sort_by_key(|&c| std::cmp::Reverse(by_class[c].len() * count % total));
+    let missing = count - quota.iter().sum::<usize>();
+    order.iter().take(missing).for_each(|&c| quota[c] += 1);
+    let (mut rest, mut taken) = (Vec::new(), Vec::new());
+    for (class, mut members) in by_class.into_iter().enumerate() {
+        Rng::new(0, purpose, class as u64, 0).shuffle(&mut members);
+        taken.extend_from_slice(&members[..quota[class]]);
+        rest.extend_from_slice(&members[quota[class]..]);
+    }
+    rest.sort_unstable();
+    taken.sort_unstable();
+    (rest, taken)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_disjoint_complete_and_proportional() {
+        let labels: Vec<u8> = (0..103).map(|i| (i % 3) as u8).collect();
+        let (rest, taken) = stratified(&labels, 3, 20, "test");
+        assert_eq!(taken.len(), 20);
+        let mut all = [rest, taken.clone()].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..103).collect::<Vec<_>>());
+        for class in 0..3 {
+            let n = taken.iter().filter(|&&i| labels[i] == class).count();
+            assert!((6..=7).contains(&n));
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! The progress bar and one line per epoch.
+
+use super::{EpochEvent, Observer, StepEvent};
+use crate::error::Result;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// A bar on stderr (on a terminal only), a line per epoch, and a line every so many steps when asked for.
+pub struct Console {
+    bar: ProgressBar,
+    to_stderr: bool,
+    log_interval: u64,
+    steps: u64,
+}
+
+impl Console {
+    /// Epoch lines go to stdout, or to stderr when `to_stderr`; `log_interval` 0 means no lines between epochs.
+    pub fn new(to_stderr: bool, log_interval: u64) -> Self {
+        let bar = ProgressBar::new(0);
+        let template = "{prefix} [{bar:24}] {pos}/{len} {msg} {eta}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            bar.set_style(style.progress_chars("=> "));
+        }
+        Console { bar, to_stderr, log_interval, steps: 0 }
+    }
+
+    /// A line of its own, above the bar.
+    pub fn line(&self, text: &str) {
+        self.bar.suspend(|| if self.to_stderr { eprintln!("{text}") } else { println!("{text}") });
+    }
+
+    /// Takes the bar away.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn percent(fraction: f64) -> String {
+    format!("{:.2} %", 100.0 * fraction)
+}
+
+fn curvature(overhead: Option<f64>) -> String {
+    overhead.map_or(String::new(), |o| format!("  curvature {:+.0} %", 100.0 * o))
+}
+
+impl Observer for Console {
+    fn step(&mut self, e: &StepEvent) -> Result<()> {
+        if e.batch == 0 || self.bar.length() != Some(e.batches as u64) {
+            self.bar.reset();
+            self.bar.set_length(e.batches as u64);
+            self.bar.set_prefix(format!("epoch {}", e.epoch + 1));
+        }
+        let (accuracy, overhead) = (percent(e.accuracy), curvature(e.overhead));
+        let text = format!("loss {:.4}  acc {accuracy}  {:.0} images/s{overhead}", e.loss, e.images_per_s);
+        self.bar.set_position(e.batch as u64 + 1);
+        self.steps += 1;
+        if self.log_interval > 0 && self.steps.is_multiple_of(self.log_interval) {
+            let (epoch, batch, batches) = (e.epoch + 1, e.batch + 1, e.batches);
+            self.bar.suspend(|| eprintln!("epoch {epoch} step {batch}/{batches}  {text}"));
+        }
+        self.bar.set_message(text);
+        Ok(())
+    }
+
+    fn epoch(&mut self, e: &EpochEvent) -> Result<()> {
+        let pair = |name: &str, (loss, accuracy): (f64, f64)| {
+            format!("  {name} loss {loss:.4} acc {}", percent(accuracy))
+        };
+        let width = e.epochs.to_string().len();
+        let held_out = e.validation.map_or(String::new(), |v| pair("val", v));
+        self.line(&format!(
+            "epoch {:>width$}/{}  lr {:.4}{}{held_out}{}  {:.0} images/s{}  {:.1} s",
+            e.epoch + 1,
+            e.epochs,
+            e.lr,
+            pair("train", (e.train_loss, e.train_accuracy)),
+            pair("test", e.test),
+            e.images_per_s,
+            curvature(e.overhead),
+            e.seconds,
+        ));
+        Ok(())
+    }
+}

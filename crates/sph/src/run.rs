@@ -1,0 +1,114 @@
+//! The folder of a run.
+
+use crate::checkpoint::write_atomically;
+use crate::error::{Error, Result};
+use std::path::{Path, PathBuf};
+
+/// The folder that a run leaves behind.
+#[derive(Debug, Clone)]
+pub struct RunDir(PathBuf);
+
+impl RunDir {
+    /// The folder `output/name` of a run that is to begin; nothing is written yet.
+    ///
+    /// # Errors
+    /// When a run is there already, or a file stands in the way.
+    pub fn planned(output: &Path, name: &str) -> Result<Self> {
+        let run = RunDir(output.join(name));
+        if run.args().exists() {
+            let path = run.0.display();
+            return Err(Error::Config(format!(
+                "{path} holds a run already; choose another --experiment, or go on with it: sph train --resume {path}"
+            )));
+        }
+        if let Some(file) = [output, &run.0].into_iter().find(|p| p.is_file()) {
+            return Err(Error::Config(format!("{} is a file; a run needs a folder", file.display())));
+        }
+        Ok(run)
+    }
+
+    /// Makes the folder and puts the settings in it.
+    ///
+    /// # Errors
+    /// When it cannot be written to.
+    pub fn create(&self, args: &str) -> Result<()> {
+        std::fs::create_dir_all(&self.0).map_err(|e| Error::write(&self.0, e))?;
+        write_atomically(&self.args(), args.as_bytes())
+    }
+
+    /// The folder of an existing run.
+    ///
+    /// # Errors
+    /// When there is no checkpoint in it.
+    pub fn open(path: &Path) -> Result<Self> {
+        let run = RunDir(path.to_path_buf());
+        if !run.checkpoint().is_file() {
+            let reason = "no such checkpoint; --resume takes the folder of a run that has finished an epoch or was interrupted";
+            return Err(Error::checkpoint(&run.checkpoint(), reason));
+        }
+        Ok(run)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Settings.
+    pub fn args(&self) -> PathBuf {
+        self.0.join("args.toml")
+    }
+
+    /// One row per epoch.
+    pub fn summary(&self) -> PathBuf {
+        self.0.join("summary.csv")
+    }
+
+    /// Model state after the last epoch.
+    pub fn last(&self) -> PathBuf {
+        self.0.join("last.safetensors")
+    }
+
+    /// Model state after the best epoch.
+    pub fn best(&self) -> PathBuf {
+        self.0.join("best.safetensors")
+    }
+
+    /// Everything to go on.
+    pub fn checkpoint(&self) -> PathBuf {
+        self.0.join("last.ckpt")
+    }
+}
+
+/// A name for a run started now (UTC), such as `20260131-154502-resnet8-digits`.
+pub fn default_name(model: &str, dataset: &str) -> String {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, secs) = (now / 86_400, now % 86_400);
+    let (y, m, d) = civil_from_days(days as i64);
+    let (h, min, s) = (secs / 3600, secs / 60 % 60, secs % 60);
+    format!("{y:04}{m:02}{d:02}-{h:02}{min:02}{s:02}-{model}-{dataset}")
+}
+
+/// Days since 1970-01-01 to a date of the Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (d, m) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    (yoe + era * 400 + i64::from(m <= 2), m, d)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_right() {
+        assert_eq!(civil_from_days(0), (1970, 1, 1));
+        assert_eq!(civil_from_days(11_016), (2000, 2, 29));
+        assert_eq!(civil_from_days(20_513), (2026, 3, 1));
+    }
+}

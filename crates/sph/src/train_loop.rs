@@ -1,0 +1,342 @@
+//! The training loop: epochs of steps, evaluation, checkpoints. It prints nothing; observers do.
+
+use crate::checkpoint::{self, Best, Checkpoint, EpochSums, ModelInfo, Progress};
+use crate::config::{TrainArgs, shown};
+use crate::data::loader::{Augmentation, EpochOrder, Source};
+use crate::data::{DATASETS, DataOptions, Dataset};
+use crate::error::{Error, Result};
+use crate::objective::{Batch, Objective};
+use crate::observers::{EpochEvent, Observer, StepEvent};
+use crate::run::RunDir;
+use crate::timing::Times;
+use sph_nn::models::{self, ModelConfig};
+use sph_nn::{Mode, Network, Real};
+use sph_optim::lr::{ScheduleConfig, ScheduleRow};
+use sph_optim::presets::SphDrs;
+use sph_optim::{EvalError, Optimizer};
+use sph_tensor::{Array, Pool};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// Ended early because it was told to; it can be resumed.
+    pub interrupted: bool,
+    /// Epochs finished.
+    pub epochs: usize,
+    /// The best epoch.
+    pub best: Option<Best>,
+    /// Loss and accuracy on the test images after the last epoch.
+    pub last: Option<(f64, f64)>,
+    /// The best epoch was chosen on held-out images, not on the test set.
+    pub chosen_on_validation: bool,
+    /// Seconds of training, over all sessions of the run.
+    pub seconds: f64,
+    /// Median time of a step in milliseconds.
+    pub step_ms: Option<f64>,
+    /// Time of a gradient with curvature over one without, minus 1.
+    pub overhead: Option<f64>,
+}
+
+/// The data set called `name`.
+///
+/// # Errors
+/// When it is unknown or its files cannot be read.
+pub fn load_dataset(name: &str, options: &DataOptions) -> Result<Dataset> {
+    let row = DATASETS.iter().find(|d| d.name == name);
+    (row.ok_or_else(|| Error::Config(format!("unknown data set '{name}'")))?.load)(options)
+}
+
+/// The model called `name` for images like those of `data`.
+///
+/// # Errors
+/// When it is unknown.
+pub fn build_model(name: &str, data: &Dataset) -> Result<Network> {
+    let (h, w, c) = data.train.size;
+    let config = ModelConfig { in_channels: c, image_size: (h, w), classes: data.classes };
+    models::build(name, &config).ok_or_else(|| Error::Config(format!("unknown model '{name}'")))
+}
+
+/// A run under way.
+pub struct Trainer<T: Real> {
+    args: TrainArgs,
+    run: RunDir,
+    info: ModelInfo,
+    objective: Objective<T>,
+    optimizer: Optimizer<T>,
+    schedule: (&'static ScheduleRow, ScheduleConfig),
+    train: Source,
+    validation: Option<Source>,
+    test: Source,
+    progress: Progress,
+    saved: Option<usize>,
+    steps: Times,
+    evaluations: Times,
+    gradients: Times,
+}
+
+impl<T: Real> Trainer<T> {
+    /// A new run with these settings in `run`.
+    ///
+    /// # Errors
+    /// When data, model and settings do not fit each other.
+    pub fn new(args: &TrainArgs, run: RunDir) -> Result<Self> {
+        let options = DataOptions { data_dir: args.data_dir.clone() };
+        let mut data = load_dataset(&args.dataset, &options)?;
+        let held_out = (args.val_split > 0.0).then(|| data.split_validation(args.val_split));
+        if held_out.as_ref().is_some_and(|v| v.is_empty()) {
+            let n = data.train.len();
+            return Err(Error::Config(format!("--val-split {} holds out no image of {n}", args.val_split)));
+        }
+        let pool = Pool::new();
+        let mut objective = Objective::new(build_model(&args.model, &data)?, &pool, args.seed);
+        objective.smoothing = args.smoothing;
+        let specs = objective.store.specs().to_vec();
+        let optimizer = args.optimizer.build(&specs, args.seed)?;
+        let source = |set: Arc<_>| Source {
+            set,
+            normalisation: data.normalisation.clone(),
+            batch_size: args.batch_size,
+        };
+        let train = source(data.train.clone());
+        if train.training_batches() == 0 {
+            let (b, n) = (args.batch_size, train.set.len());
+            return Err(Error::Config(format!("--batch-size {b} is more than the {n} training images")));
+        }
+        let schedule = args.schedule()?;
+        Ok(Trainer {
+            info: ModelInfo { model: args.model.clone(), dataset: args.dataset.clone() },
+            args: args.clone(),
+            run,
+            objective,
+            optimizer,
+            schedule,
+            train,
+            validation: held_out.map(source),
+            test: source(data.test.clone()),
+            progress: Progress {
+                version: checkpoint::VERSION,
+                args: args.to_toml()?,
+                epoch: 0,
+                batch: 0,
+                sums: EpochSums::default(),
+                best: None,
+                last: None,
+                seconds: 0.0,
+            },
+            saved: None,
+            steps: Times::default(),
+            evaluations: Times::default(),
+            gradients: Times::default(),
+        })
+    }
+
+    /// The run that left `checkpoint` in `run`, with its own settings.
+    ///
+    /// # Errors
+    /// When the checkpoint does not fit them.
+    pub fn resume(args: &TrainArgs, run: RunDir, checkpoint: &Checkpoint) -> Result<Self> {
+        let mut trainer = Self::new(args, run)?;
+        let pool = trainer.objective.pool().clone();
+        let state = checkpoint.restore(&mut trainer.objective.store, &pool)?;
+        trainer.optimizer.load(&trainer.objective.store.values, state)?;
+        trainer.progress = checkpoint.progress.clone();
+        trainer.saved = Some(trainer.progress.epoch);
+        Ok(trainer)
+    }
+
+    /// The run's folder.
+    pub fn run(&self) -> &RunDir {
+        &self.run
+    }
+
+    /// What is trained on what with what, in a line.
+    pub fn describe(&self) -> String {
+        let (a, n) = (&self.args, self.objective.network().size());
+        let blocks = SphDrs::blocks(self.objective.store.specs());
+        let entries: usize = blocks.iter().map(|&b| self.objective.store.specs()[b].len()).sum();
+        let second = match &*a.optimizer.opt {
+            "sph" => format!(", {entries} of them second-order in {} blocks", blocks.len()),
+            _ => String::new(),
+        };
+        let images = self.train.set.len();
+        format!(
+            "{} ({n} parameters{second}) on {images} images of {}, --opt {}",
+            a.model, a.dataset, a.optimizer.opt
+        )
+    }
+
+    /// Epochs finished so far.
+    pub fn epochs_done(&self) -> usize {
+        self.progress.epoch
+    }
+
+    /// Trains until the last epoch, or until `stop` is set: then the step under way is finished and a checkpoint written.
+    ///
+    /// # Errors
+    /// When the loss is not finite, a file cannot be written, or an observer fails. The last checkpoint is kept.
+    pub fn train(&mut self, observers: &mut [&mut dyn Observer], stop: &AtomicBool) -> Result<Outcome> {
+        let mut interrupted = false;
+        while self.progress.epoch < self.args.epochs && !interrupted {
+            interrupted = !self.epoch(observers, stop)?;
+        }
+        Ok(Outcome {
+            interrupted,
+            epochs: self.progress.epoch,
+            best: self.progress.best,
+            last: self.progress.last,
+            chosen_on_validation: self.validation.is_some(),
+            seconds: self.progress.seconds,
+            step_ms: self.steps.median(),
+            overhead: self.overhead(),
+        })
+    }
+
+    /// One epoch, or what is left of it; false when it was interrupted.
+    fn epoch(&mut self, observers: &mut [&mut dyn Observer], stop: &AtomicBool) -> Result<bool> {
+        let (epoch, batches) = (self.progress.epoch, self.train.training_batches());
+        let augmentation = Augmentation { crop_pad: self.args.random_crop.into(), hflip: self.args.hflip };
+        let order = EpochOrder { seed: self.args.seed, epoch: epoch as u64, augmentation };
+        let pool = self.objective.pool().clone();
+        let mut clock = Instant::now();
+        let mut lr = 0.0;
+        for batch in self.train.training(&pool, order, self.progress.batch) {
+            let index = self.progress.batch;
+            lr = self.schedule.0.at(&self.schedule.1, epoch as f64 + index as f64 / batches as f64);
+            self.step(batch, lr)?;
+            self.progress.batch += 1;
+            self.progress.seconds += clock.elapsed().as_secs_f64();
+            clock = Instant::now();
+            let event = StepEvent {
+                epoch,
+                batch: index,
+                batches,
+                loss: self.progress.sums.loss / self.progress.sums.images as f64,
+                accuracy: self.progress.sums.correct as f64 / self.progress.sums.images as f64,
+                images_per_s: self.images_per_s(),
+                overhead: self.overhead(),
+            };
+            observers.iter_mut().try_for_each(|o| o.step(&event))?;
+            if stop.load(Ordering::Relaxed) && self.progress.batch < batches {
+                self.save()?;
+                return Ok(false);
+            }
+        }
+        let validation = self.validation.as_ref().map(|v| self.evaluate(v)).transpose()?;
+        let test = self.evaluate(&self.test)?;
+        self.progress.seconds += clock.elapsed().as_secs_f64();
+        let chosen_by = validation.map_or(test.1, |v| v.1);
+        let improved = self.progress.best.is_none_or(|best| chosen_by > best.chosen_by);
+        if improved {
+            self.progress.best = Some(Best { epoch, chosen_by, test_loss: test.0, test_accuracy: test.1 });
+        }
+        let sums = std::mem::take(&mut self.progress.sums);
+        let event = EpochEvent {
+            epoch,
+            epochs: self.args.epochs,
+            lr,
+            train_loss: sums.loss / sums.images as f64,
+            train_accuracy: sums.correct as f64 / sums.images as f64,
+            validation,
+            test,
+            step_ms: self.steps.median().unwrap_or(0.0),
+            images_per_s: self.images_per_s(),
+            overhead: self.overhead(),
+            seconds: self.progress.seconds,
+        };
+        (self.progress.epoch, self.progress.batch) = (epoch + 1, 0);
+        self.progress.last = Some(test);
+        observers.iter_mut().try_for_each(|o| o.epoch(&event))?;
+        checkpoint::save_model(&self.run.last(), &self.objective.store, &self.info)?;
+        if improved {
+            checkpoint::save_model(&self.run.best(), &self.objective.store, &self.info)?;
+        }
+        self.save()?;
+        Ok(!(stop.load(Ordering::Relaxed) && self.progress.epoch < self.args.epochs))
+    }
+
+    fn step(&mut self, batch: Batch<T>, lr: f64) -> Result<()> {
+        let n = batch.len();
+        let targets = batch.targets.clone();
+        self.objective.set_batch(batch);
+        let start = Instant::now();
+        let report = self.optimizer.step(&mut self.objective, lr).map_err(|e| match e {
+            EvalError::NonFiniteLoss(_) => self.diverged(),
+            e => Error::Evaluation(e),
+        })?;
+        self.steps.push(start.elapsed());
+        if report.curvature {
+            self.evaluations.push(self.objective.evaluation_time());
+            // Once warm, and now and then: the same gradient without curvature, for the overhead that is shown.
+            if self.gradients.median().is_none() && self.optimizer.steps() >= 5
+                || self.optimizer.steps().is_multiple_of(200)
+            {
+                let time = self.objective.time_gradient().map_err(Error::Evaluation)?;
+                self.gradients.push(time);
+            }
+        }
+        let sums = &mut self.progress.sums;
+        sums.loss += report.loss * n as f64;
+        sums.correct += self.objective.logits().map_or(0, |l| correct(l, &targets));
+        sums.images += n as u64;
+        Ok(())
+    }
+
+    fn overhead(&self) -> Option<f64> {
+        Some(self.evaluations.median()? / self.gradients.median()? - 1.0)
+    }
+
+    fn images_per_s(&self) -> f64 {
+        self.steps.median().map_or(0.0, |ms| self.args.batch_size as f64 / ms * 1e3)
+    }
+
+    /// Mean loss and accuracy.
+    fn evaluate(&self, source: &Source) -> Result<(f64, f64)> {
+        let (mut loss, mut right) = (0.0, 0);
+        for batch in source.in_order(self.objective.pool()) {
+            let (batch_loss, logits) = self.objective.evaluate_on(&batch)?;
+            loss += batch_loss * batch.len() as f64;
+            right += correct(&logits, &batch.targets);
+        }
+        let n = source.set.len() as f64;
+        let result = (loss / n, right as f64 / n);
+        if result.0.is_finite() { Ok(result) } else { Err(self.diverged()) }
+    }
+
+    fn diverged(&self) -> Error {
+        let checkpoint = shown(&self.run.checkpoint());
+        Error::Diverged {
+            step: self.optimizer.steps() + 1,
+            epoch: self.progress.epoch + 1,
+            place: self.objective.first_non_finite().unwrap_or_else(|| "the loss".into()),
+            kept: match self.saved {
+                Some(n) => format!("{checkpoint} of epoch {n} is kept"),
+                None => "there is no checkpoint yet".into(),
+            },
+        }
+    }
+
+    fn save(&mut self) -> Result<()> {
+        let state = self.optimizer.save(&self.objective.store.values);
+        checkpoint::save(&self.run.checkpoint(), &self.objective.store, &state, &self.progress)?;
+        self.saved = Some(self.progress.epoch);
+        Ok(())
+    }
+}
+
+/// How many rows of logits have their largest entry at the target; the first of equal ones counts.
+pub fn correct<T: Real>(logits: &Array<T>, targets: &[u32]) -> u64 {
+    let rows = logits.as_slice().chunks_exact(logits.shape().last());
+    let right = |(row, target): &(&[T], &u32)| {
+        let best = (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
+        best == **target as usize
+    };
+    rows.zip(targets).filter(right).count() as u64
+}
+
+/// The mode of a name that users give.
+pub(crate) fn mode(name: &str) -> Mode {
+    if name == "eval" { Mode::Eval } else { Mode::Train }
+}
