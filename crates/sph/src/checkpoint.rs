@@ -78,10 +78,25 @@ impl Tensor {
 /// When `path`'s tensors cannot be put into the format.
 pub(crate) fn to_safetensors(
     tensors: BTreeMap<String, Tensor>,
-    metadata: HashMap<String, String>,
+    about: &impl Serialize,
     path: &Path,
 ) -> Result<Vec<u8>> {
-    safetensors::serialize(tensors, Some(metadata)).map_err(|e| Error::checkpoint(path, e.to_string()))
+    let fail = |e: String| Error::checkpoint(path, e);
+    // One entry only: the format writes entries in the order of a hash map, which differs from run to run.
+    let about = serde_json::to_string(about).map_err(|e| fail(e.to_string()))?;
+    let metadata = HashMap::from([(ABOUT.to_string(), about)]);
+    safetensors::serialize(tensors, Some(metadata)).map_err(|e| fail(e.to_string()))
+}
+
+/// The metadata entry that holds what a file says about itself, as JSON.
+const ABOUT: &str = "sph";
+
+/// What a file says about itself; `None` when it does not, or not in these terms.
+fn about<A: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Option<A>> {
+    let (_, metadata) =
+        SafeTensors::read_metadata(bytes).map_err(|e| Error::checkpoint(path, e.to_string()))?;
+    let text = metadata.metadata().as_ref().and_then(|m| m.get(ABOUT));
+    Ok(text.and_then(|text| serde_json::from_str(text).ok()))
 }
 
 /// What a model file says about itself, beside PyTorch's tensors.
@@ -116,12 +131,7 @@ fn state_tensors<T: Real>(store: &Store<T>) -> BTreeMap<String, Tensor> {
 /// # Errors
 /// When the file cannot be written.
 pub fn save_model<T: Real>(path: &Path, store: &Store<T>, info: &ModelInfo) -> Result<()> {
-    let metadata = HashMap::from([
-        ("format".to_string(), "pt".to_string()),
-        ("model".to_string(), info.model.clone()),
-        ("dataset".to_string(), info.dataset.clone()),
-    ]);
-    write_atomically(path, &to_safetensors(state_tensors(store), metadata, path)?)
+    write_atomically(path, &to_safetensors(state_tensors(store), info, path)?)
 }
 
 /// The bytes of a model file.
@@ -143,10 +153,7 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
 /// When it is not a safetensors file.
 pub fn model_info(path: &Path, bytes: &[u8]) -> Result<Option<ModelInfo>> {
     parse(path, bytes)?;
-    let (_, metadata) =
-        SafeTensors::read_metadata(bytes).map_err(|e| Error::checkpoint(path, e.to_string()))?;
-    let get = |key: &str| metadata.metadata().as_ref().and_then(|m| m.get(key).cloned());
-    Ok(get("model").zip(get("dataset")).map(|(model, dataset)| ModelInfo { model, dataset }))
+    about(path, bytes)
 }
 
 /// Loads a model's state, strictly: every tensor of the network must be there with its shape, and no other.
@@ -261,6 +268,12 @@ pub struct EpochSums {
     pub images: u64,
 }
 
+/// The part of [`Progress`] that every version has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 /// First bytes of a checkpoint; a CRC-32 of the rest follows.
 const MAGIC: &[u8; 8] = b"SPHCKPT\x01";
 
@@ -277,12 +290,8 @@ pub fn save<T: Real>(
     let mut tensors: BTreeMap<String, Tensor> =
         state_tensors(store).into_iter().map(|(name, t)| (format!("model.{name}"), t)).collect();
     tensors.extend(optimizer.arrays.iter().map(|(name, a)| (format!("optimizer.{name}"), Tensor::array(a))));
-    let json = |v: serde_json::Result<String>| v.map_err(|e| Error::checkpoint(path, e.to_string()));
-    let metadata = HashMap::from([
-        ("progress".to_string(), json(serde_json::to_string(progress))?),
-        ("optimizer".to_string(), json(serde_json::to_string(&optimizer.numbers))?),
-    ]);
-    let body = to_safetensors(tensors, metadata, path)?;
+    let record = (progress, &optimizer.numbers);
+    let body = to_safetensors(tensors, &record, path)?;
     let mut bytes = MAGIC.to_vec();
     bytes.extend(crc32fast::hash(&body).to_le_bytes());
     bytes.extend(body);
@@ -314,16 +323,14 @@ impl Checkpoint {
         if crc32fast::hash(&bytes) != crc {
             return Err(fail("damaged: the checksum does not match"));
         }
-        let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| fail(&e.to_string()))?;
-        let metadata = metadata.metadata().clone().unwrap_or_default();
-        let text = |key: &str| metadata.get(key).map_or("", |v| v);
-        let progress: Progress =
-            serde_json::from_str(text("progress")).map_err(|e| fail(&format!("its progress record: {e}")))?;
-        if progress.version != VERSION {
-            let v = progress.version;
+        let (version, _) = about::<(Version, serde_json::Value)>(path, &bytes)?
+            .ok_or_else(|| fail("it has no record of a run's progress"))?;
+        if version.version != VERSION {
+            let v = version.version;
             return Err(fail(&format!("version {v}; this program reads version {VERSION}")));
         }
-        let numbers = serde_json::from_str(text("optimizer")).map_err(|e| fail(&e.to_string()))?;
+        let (progress, numbers) =
+            about(path, &bytes)?.ok_or_else(|| fail("its record of progress is incomplete"))?;
         Ok(Checkpoint { path: path.to_path_buf(), body: bytes, progress, numbers })
     }
 

@@ -230,6 +230,7 @@ impl OptArgs {
 #[command(
     name = "train",
     args_override_self = true,
+    allow_negative_numbers = true,
     after_help = "Examples:\n  sph train\n  sph train --dataset fashion-mnist --epochs 3 --batch-size 128\n  sph train --opt sgd --lr 0.05 \
                   --val-split 0.1 --json\n  sph train -c runs/first/args.toml --seed 7 --experiment second\n  sph train --resume \
                   runs/first"

@@ -1,6 +1,6 @@
 //! The `sph` command: glue around the library.
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use sph::commands::train::Ended;
 use sph::commands::{bench, inspect, train};
 use sph::config::{ArgsError, TrainArgs, one_line};
@@ -83,5 +83,5 @@ fn train(args: &TrainArgs) -> Result<ExitCode, ArgsError> {
 
 #[test]
 fn the_command_line_is_consistent() {
-    Cli::command().debug_assert();
+    <Cli as clap::CommandFactory>::command().debug_assert();
 }

@@ -61,6 +61,9 @@ pub struct Objective<T: Real> {
     evaluation_time: Duration,
 }
 
+/// A pass that was recorded: itself, its loss, its logits.
+type Pass<'a, T> = (Forward<'a, T>, Var<T>, Array<T>);
+
 fn other(e: impl std::error::Error + Send + Sync + 'static) -> EvalError {
     EvalError::Other(Box::new(e))
 }
@@ -152,11 +155,7 @@ impl<T: Real> Objective<T> {
         f.tape.first_non_finite().map(|layer| format!("layer '{layer}'"))
     }
 
-    fn run<'a>(
-        &self,
-        mut f: Forward<'a, T>,
-        batch: &Batch<T>,
-    ) -> Result<(Forward<'a, T>, Var<T>, Array<T>), LayerError> {
+    fn run<'a>(&self, mut f: Forward<'a, T>, batch: &Batch<T>) -> Result<Pass<'a, T>, LayerError> {
         let images = f.tape.constant(batch.images.clone());
         let logits = T::module(&*self.network.model).forward(&mut f, &images)?;
         drop(images);

@@ -1,6 +1,8 @@
 //! Fixed partitions: where work is split depends on shapes, never on the number of threads.
 
+use crate::{Array, Element, Pool, Shape};
 use rayon::prelude::*;
+use std::sync::Mutex;
 
 /// Below this many elements a parallel loop costs more than it saves.
 const SERIAL_BELOW: usize = 16 * 1024;
@@ -47,6 +49,26 @@ pub(crate) fn for_chunks_of_work<T: Send>(
     } else {
         out.par_chunks_mut(size).enumerate().with_max_len(1).for_each(|(i, c)| f(i, c));
     }
+}
+
+/// As [`for_chunks_of_work`], with `scratch` elements of stale memory for every part. One buffer per worker is taken from
+/// the pool beforehand, so that what is allocated does not depend on how the parts happen to overlap.
+pub(crate) fn for_chunks_with_scratch<T: Element>(
+    out: &mut [T],
+    size: usize,
+    work: usize,
+    pool: &Pool<T>,
+    scratch: usize,
+    f: impl Fn(usize, &mut [T], &mut [T]) + Sync,
+) {
+    let fresh = |_| Mutex::new(Array::stale(pool, Shape::new(&[scratch])));
+    let buffers: Vec<Mutex<Array<T>>> = (0..rayon::current_num_threads()).map(fresh).collect();
+    for_chunks_of_work(out, size, work, |i, part| {
+        // A worker runs one part at a time, so its lock is free.
+        let worker = rayon::current_thread_index().unwrap_or(0);
+        let mut buffer = buffers[worker].lock().unwrap_or_else(|e| e.into_inner());
+        f(i, part, buffer.make_mut());
+    });
 }
 
 /// Runs a loop with the widest vector instructions the CPU has. The closure and all it calls must be inlined.

@@ -11,7 +11,10 @@ use std::time::Instant;
 
 /// Time training steps on synthetic CIFAR-sized images (3×32×32, 10 classes).
 #[derive(Args, Debug, Clone)]
-#[command(after_help = "Example:\n  sph bench --model resnet20 --batch-size 128 --opt sph --steps 40 --json")]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Example:\n  sph bench --model resnet20 --batch-size 128 --opt sph --steps 40 --json"
+)]
 pub struct BenchArgs {
     /// Model.
     #[arg(long, default_value = models::DEFAULT, value_parser = clap::builder::PossibleValuesParser::new(models::MODELS.iter().map(|m| m.name)))]

@@ -1,6 +1,6 @@
 //! `sph inspect`: loss, gradients and exact curvature of one batch, for looking at and for checking against other programs.
 
-use crate::checkpoint::{self, Tensor};
+use crate::checkpoint::{self, ModelInfo, Tensor};
 use crate::data::loader::{EpochOrder, Source};
 use crate::data::{self, DATASETS, DataOptions};
 use crate::error::{Error, Result};
@@ -12,12 +12,13 @@ use sph_nn::{BufferKind, Real, models};
 use sph_optim::presets::SphDrs;
 use sph_optim::{Answer, Curvature, EvalError, Request};
 use sph_tensor::{Array, Pool, Rng, Shape};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Look at the curvature of a network's second-order blocks on one batch.
 #[derive(Args, Debug, Clone)]
 #[command(
+    allow_negative_numbers = true,
     after_help = "The batch is drawn from the training images without augmentation or smoothing.\n\nExamples:\n  sph inspect \
                   --model resnet8 --batch-size 128\n  sph inspect --checkpoint runs/first/best.safetensors --dtype f64 --dump \
                   out.safetensors"
@@ -82,6 +83,7 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         None => Error::Config("name a --model or a --checkpoint".into()),
     })?;
     let dataset = args.dataset.clone().or(info.map(|i| i.dataset)).unwrap_or(data::DEFAULT.into());
+    let info = ModelInfo { model: model.clone(), dataset: dataset.clone() };
     let data = load_dataset(&dataset, &DataOptions { data_dir: args.data_dir.clone() })?;
     let pool = Pool::<T>::new();
     let mut f = Objective::new(build_model(&model, &data)?, &pool, args.seed);
@@ -104,7 +106,7 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     let found = measure(&mut f).map_err(Error::Evaluation)?;
     print(&f, &found, &model, &dataset, args);
     if let Some(path) = &args.dump {
-        let bytes = checkpoint::to_safetensors(tensors(&f, &batch, found), HashMap::new(), path)?;
+        let bytes = checkpoint::to_safetensors(tensors(&f, &batch, found), &info, path)?;
         checkpoint::write_atomically(path, &bytes)?;
         println!("wrote {}", path.display());
     }

@@ -5,7 +5,7 @@
 
 use crate::kernels::gemm::{View, serial};
 use crate::kernels::window::{Window, gather, scatter_add};
-use crate::parallel::{for_chunks, for_chunks_of_work};
+use crate::parallel::{for_chunks, for_chunks_with_scratch};
 use crate::{Array, Element, Pool, Shape};
 
 /// A convolution: the sliding window and the number of output channels.
@@ -101,14 +101,15 @@ fn forward_packed<T: Element>(conv: &Conv, x: &[T], packed: &[T], y: &mut [T], p
     let (g, o) = (&conv.window, conv.out);
     let (patch, tile) = (g.patch(), tile(g));
     let weights = View::new(packed, patch, o);
-    for_chunks_of_work(y, tile * o, conv.multiply_adds(), |t, y| {
+    let scratch = if conv.is_matmul() { 0 } else { tile * patch };
+    for_chunks_with_scratch(y, tile * o, conv.multiply_adds(), pool, scratch, |t, y, cols| {
         let rows = y.len() / o;
         if conv.is_matmul() {
             return serial(y, false, View::new(&x[t * tile * patch..], rows, patch), weights);
         }
-        let mut cols = scratch(pool, rows * patch);
-        gather(g, x, t * tile, cols.make_mut());
-        serial(y, false, View::new(cols.as_slice(), rows, patch), weights);
+        let cols = &mut cols[..rows * patch];
+        gather(g, x, t * tile, cols);
+        serial(y, false, View::new(cols, rows, patch), weights);
     });
 }
 
@@ -124,20 +125,26 @@ pub fn backward_data<T: Element>(conv: &Conv, y_bar: &[T], w: &[T], x_bar: &mut 
     let (patch, tile, images) = (g.patch(), tile(g), images_per_part(g));
     let per_image = g.oh() * g.ow();
     let weights = View::new(packed.as_slice(), patch, o).t();
-    for_chunks_of_work(x_bar, images * g.image(), conv.multiply_adds(), |part, x_bar| {
-        x_bar.fill(T::ZERO);
-        let image0 = part * images;
-        let end = (image0 + x_bar.len() / g.image()) * per_image;
-        let mut cols = scratch(pool, tile * patch);
-        let mut first = image0 * per_image;
-        while first < end {
-            let rows = tile.min(end - first);
-            let cols = &mut cols.make_mut()[..rows * patch];
-            serial(cols, false, View::new(&y_bar[first * o..], rows, o), weights);
-            scatter_add(g, x_bar, image0, first, cols);
-            first += rows;
-        }
-    });
+    for_chunks_with_scratch(
+        x_bar,
+        images * g.image(),
+        conv.multiply_adds(),
+        pool,
+        tile * patch,
+        |part, x_bar, cols| {
+            x_bar.fill(T::ZERO);
+            let image0 = part * images;
+            let end = (image0 + x_bar.len() / g.image()) * per_image;
+            let mut first = image0 * per_image;
+            while first < end {
+                let rows = tile.min(end - first);
+                let cols = &mut cols[..rows * patch];
+                serial(cols, false, View::new(&y_bar[first * o..], rows, o), weights);
+                scatter_add(g, x_bar, image0, first, cols);
+                first += rows;
+            }
+        },
+    );
 }
 
 /// `w̄ = Σ patchᵀ ȳ`, the adjoint of [`forward`] in `w`, OIHW.
@@ -150,28 +157,35 @@ pub fn backward_weight<T: Element>(conv: &Conv, x: &[T], y_bar: &[T], w_bar: &mu
     let run = positions.div_ceil(parts);
     let size = patch * o;
     let mut partial = scratch(pool, parts * size);
-    for_chunks_of_work(partial.make_mut(), size, conv.multiply_adds(), |part, sum| {
-        let end = ((part + 1) * run).min(positions);
-        let mut first = (part * run).min(end);
-        let mut accumulate = false;
-        let mut cols = scratch(pool, tile * patch);
-        while first < end {
-            let rows = tile.min(end - first);
-            let y_bar = View::new(&y_bar[first * o..], rows, o);
-            if conv.is_matmul() {
-                serial(sum, accumulate, View::new(&x[first * patch..], rows, patch).t(), y_bar);
-            } else {
-                let cols = &mut cols.make_mut()[..rows * patch];
-                gather(g, x, first, cols);
-                serial(sum, accumulate, View::new(cols, rows, patch).t(), y_bar);
+    let scratch_len = if conv.is_matmul() { 0 } else { tile * patch };
+    for_chunks_with_scratch(
+        partial.make_mut(),
+        size,
+        conv.multiply_adds(),
+        pool,
+        scratch_len,
+        |part, sum, cols| {
+            let end = ((part + 1) * run).min(positions);
+            let mut first = (part * run).min(end);
+            let mut accumulate = false;
+            while first < end {
+                let rows = tile.min(end - first);
+                let y_bar = View::new(&y_bar[first * o..], rows, o);
+                if conv.is_matmul() {
+                    serial(sum, accumulate, View::new(&x[first * patch..], rows, patch).t(), y_bar);
+                } else {
+                    let cols = &mut cols[..rows * patch];
+                    gather(g, x, first, cols);
+                    serial(sum, accumulate, View::new(cols, rows, patch).t(), y_bar);
+                }
+                accumulate = true;
+                first += rows;
             }
-            accumulate = true;
-            first += rows;
-        }
-        if !accumulate {
-            sum.fill(T::ZERO);
-        }
-    });
+            if !accumulate {
+                sum.fill(T::ZERO);
+            }
+        },
+    );
     unpack_gradient(conv, partial.as_slice(), w_bar);
 }
 

@@ -41,7 +41,11 @@ pub fn channel_sums<T: Element, const A: usize, const B: usize, const S: usize>(
     f: impl Fn([T; A], [T; B]) -> [T; S] + Sync,
 ) -> [Vec<f64>; S] {
     let len = x[0].len();
-    assert!(x.iter().all(|x| x.len() == len) && k.iter().all(|k| k.len() == channels) && len.is_multiple_of(channels));
+    assert!(
+        x.iter().all(|x| x.len() == len)
+            && k.iter().all(|k| k.len() == channels)
+            && len.is_multiple_of(channels)
+    );
     let lanes = Lanes::new(channels);
     let width = lanes.width();
     let k = k.map(|k| lanes.replicate(k));

@@ -1,0 +1,227 @@
+//! Hessian blocks on a network with a shortcut, both poolings and BatchNorm in both modes: the pruned product, carried with
+//! the gradient, equals the dense Hessian's block; the dense Hessian equals differences of gradients.
+
+use sph_autodiff::{Tape, Var, ops, sweep};
+use sph_nn::layers::{Conv2d, Linear};
+use sph_nn::norms::BatchNorm;
+use sph_nn::{Builder, Forward, LayerError, Mode, Module, Network, Probes, Real, Store, losses};
+use sph_tensor::{Array, Pool, Rng, Shape};
+use std::sync::Arc;
+
+/// conv-bn-relu-maxpool, a residual block whose shortcut is an average pooling, and the classifier.
+struct Net {
+    conv1: Conv2d,
+    bn1: BatchNorm,
+    conv2: Conv2d,
+    bn2: BatchNorm,
+    fc: Linear,
+}
+
+impl Net {
+    fn build() -> Network {
+        let mut b = Builder::default();
+        let net = Net {
+            conv1: Conv2d::new(&mut b, "conv1", (2, 3), 3, 1, 1),
+            bn1: BatchNorm::new(&mut b, "bn1", 3),
+            conv2: Conv2d::new(&mut b, "conv2", (3, 3), 3, 2, 1),
+            bn2: BatchNorm::new(&mut b, "bn2", 3),
+            fc: Linear::head(&mut b, "fc", (3, 4)),
+        };
+        b.finish(Box::new(net))
+    }
+}
+
+impl<T: Real> Module<T> for Net {
+    fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
+        let x = self.conv1.forward(f, x)?;
+        let x = self.bn1.forward(f, &x)?;
+        let x = f.apply(ops::relu(), &[&x], &[], "relu1")?;
+        let x = f.apply(ops::max_pool(3, 2, 1), &[&x], &[], "maxpool")?;
+        let y = self.conv2.forward(f, &x)?;
+        let y = self.bn2.forward(f, &y)?;
+        let x = f.apply(ops::avg_pool(2, 2, 0), &[&x], &[], "avgpool")?;
+        let x = f.apply(ops::add(), &[&y, &x], &[], "add")?;
+        let x = f.apply(ops::relu(), &[&x], &[], "relu2")?;
+        let x = f.apply(ops::global_avg_pool(), &[&x], &[], "gap")?;
+        self.fc.forward(f, &x)
+    }
+}
+
+const BATCH: usize = 5;
+
+struct Problem {
+    network: Network,
+    store: Store<f64>,
+    images: Array<f64>,
+    targets: Arc<[u32]>,
+    pool: Pool<f64>,
+    mode: Mode,
+}
+
+type Pass = (Tape<f64>, Vec<Var<f64>>, Var<f64>);
+
+impl Problem {
+    fn new(mode: Mode) -> Self {
+        let (network, pool) = (Net::build(), Pool::new());
+        let mut store = Store::init(&network, &pool, 3);
+        let mut rng = Rng::new(9, "values", 0, 0);
+        // Away from the defaults: γ = 1, β = 0 would hide mistakes.
+        for (spec, value) in store.specs().to_vec().iter().zip(&mut store.values) {
+            if spec.role.is_second_order() {
+                value.make_mut().iter_mut().for_each(|v| *v += 0.3 * rng.normal());
+            }
+        }
+        store.buffers.iter_mut().flatten().for_each(|v| *v += 0.2 * rng.uniform());
+        let mut images = Array::stale(&pool, Shape::new(&[BATCH, 8, 8, 2]));
+        images.make_mut().iter_mut().for_each(|v| *v = rng.normal());
+        Problem { network, store, images, targets: vec![0, 3, 1, 2, 3].into(), pool, mode }
+    }
+
+    fn pass(&self, tape: Tape<f64>, probes: impl FnMut(usize) -> Probes<f64>) -> Pass {
+        let mut f = Forward::on(tape, &self.store, self.mode, probes);
+        let x = f.tape.constant(self.images.clone());
+        let logits = f64::module(&*self.network.model).forward(&mut f, &x).unwrap();
+        let loss = losses::cross_entropy(&mut f, &logits, self.targets.clone(), 0.1).unwrap();
+        let (tape, leaves) = f.into_parts();
+        (tape, leaves, loss)
+    }
+
+    fn gradient(&self) -> Vec<f64> {
+        let (mut tape, leaves, loss) =
+            self.pass(Tape::new(&self.pool, 1), |_| Probes { dot: None, grad: true, hvp: false });
+        let adjoints = tape.backward(&loss);
+        leaves.iter().flat_map(|l| adjoints.grad(l).unwrap().to_f64()).collect()
+    }
+
+    fn offsets(&self) -> Vec<usize> {
+        self.store.values.iter().scan(0, |n, v| Some(std::mem::replace(n, *n + v.shape().len()))).collect()
+    }
+
+    /// Column by column from unpruned products over all parameters.
+    fn dense(&self) -> Vec<Vec<f64>> {
+        let (mut tape, leaves, loss) =
+            self.pass(Tape::keeping(&self.pool), |_| Probes { dot: None, grad: true, hvp: false });
+        tape.backward(&loss);
+        let wrt: Vec<_> = leaves.iter().collect();
+        let mut columns = Vec::new();
+        for leaf in &leaves {
+            for i in 0..leaf.value().shape().len() {
+                let mut e = Array::zeros(&self.pool, leaf.value().shape().prepend(1));
+                e.make_mut()[i] = 1.0;
+                let rows = sweep::hvp(&mut tape, &[(leaf, e)], &wrt);
+                let zeros = |l: &Var<f64>| vec![0.0; l.value().shape().len()];
+                let row =
+                    |(r, l): (&Option<Array<f64>>, &Var<f64>)| r.as_ref().map_or(zeros(l), Array::to_f64);
+                columns.push(rows.iter().zip(&leaves).flat_map(row).collect());
+            }
+        }
+        columns
+    }
+}
+
+fn largest<'a>(values: impl IntoIterator<Item = &'a f64>) -> f64 {
+    values.into_iter().fold(0.0, |m: f64, v| m.max(v.abs()))
+}
+
+#[test]
+fn the_dense_hessian_equals_differences_of_gradients() {
+    for mode in [Mode::Train, Mode::Eval] {
+        let mut p = Problem::new(mode);
+        let dense = p.dense();
+        let scale = largest(dense.iter().flatten());
+        let step = 1e-5;
+        let mut column = 0;
+        for param in 0..p.store.values.len() {
+            for i in 0..p.store.values[param].shape().len() {
+                let mut at = |shift: f64| {
+                    p.store.values[param].make_mut()[i] += shift;
+                    let g = p.gradient();
+                    p.store.values[param].make_mut()[i] -= shift;
+                    g
+                };
+                let (up, down) = (at(step), at(-step));
+                for (row, h) in dense[column].iter().enumerate() {
+                    let difference = (up[row] - down[row]) / (2.0 * step);
+                    assert!(
+                        (h - difference).abs() < 1e-6 * scale,
+                        "{mode:?} [{row}, {column}]: {h} {difference}"
+                    );
+                }
+                column += 1;
+            }
+        }
+    }
+}
+
+#[test]
+fn pruned_block_products_equal_the_dense_hessians_block() {
+    for mode in [Mode::Train, Mode::Eval] {
+        let p = Problem::new(mode);
+        let (dense, offsets, gradient) = (p.dense(), p.offsets(), p.gradient());
+        for block in 0..p.store.values.len() {
+            if !p.store.specs()[block].role.is_second_order() {
+                continue;
+            }
+            let name = &p.store.specs()[block].name;
+            let c = p.store.values[block].shape().len();
+            // K = C + 1 probes in one sweep: e_1 … e_C and 1.
+            let mut probes = Array::zeros(&p.pool, Shape::new(&[c + 1, c]));
+            (0..c).for_each(|i| probes.make_mut()[i * c + i] = 1.0);
+            probes.make_mut()[c * c..].fill(1.0);
+            let (mut tape, leaves, loss) = p.pass(Tape::new(&p.pool, c + 1), |i| Probes {
+                dot: (i == block).then(|| probes.clone()),
+                grad: true,
+                hvp: i == block,
+            });
+            let adjoints = tape.backward(&loss);
+            let got = adjoints.hvp(&leaves[block]).unwrap();
+            let entry = |i: usize, j: usize| dense[offsets[block] + j][offsets[block] + i];
+            let scale = largest(&(0..c * c).map(|k| entry(k / c, k % c)).collect::<Vec<_>>());
+            for i in 0..c {
+                for j in 0..c {
+                    let error = (got.part(j)[i] - entry(i, j)).abs();
+                    assert!(error <= 1e-10 * scale, "{mode:?} {name}[{i}, {j}]: {error:e}");
+                }
+                let row_sum: f64 = (0..c).map(|j| entry(i, j)).sum();
+                let error = (got.part(c)[i] - row_sum).abs();
+                assert!(error <= 1e-10 * scale, "{mode:?} {name}: row sum {i}: {error:e}");
+            }
+            // The gradient of the same passes is the plain one, bit for bit or to rounding of shared sums.
+            let carried: Vec<f64> = leaves.iter().flat_map(|l| adjoints.grad(l).unwrap().to_f64()).collect();
+            let error = largest(&carried.iter().zip(&gradient).map(|(a, b)| a - b).collect::<Vec<_>>());
+            assert!(error <= 1e-12 * largest(&gradient), "{mode:?} {name}: gradient {error:e}");
+        }
+    }
+}
+
+/// The Hessian of the whole network is symmetric to rounding.
+#[test]
+fn the_dense_hessian_is_symmetric() {
+    let dense = Problem::new(Mode::Train).dense();
+    let scale = largest(dense.iter().flatten());
+    for (i, row) in dense.iter().enumerate() {
+        for (j, v) in row.iter().enumerate() {
+            assert!((v - dense[j][i]).abs() <= 1e-10 * scale, "[{i}, {j}]");
+        }
+    }
+}
+
+#[test]
+fn a_jvp_is_the_directional_derivative_of_the_loss() {
+    let p = Problem::new(Mode::Train);
+    let (mut tape, leaves, loss) =
+        p.pass(Tape::keeping(&p.pool), |_| Probes { dot: None, grad: true, hvp: false });
+    let mut rng = Rng::new(4, "jvp", 0, 0);
+    let tangents: Vec<_> = leaves
+        .iter()
+        .map(|l| {
+            let mut v = Array::stale(&p.pool, l.value().shape().prepend(1));
+            v.make_mut().iter_mut().for_each(|v| *v = rng.normal());
+            (l, v)
+        })
+        .collect();
+    let slope = sweep::jvp(&mut tape, &tangents, &loss).unwrap().as_slice()[0];
+    let v: Vec<f64> = tangents.iter().flat_map(|(_, v)| v.to_f64()).collect();
+    let want: f64 = p.gradient().iter().zip(&v).map(|(g, v)| g * v).sum();
+    assert!((slope - want).abs() < 1e-12 * want.abs(), "{slope} {want}");
+}

@@ -1,0 +1,175 @@
+//! Every optimizer on every toy objective: it makes progress, and its state survives a checkpoint.
+
+use sph_optim::presets::{AdamW, PRESETS, Sgd, SphDrs};
+use sph_optim::{Answer, Curvature, Directions, EvalError, Optimizer, ParamSpec, Request, Role};
+use sph_tensor::{Array, Pool, Shape};
+
+/// A function of a weight matrix and a 1-D scale, with gradient and diagonal Hessian written by hand.
+struct Toy {
+    specs: Vec<ParamSpec>,
+    values: Vec<Array<f64>>,
+    /// (value, first, second derivative) of one coordinate; the loss is their sum.
+    f: fn(usize, f64) -> (f64, f64, f64),
+}
+
+fn bowl(i: usize, x: f64) -> (f64, f64, f64) {
+    let a = [0.5, 1.0, 4.0][i % 3];
+    (0.5 * a * (x - 1.0) * (x - 1.0), a * (x - 1.0), a)
+}
+
+/// Curvature of either sign.
+fn double_well(_i: usize, x: f64) -> (f64, f64, f64) {
+    (0.25 * x.powi(4) - 0.5 * x * x - 0.1 * x, x.powi(3) - x - 0.1, 3.0 * x * x - 1.0)
+}
+
+fn log_cosh(_i: usize, x: f64) -> (f64, f64, f64) {
+    let t = (x - 2.0).tanh();
+    ((x - 2.0).cosh().ln(), t, 1.0 - t * t)
+}
+
+impl Toy {
+    fn new(f: fn(usize, f64) -> (f64, f64, f64)) -> Self {
+        let spec = |name: &str, shape: &[usize], role| ParamSpec {
+            name: name.into(),
+            shape: shape.to_vec(),
+            role,
+            head: false,
+        };
+        let specs = vec![spec("w", &[2, 3], Role::Weight), spec("g", &[4], Role::NormScale)];
+        let pool = Pool::new();
+        let values = specs.iter().map(|s| Array::full(&pool, Shape::new(&s.shape), 0.3)).collect();
+        Toy { specs, values, f }
+    }
+
+    fn map(&self, param: usize, f: impl Fn(usize, f64) -> f64) -> Vec<f64> {
+        self.values[param].as_slice().iter().enumerate().map(|(i, x)| f(i, *x)).collect()
+    }
+
+    fn loss(&self) -> f64 {
+        (0..2).flat_map(|p| self.map(p, |i, x| (self.f)(i, x).0)).sum()
+    }
+}
+
+impl Curvature<f64> for Toy {
+    fn params(&self) -> &[ParamSpec] {
+        &self.specs
+    }
+    fn values(&self) -> &[Array<f64>] {
+        &self.values
+    }
+    fn evaluate(&mut self, want: &Request<f64>, out: &mut Answer<f64>) -> Result<(), EvalError> {
+        out.loss = self.loss();
+        let gradient = |p: usize| self.map(p, |i, x| (self.f)(i, x).1);
+        out.gradient = (0..2)
+            .map(|p| Some(Array::from_slice(self.values[p].pool(), self.values[p].shape(), &gradient(p))))
+            .collect();
+        self.hvp(&want.tangents, &want.rows, &mut out.products)
+    }
+    fn hvp(
+        &mut self,
+        v: &Directions<f64>,
+        rows: &[usize],
+        out: &mut Directions<f64>,
+    ) -> Result<(), EvalError> {
+        out.clear();
+        for (p, v) in v.iter().filter(|(p, _)| rows.contains(p)) {
+            let h = self.map(p, |i, x| (self.f)(i, x).2);
+            let product: Vec<f64> = v.as_slice().iter().zip(h.iter().cycle()).map(|(v, h)| v * h).collect();
+            out.insert(p, Array::from_slice(v.pool(), v.shape(), &product));
+        }
+        Ok(())
+    }
+    fn loss_at(&mut self, _step: &Directions<f64>) -> Result<f64, EvalError> {
+        Ok(self.loss())
+    }
+    fn apply(&mut self, updates: &[Option<Array<f64>>]) {
+        for (value, update) in self.values.iter_mut().zip(updates) {
+            value.accumulate(update.as_ref().unwrap());
+        }
+    }
+}
+
+fn build(name: &str, specs: &[ParamSpec]) -> Optimizer<f64> {
+    match name {
+        "sph" => SphDrs { tau: 0.1, ..SphDrs::default() }.build(specs),
+        "sgd" => Sgd { nesterov: true, ..Sgd::default() }.build(specs),
+        "adamw" => AdamW { weight_decay: 0.001, ..AdamW::default() }.build(specs),
+        other => panic!("{other} has no toy settings: add them"),
+    }
+}
+
+#[test]
+fn every_optimizer_makes_progress_on_every_objective() {
+    for row in PRESETS {
+        for f in [bowl, double_well, log_cosh] {
+            let mut toy = Toy::new(f);
+            let mut optimizer = build(row.name, toy.params());
+            let start = toy.loss();
+            for _ in 0..300 {
+                optimizer.step(&mut toy, 0.02).unwrap();
+            }
+            // Gradients are small at the end, on the matrix and on the scale.
+            let slope = |p: usize| toy.map(p, |i, x| (f)(i, x).1.abs()).into_iter().fold(0.0, f64::max);
+            assert!(
+                toy.loss() < start && slope(0) < 0.05 && slope(1) < 0.05,
+                "{}: {} {}",
+                row.name,
+                slope(0),
+                slope(1)
+            );
+        }
+    }
+}
+
+#[test]
+fn saved_state_goes_on_bit_for_bit() {
+    for row in PRESETS {
+        let mut toy = Toy::new(double_well);
+        let mut optimizer = build(row.name, toy.params());
+        for _ in 0..7 {
+            optimizer.step(&mut toy, 0.02).unwrap();
+        }
+        let state = optimizer.save(toy.values());
+        let mut twin = Toy::new(double_well);
+        twin.values = toy.values.clone();
+        let mut restored = build(row.name, twin.params());
+        restored.load(twin.values(), state.clone()).unwrap();
+        for _ in 0..5 {
+            optimizer.step(&mut toy, 0.02).unwrap();
+            restored.step(&mut twin, 0.02).unwrap();
+        }
+        (0..2).for_each(|p| assert_eq!(toy.values[p].as_slice(), twin.values[p].as_slice(), "{}", row.name));
+        // Another optimizer's state is refused.
+        let mut foreign = state;
+        foreign.numbers.insert("someone.else".into(), 1);
+        assert!(build(row.name, toy.params()).load(toy.values(), foreign).is_err());
+    }
+}
+
+#[test]
+fn a_loss_that_is_not_finite_does_not_move_the_point() {
+    let mut toy = Toy::new(|_, _| (f64::NAN, 1.0, 1.0));
+    let before = toy.values[0].to_f64();
+    let e = build("sph", toy.params()).step(&mut toy, 0.1).unwrap_err();
+    assert!(matches!(e, EvalError::NonFiniteLoss(_)));
+    assert_eq!(toy.values[0].to_f64(), before);
+}
+
+/// D = τ m / (|d| + ε) with d the bias-corrected average of signed row sums, written out for three visits.
+#[test]
+fn the_blocks_step_is_the_stated_one() {
+    let mut toy = Toy::new(double_well);
+    let s = SphDrs { tau: 0.2, eps: 0.01, momentum: 0.5, weight_decay_1d: 0.1, ..SphDrs::default() };
+    let mut optimizer = s.build(toy.params());
+    let (mut x, mut m, mut d) = (0.3f64, 0.0, 0.0);
+    for n in 1..=3 {
+        let (_, g, h) = double_well(0, x);
+        m = 0.5 * m + g;
+        d = 0.9 * d + 0.1 * h;
+        let corrected: f64 = d / (1.0 - 0.9f64.powi(n));
+        x -= 0.05 * (0.2 * m / (corrected.abs() + 0.01) + 0.1 * x);
+        optimizer.step(&mut toy, 0.05).unwrap();
+        let got = toy.values[1].as_slice()[0];
+        assert!((got - x).abs() < 1e-14, "visit {n}: {got} {x}");
+    }
+}

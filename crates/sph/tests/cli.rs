@@ -1,0 +1,204 @@
+//! The command as a user meets it: mistakes are one line on stderr with exit code 2 and leave files as they were; results do
+//! not depend on the number of threads.
+
+use assert_cmd::Command;
+use std::path::Path;
+
+fn sph(flags: &str) -> Command {
+    let mut c = Command::cargo_bin("sph").unwrap();
+    c.args(flags.split_whitespace()).env("RUST_BACKTRACE", "1");
+    c
+}
+
+/// Runs, expects exit code 2 and one line on stderr that holds all of `words`.
+#[track_caller]
+fn mistake(flags: &str, words: &[&str]) {
+    let out = sph(flags).output().unwrap();
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{flags}: {stderr}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{flags}: {stderr}");
+    assert!(stderr.starts_with("error: "), "{flags}: {stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{flags}: no {word:?} in {stderr}");
+    }
+}
+
+fn idx(dims: &[u32], value: impl Fn(usize) -> u8) -> Vec<u8> {
+    let mut b = vec![0, 0, 8, dims.len() as u8];
+    dims.iter().for_each(|d| b.extend(d.to_be_bytes()));
+    b.extend((0..dims.iter().product::<u32>() as usize).map(value));
+    b
+}
+
+/// A tiny data set in Fashion-MNIST's format.
+fn fashion(dir: &Path) {
+    for (part, n) in [("train", 40), ("t10k", 20)] {
+        std::fs::write(dir.join(format!("{part}-images-idx3-ubyte")), idx(&[n, 28, 28], |i| (i * 7) as u8))
+            .unwrap();
+        std::fs::write(dir.join(format!("{part}-labels-idx1-ubyte")), idx(&[n], |i| (i % 10) as u8)).unwrap();
+    }
+}
+
+#[test]
+fn flags_and_names() {
+    mistake("train --learning-rate 1", &["--learning-rate"]);
+    mistake("train --bach-size 3", &["--batch-size"]);
+    mistake("trian", &["trian", "train"]);
+    mistake("train --model resnet21", &["resnet21", "resnet20"]);
+    mistake("train --dataset fashion-mist", &["fashion-mnist"]);
+    mistake("train --opt spg", &["sph"]);
+    mistake("train --lr 0", &["--lr", "greater than 0"]);
+    mistake("train --lr nan", &["--lr"]);
+    mistake("train --batch-size 0", &["--batch-size"]);
+    mistake("train --batch-size 2000", &["2000", "1437"]);
+    mistake("train --epochs -3", &["--epochs"]);
+    mistake("train --opt sgd --tau 0.1", &["--tau", "sgd"]);
+    mistake("train --experiment ../up", &["--experiment"]);
+    mistake("train -c no-such.toml", &["no-such.toml"]);
+    mistake("train --resume no-such-run", &["no-such-run"]);
+    mistake("bench --model resnet99", &["resnet99"]);
+    mistake("inspect", &["--model", "--checkpoint"]);
+    mistake("inspect --model mlp --batch-size 5000", &["5000", "1437"]);
+}
+
+#[test]
+fn configuration_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("c.toml");
+    for (text, words) in [
+        ("epoch = 3", vec!["c.toml", "'epoch'", "'epochs'"]),
+        ("lr = 'fast'", vec!["c.toml", "'lr'"]),
+        ("lr = = 3", vec!["c.toml", "line 1"]),
+        ("json = 3", vec!["c.toml", "'json'"]),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        mistake(&format!("train -c {}", path.display()), &words);
+    }
+}
+
+#[test]
+fn data_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path();
+    let train = format!(
+        "train --dataset fashion-mnist --data-dir {0} --output {0}/runs --model mlp --epochs 1 --batch-size 20 --experiment r",
+        data.display()
+    );
+    mistake(&train, &["train-images-idx3-ubyte", "not found", "--data-dir"]);
+    fashion(data);
+    let images = data.join("train-images-idx3-ubyte");
+    let labels = data.join("t10k-labels-idx1-ubyte");
+    let good = (std::fs::read(&images).unwrap(), std::fs::read(&labels).unwrap());
+    std::fs::write(&images, &good.0[..5000]).unwrap();
+    mistake(&train, &["train-images-idx3-ubyte", "truncated"]);
+    std::fs::write(&images, "<html>not here</html>").unwrap();
+    mistake(&train, &["train-images-idx3-ubyte", "not an IDX file"]);
+    std::fs::write(&images, [0x1f, 0x8b, 8, 0, 1, 2, 3]).unwrap();
+    mistake(&train, &["train-images-idx3-ubyte", "gzip"]);
+    std::fs::write(&images, &good.1).unwrap();
+    mistake(&train, &["train-images-idx3-ubyte", "[N, H, W]"]);
+    std::fs::write(&images, &good.0).unwrap();
+    std::fs::write(&labels, idx(&[20], |_| 11)).unwrap();
+    mistake(&train, &["t10k-labels-idx1-ubyte", "label 11"]);
+    std::fs::write(&labels, idx(&[19], |_| 1)).unwrap();
+    mistake(&train, &["t10k-labels-idx1-ubyte", "20 images"]);
+    assert!(!data.join("runs").exists(), "a run that could not begin leaves nothing");
+    std::fs::write(&labels, &good.1).unwrap();
+    sph(&train).assert().success();
+}
+
+#[test]
+fn checkpoints_of_other_models() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    sph(&format!("train --model mlp --epochs 1 --output {out} --experiment m")).assert().success();
+    let best = format!("{out}/m/best.safetensors");
+    mistake(
+        &format!("inspect --checkpoint {best} --model resnet8"),
+        &["best.safetensors", "'conv1.weight'", "[16, 1, 3, 3]"],
+    );
+    mistake(&format!("inspect --checkpoint {best} --dataset fashion-mnist --data-dir {out}"), &["not found"]);
+    fashion(dir.path());
+    let other =
+        format!("inspect --checkpoint {best} --dataset fashion-mnist --data-dir {out} --batch-size 10");
+    mistake(&other, &["'fc1.weight'", "[64, 64]", "[64, 784]"]);
+    let half = std::fs::read(&best).unwrap();
+    std::fs::write(dir.path().join("half.safetensors"), &half[..half.len() / 2]).unwrap();
+    mistake(
+        &format!("inspect --checkpoint {out}/half.safetensors"),
+        &["half.safetensors", "not a whole safetensors file"],
+    );
+    mistake(&format!("inspect --checkpoint {out}/none.safetensors"), &["none.safetensors"]);
+    mistake(&format!("train --resume {out}/m/best.safetensors"), &["best.safetensors"]);
+    // The folder of a run is not taken by another one.
+    let before = std::fs::read(&best).unwrap();
+    mistake(
+        &format!("train --model mlp --epochs 1 --output {out} --experiment m"),
+        &["holds a run already", "--resume"],
+    );
+    assert_eq!(std::fs::read(&best).unwrap(), before);
+}
+
+#[test]
+fn folders_that_cannot_be_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("file");
+    std::fs::write(&file, "x").unwrap();
+    mistake(&format!("train --epochs 1 --output {}", file.display()), &["is a file"]);
+    // A folder below a file cannot be made, whoever asks: not even root.
+    mistake(&format!("train --epochs 1 --output {}/runs --experiment x", file.display()), &["cannot write"]);
+    mistake(
+        &format!("inspect --model mlp --dump {}/no/out.safetensors", dir.path().display()),
+        &["out.safetensors"],
+    );
+}
+
+#[test]
+fn a_loss_that_is_not_finite_names_step_and_layer_and_keeps_the_checkpoint() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    // The second epoch's rate blows the parameters up; the first one's checkpoint is kept.
+    let flags = format!(
+        "train --model mlp --opt sgd --lr 1e30 --warmup-epochs 1.9 --warmup-lr 1e-3 --epochs 2 --output {out} --experiment n"
+    );
+    let e = sph(&flags).output().unwrap();
+    let stderr = String::from_utf8_lossy(&e.stderr);
+    assert_eq!(e.status.code(), Some(2), "{stderr}");
+    assert!(
+        stderr.contains("not finite at step")
+            && (stderr.contains("layer '") || stderr.contains("parameter '")),
+        "{stderr}"
+    );
+}
+
+#[test]
+fn json_is_one_object_on_stdout() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = sph(&format!("train --model mlp --epochs 2 --json --output {}", dir.path().display()))
+        .output()
+        .unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    for key in ["test_accuracy", "test_loss", "epochs", "seconds", "step_ms_median", "peak_rss_mb"] {
+        assert!(record[key].is_number(), "{key}: {record}");
+    }
+    let out = sph("bench --model mlp --batch-size 8 --opt sph --steps 3 --json").output().unwrap();
+    let record: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
+    assert!(record["step_ms_median"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    let train = |threads: usize, name: &str| {
+        let flags = format!(
+            "train --model resnet8 --epochs 1 --batch-size 256 --random-crop 1 --threads {threads} --output {out} --experiment {name}"
+        );
+        sph(&flags).assert().success();
+        std::fs::read(dir.path().join(name).join("last.safetensors")).unwrap()
+    };
+    let one = train(1, "one");
+    assert!(one == train(1, "again"));
+    assert!(one == train(2, "two"));
+    assert!(one == train(4, "four"));
+}

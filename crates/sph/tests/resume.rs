@@ -1,0 +1,90 @@
+//! A run that was interrupted and resumed ends in the same bits as one that was not.
+
+use sph::checkpoint::Checkpoint;
+use sph::config::TrainArgs;
+use sph::observers::{Observer, StepEvent};
+use sph::run::RunDir;
+use sph::train_loop::Trainer;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Interrupts after a number of steps.
+struct After<'a>(usize, &'a AtomicBool);
+
+impl Observer for After<'_> {
+    fn step(&mut self, _event: &StepEvent) -> sph::Result<()> {
+        self.0 -= 1;
+        if self.0 == 0 {
+            self.1.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+}
+
+fn args(dir: &Path, opt: &str) -> TrainArgs {
+    let flags = format!(
+        "--model mlp --epochs 3 --batch-size 200 --random-crop 1 --val-split 0.1 --smoothing 0.1 --opt {opt} --output {}",
+        dir.display()
+    );
+    TrainArgs::from_command_line(&flags.split(' ').map(String::from).collect::<Vec<_>>()).unwrap()
+}
+
+fn start(args: &TrainArgs, name: &str) -> Trainer<f32> {
+    let run = RunDir::planned(&args.output, name).unwrap();
+    run.create(&args.to_toml().unwrap()).unwrap();
+    Trainer::new(args, run).unwrap()
+}
+
+#[test]
+fn an_interrupted_run_goes_on_bit_for_bit() {
+    for opt in ["sph", "sgd", "adamw", "sph --preset seed"] {
+        let dir = tempfile::tempdir().unwrap();
+        let args = args(dir.path(), opt);
+        let never = AtomicBool::new(false);
+        let whole = start(&args, "whole").train(&mut [], &never).unwrap();
+        // Six steps an epoch: stops in the middle of the first epoch, at the end of one, and in the last.
+        for cuts in [vec![1, 3, 1], vec![4, 2], vec![6, 9], vec![17]] {
+            let name = format!("cut-{cuts:?}").replace([' ', ',', '[', ']'], "-");
+            let mut trainer = start(&args, &name);
+            for cut in cuts {
+                let stop = AtomicBool::new(false);
+                let outcome = trainer.train(&mut [&mut After(cut, &stop)], &stop).unwrap();
+                assert!(outcome.interrupted, "{name}");
+                drop(trainer);
+                let run = RunDir::open(&args.output.join(&name)).unwrap();
+                let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
+                let settings = TrainArgs::from_toml(&checkpoint.progress.args, "args").unwrap();
+                trainer = Trainer::resume(&settings, run, &checkpoint).unwrap();
+            }
+            let outcome = trainer.train(&mut [], &never).unwrap();
+            assert_eq!((outcome.best, outcome.last), (whole.best, whole.last), "{opt} {name}");
+            for file in ["last.safetensors", "best.safetensors"] {
+                let read = |run: &str| std::fs::read(args.output.join(run).join(file)).unwrap();
+                assert!(read(&name) == read("whole"), "{opt} {name}: {file} differs");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_damaged_checkpoint_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = TrainArgs { epochs: 1, ..args(dir.path(), "sph") };
+    start(&args, "run").train(&mut [], &AtomicBool::new(false)).unwrap();
+    let path = args.output.join("run/last.ckpt");
+    let good = std::fs::read(&path).unwrap();
+    let refusal = |bytes: &[u8]| {
+        std::fs::write(&path, bytes).unwrap();
+        Checkpoint::read(&path).err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    assert_eq!(refusal(&good), "");
+    for at in [12, 100, good.len() / 2, good.len() - 1] {
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        assert!(refusal(&bad).contains("checksum"), "flipped bit at {at}");
+    }
+    for len in [0, 7, 11, 12, 100, good.len() - 1] {
+        let e = refusal(&good[..len]);
+        assert!(e.contains("not a checkpoint") || e.contains("checksum"), "{len}: {e}");
+    }
+}

@@ -1,0 +1,52 @@
+//! Every file of a menu folder is registered in its table: a new probe or data set that nobody can name is a mistake.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+fn files(folder: &str) -> BTreeSet<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder);
+    let stem = |e: std::fs::DirEntry| e.path().file_stem().unwrap().to_string_lossy().into_owned();
+    std::fs::read_dir(path).unwrap().map(|e| stem(e.unwrap())).filter(|n| n != "mod").collect()
+}
+
+/// Compares a folder with names from its table; `aside` are files that serve the others.
+fn check<'a>(folder: &str, rows: impl IntoIterator<Item = &'a str>, aside: &[&str]) {
+    let rows: BTreeSet<String> = rows.into_iter().map(String::from).collect();
+    let mut files = files(folder);
+    aside.iter().for_each(|a| assert!(files.remove(*a), "{folder}/{a}.rs is gone"));
+    assert_eq!(files, rows, "{folder}");
+}
+
+#[test]
+fn every_menu_file_has_a_row() {
+    check(
+        "nn/src/norms",
+        sph_nn::norms::NORMS.iter().map(|r| match r.name {
+            "bn" => "batch_norm",
+            other => other,
+        }),
+        &[],
+    );
+    check(
+        "nn/src/models",
+        sph_nn::models::MODELS.iter().map(|r| r.name.trim_end_matches(char::is_numeric)),
+        &[],
+    );
+    check("optim/src/curvature/probes", sph_optim::curvature::probes::PROBES.iter().map(|r| r.name), &[]);
+    check(
+        "optim/src/curvature/rectifiers",
+        sph_optim::curvature::rectifiers::RECTIFIERS.iter().map(|r| r.name),
+        &[],
+    );
+    check("optim/src/lr", sph_optim::lr::SCHEDULES.iter().map(|r| r.name), &[]);
+    check(
+        "optim/src/presets",
+        sph_optim::presets::PRESETS.iter().map(|r| match r.name {
+            "sph" => "sph_drs",
+            other => other,
+        }),
+        &[],
+    );
+    let names: Vec<String> = sph::data::DATASETS.iter().map(|r| r.name.replace('-', "_")).collect();
+    check("sph/src/data", names.iter().map(String::as_str), &["idx", "loader", "split"]);
+}
