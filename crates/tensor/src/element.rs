@@ -1,5 +1,6 @@
 //! The two element types: `f32` for work, `f64` for checks.
 
+use crate::kernels::conv::{self, ConvKernels};
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -56,6 +57,8 @@ pub trait Element:
     fn abs(self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
+    /// The convolution kernels for this type on this CPU, decided once.
+    fn conv_kernels() -> &'static ConvKernels<Self>;
     /// The larger of two numbers.
     fn max(self, other: Self) -> Self {
         if other > self { other } else { self }
@@ -63,7 +66,7 @@ pub trait Element:
 }
 
 macro_rules! element {
-    ($t:ty, $dtype:expr, $exp:path, $ln:path) => {
+    ($t:ty, $dtype:expr, $exp:path, $ln:path, $conv:path) => {
         impl Element for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -94,9 +97,24 @@ macro_rules! element {
             fn is_finite(self) -> bool {
                 <$t>::is_finite(self)
             }
+            fn conv_kernels() -> &'static ConvKernels<Self> {
+                $conv()
+            }
         }
     };
 }
 
-element!(f32, DType::F32, libm::expf, libm::logf);
-element!(f64, DType::F64, libm::exp, libm::log);
+element!(f32, DType::F32, libm::expf, libm::logf, conv_f32);
+element!(f64, DType::F64, libm::exp, libm::log, conv_f64);
+
+fn conv_f32() -> &'static ConvKernels<f32> {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(kernels) = conv::avx512::kernels() {
+        return kernels;
+    }
+    &conv::portable::KERNELS
+}
+
+fn conv_f64() -> &'static ConvKernels<f64> {
+    &conv::portable::KERNELS_F64
+}

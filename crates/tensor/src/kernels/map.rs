@@ -32,6 +32,12 @@ pub fn update<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T, T) -> T + Sync) 
     });
 }
 
+/// `out[i] += a[i]` on the calling thread.
+pub(crate) fn add_serial<T: Element>(out: &mut [T], a: &[T]) {
+    assert_eq!(out.len(), a.len());
+    vectorized(|| out.iter_mut().zip(a).for_each(|(o, a)| *o += *a));
+}
+
 /// `out[r, c] = f([x₀[r, c], …], [k₀[c], …])` on rows of `channels` elements: `x` are full arrays, `k`
 /// per-channel coefficients.
 pub fn per_channel<T: Element, const A: usize, const B: usize>(

@@ -1,0 +1,193 @@
+//! 2-D convolution on NHWC images: forward, adjoint in the data, adjoint in the weights.
+//!
+//! Weights come in PyTorch's OIHW layout and are rearranged by the kernels. Which kernels run depends on the element type
+//! and the CPU alone ([`kernels_in_use`]): `avx512` for f32 where the CPU has it, `portable` everywhere else.
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+pub(crate) mod portable;
+
+use crate::kernels::window::Window;
+use crate::{Element, Pool, Shape};
+
+/// A convolution: the sliding window and the number of output channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Conv {
+    /// Input images and window.
+    pub window: Window,
+    /// Output channels.
+    pub out: usize,
+}
+
+impl Conv {
+    /// Shape of the output, NHWC.
+    pub fn output_shape(&self) -> Shape {
+        Shape::new(&[self.window.n, self.window.oh(), self.window.ow(), self.out])
+    }
+
+    /// Shape of the weights, OIHW.
+    pub fn weight_shape(&self) -> Shape {
+        Shape::new(&[self.out, self.window.c, self.window.kh, self.window.kw])
+    }
+
+    /// Multiply-adds of one pass over the whole batch, padded taps counted.
+    pub fn multiply_adds(&self) -> usize {
+        self.window.positions() * self.window.patch() * self.out
+    }
+
+    /// The convolution with flipped weights that maps output adjoints to input adjoints, at stride 1.
+    pub(crate) fn adjoint(&self) -> Option<Conv> {
+        let g = self.window;
+        (g.stride == 1 && g.kh == g.kw && g.pad < g.kh).then(|| Conv {
+            window: Window { h: g.oh(), w: g.ow(), c: self.out, pad: g.kh - 1 - g.pad, ..g },
+            out: g.c,
+        })
+    }
+
+    /// A 1×1 convolution at stride 1 without padding is a matrix product on the images as they are.
+    pub(crate) fn is_matmul(&self) -> bool {
+        let g = self.window;
+        g.kh == 1 && g.kw == 1 && g.stride == 1 && g.pad == 0
+    }
+}
+
+/// The three passes for one element type and kind of CPU.
+///
+/// Arguments: the geometry; the two operands; the output, overwritten whole; where scratch comes from.
+pub struct ConvKernels<T: Element> {
+    /// Named in benchmarks.
+    pub name: &'static str,
+    /// x NHWC, w OIHW → y.
+    pub forward: fn(&Conv, &[T], &[T], &mut [T], &Pool<T>),
+    /// ȳ, w → x̄.
+    pub backward_data: fn(&Conv, &[T], &[T], &mut [T], &Pool<T>),
+    /// x, ȳ → w̄ OIHW.
+    pub backward_weight: fn(&Conv, &[T], &[T], &mut [T], &Pool<T>),
+}
+
+/// The name of the kernels that run for `T` on this CPU.
+pub fn kernels_in_use<T: Element>() -> &'static str {
+    T::conv_kernels().name
+}
+
+/// `y = x ∗ w`. `x` NHWC, `w` OIHW, `y` of [`Conv::output_shape`].
+pub fn forward<T: Element>(conv: &Conv, x: &[T], w: &[T], y: &mut [T], pool: &Pool<T>) {
+    (T::conv_kernels().forward)(conv, x, w, y, pool);
+}
+
+/// `x̄ = ȳ ∗ᵀ w`, the adjoint of [`forward`] in `x`.
+pub fn backward_data<T: Element>(conv: &Conv, y_bar: &[T], w: &[T], x_bar: &mut [T], pool: &Pool<T>) {
+    (T::conv_kernels().backward_data)(conv, y_bar, w, x_bar, pool);
+}
+
+/// `w̄ = Σ patchᵀ ȳ`, the adjoint of [`forward`] in `w`, OIHW.
+pub fn backward_weight<T: Element>(conv: &Conv, x: &[T], y_bar: &[T], w_bar: &mut [T], pool: &Pool<T>) {
+    (T::conv_kernels().backward_weight)(conv, x, y_bar, w_bar, pool);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Rng;
+
+    /// Shapes with odd sizes, strides, paddings and rectangular kernels.
+    fn shapes() -> Vec<Conv> {
+        let mut r = Rng::new(11, "shapes", 0, 0);
+        let mut all = vec![];
+        while all.len() < 300 {
+            let (kh, kw) = (1 + r.below(5), 1 + r.below(5));
+            let window = Window {
+                n: 1 + r.below(5),
+                h: 1 + r.below(12),
+                w: 1 + r.below(12),
+                c: 1 + r.below(20),
+                kh,
+                kw,
+                stride: 1 + r.below(3),
+                pad: r.below(4),
+            };
+            if window.fits() {
+                all.push(Conv { window, out: 1 + r.below(36) });
+            }
+        }
+        for (c, out) in [(16, 16), (16, 32), (3, 16), (64, 64)] {
+            for stride in [1, 2] {
+                let window = Window { n: 9, h: 16, w: 16, c, kh: 3, kw: 3, stride, pad: 1 };
+                all.push(Conv { window, out });
+                all.push(Conv { window: Window { kh: 1, kw: 1, pad: 0, ..window }, out });
+            }
+        }
+        all
+    }
+
+    fn random(len: usize, tag: u64) -> Vec<f32> {
+        let mut r = Rng::new(5, "values", len as u64, tag);
+        (0..len).map(|_| r.normal() as f32).collect()
+    }
+
+    /// Calls `f(output index, input index, weight index)` for every multiply-add.
+    fn each_term(conv: &Conv, mut f: impl FnMut(usize, usize, usize)) {
+        let g = conv.window;
+        for p in 0..g.positions() {
+            let (n, oy, ox) = g.locate(p);
+            for ky in 0..g.kh {
+                for kx in 0..g.kw {
+                    let (y, x) =
+                        ((oy * g.stride + ky).wrapping_sub(g.pad), (ox * g.stride + kx).wrapping_sub(g.pad));
+                    if y >= g.h || x >= g.w {
+                        continue;
+                    }
+                    for c in 0..g.c {
+                        for o in 0..conv.out {
+                            let xi = ((n * g.h + y) * g.w + x) * g.c + c;
+                            f(p * conv.out + o, xi, ((o * g.c + c) * g.kh + ky) * g.kw + kx);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn close(got: &[f32], want: &[f64], scale: &[f64], what: &str) {
+        for ((g, w), s) in got.iter().zip(want).zip(scale) {
+            assert!((*g as f64 - w).abs() <= 1e-5 * s, "{what}: {g} {w}");
+        }
+    }
+
+    #[test]
+    fn all_three_passes_agree_with_a_naive_loop_in_f64() {
+        agree(&portable::KERNELS);
+        agree(f32::conv_kernels());
+    }
+
+    fn agree(kernels: &ConvKernels<f32>) {
+        let pool = Pool::new();
+        for conv in shapes() {
+            let g = conv.window;
+            let x = random(g.n * g.image(), 0);
+            let w = random(conv.weight_shape().len(), 1);
+            let y_bar = random(conv.output_shape().len(), 2);
+            let zeros = |n: usize| (vec![0.0f64; n], vec![0.0f64; n]);
+            let ((mut y, mut ys), (mut xb, mut xs), (mut wb, mut ws)) =
+                (zeros(y_bar.len()), zeros(x.len()), zeros(w.len()));
+            each_term(&conv, |o, i, k| {
+                let (xv, wv, bv) = (x[i] as f64, w[k] as f64, y_bar[o] as f64);
+                y[o] += xv * wv;
+                ys[o] += (xv * wv).abs();
+                xb[i] += bv * wv;
+                xs[i] += (bv * wv).abs();
+                wb[k] += bv * xv;
+                ws[k] += (bv * xv).abs();
+            });
+            let mut got = vec![f32::NAN; y.len()];
+            (kernels.forward)(&conv, &x, &w, &mut got, &pool);
+            close(&got, &y, &ys, &format!("{} forward {conv:?}", kernels.name));
+            let mut got = vec![f32::NAN; x.len()];
+            (kernels.backward_data)(&conv, &y_bar, &w, &mut got, &pool);
+            close(&got, &xb, &xs, &format!("{} backward_data {conv:?}", kernels.name));
+            let mut got = vec![f32::NAN; w.len()];
+            (kernels.backward_weight)(&conv, &x, &y_bar, &mut got, &pool);
+            close(&got, &wb, &ws, &format!("{} backward_weight {conv:?}", kernels.name));
+        }
+    }
+}
