@@ -75,7 +75,7 @@ def run(sph, *args):
 
 
 def inspect(sph, checkpoint, model, mode, folder):
-    """What `sph inspect` computes on one batch of the test split."""
+    """What `sph inspect` computes on one batch of the training split."""
     dump = folder / "dump.safetensors"
     dump.unlink(missing_ok=True)
     run(

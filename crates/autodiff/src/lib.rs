@@ -6,7 +6,7 @@
 //! - [`check_op`]: the order-2 derivative check that every op passes.
 //! - [`ops`]: the ops, one file each, and their table [`ops::OPS`].
 //!
-//! Notation is algorithm.md's: a dot is a tangent, a bar an adjoint; tangents and adjoint-tangents carry a leading
+//! Notation is docs/algorithm.md's: a dot is a tangent, a bar an adjoint; tangents and adjoint-tangents carry a leading
 //! probe axis K, values and adjoints do not.
 //!
 //! ```

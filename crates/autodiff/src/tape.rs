@@ -59,7 +59,7 @@ pub(crate) struct Node<T: Element> {
 ///
 /// Three uses:
 /// - gradient only: no leaf has a tangent, nothing of second order is kept;
-/// - gradient and H·v in the same passes: leaves are given `dot` and `hvp` (algorithm.md §3);
+/// - gradient and H·v in the same passes: leaves are given `dot` and `hvp` (docs/algorithm.md §3);
 /// - [`Tape::keeping`]: products asked for after the gradient, any number of them ([`crate::sweep::hvp`]).
 #[derive(Debug)]
 pub struct Tape<T: Element> {

@@ -20,7 +20,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// γ and β of norms, and magnitudes: the parameters whose partial Hessian is cheap (algorithm.md §1).
+    /// γ and β of norms, and magnitudes: the parameters whose partial Hessian is cheap (docs/algorithm.md §1).
     pub fn is_second_order(self) -> bool {
         matches!(self, Role::NormScale | Role::NormShift | Role::Magnitude)
     }

@@ -5,7 +5,7 @@
 //!   (`examples/hand_written.rs`).
 //! - [`Transform`]: says what it wants to know, then turns the answer into an update.
 //! - [`presets`]: SPH-DRS, SGD, AdamW.
-//! - [`curvature`]: probes, rectifiers, the schedule of visits, averaging (algorithm.md §4 and §5).
+//! - [`curvature`]: probes, rectifiers, the schedule of visits, averaging (docs/algorithm.md §4 and §5).
 //! - [`lr`]: learning-rate schedules.
 
 pub mod curvature;

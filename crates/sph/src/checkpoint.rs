@@ -3,6 +3,7 @@
 //! Everything is written to a temporary file in the same folder, synced and renamed: a file is either the old one or the
 //! new one, whole.
 
+use crate::data::Normalisation;
 use crate::error::{Error, Result};
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,12 @@ use std::path::Path;
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let error = |e| Error::write(path, e);
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".sph-").tempfile_in(dir).map_err(error)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".sph-");
+    // As files are usually made: readable by whom the user's umask allows.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(dir).map_err(error)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(error)?;
     file.persist(path).map_err(|e| error(e.error))?;
     Ok(())
@@ -100,12 +106,14 @@ fn about<A: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Op
 }
 
 /// What a model file says about itself, beside PyTorch's tensors.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelInfo {
     /// The model's name.
     pub model: String,
     /// The data set it was trained on.
     pub dataset: String,
+    /// What was done to pixels: (value − mean)/std per channel, on the files' own scale.
+    pub normalisation: Normalisation,
 }
 
 /// The tensors of a network's state under PyTorch's names.
@@ -143,6 +151,11 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
+    if bytes.starts_with(MAGIC) {
+        let reason =
+            "a run's checkpoint, not model state; name last.safetensors or best.safetensors beside it";
+        return Err(Error::checkpoint(path, reason));
+    }
     SafeTensors::deserialize(bytes)
         .map_err(|e| Error::checkpoint(path, format!("not a whole safetensors file ({e})")))
 }

@@ -190,7 +190,7 @@ impl OptArgs {
                 let eps = self.opt_eps.unwrap_or(d.eps);
                 AdamW { betas, eps, weight_decay, weight_decay_1d }.build(specs)
             }
-            _ => {
+            "sph" => {
                 let d = if self.preset.is_some() {
                     // One weight decay, none by default.
                     let decay = self.weight_decay.unwrap_or(0.0);
@@ -219,6 +219,9 @@ impl OptArgs {
                     ..d
                 }
                 .build(specs)
+            }
+            other => {
+                return Err(Error::Config(format!("--opt {other} is in the table but has no settings here")));
             }
         })
     }
@@ -259,10 +262,6 @@ pub struct TrainArgs {
     /// Passes over the training images.
     #[arg(long, default_value = "20", value_parser = count)]
     pub epochs: usize,
-    /// Optimizer and its settings.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub optimizer: OptArgs,
     /// Learning-rate schedule.
     #[arg(long, default_value = "cosine", value_parser = names(SCHEDULES.iter().map(|s| s.name)), help_heading = "Schedule")]
     pub sched: String,
@@ -317,6 +316,10 @@ pub struct TrainArgs {
     #[arg(long)]
     #[serde(skip)]
     pub json: bool,
+    /// Optimizer and its settings.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub optimizer: OptArgs,
 }
 
 /// Flags that may stand beside `--resume`.

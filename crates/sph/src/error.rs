@@ -38,7 +38,7 @@ pub enum Error {
          --warmup-epochs; {kept}"
     )]
     Diverged {
-        /// Steps taken before it, over the whole run.
+        /// The step, counted from 1 over the whole run.
         step: u64,
         /// The epoch, counted from 1.
         epoch: usize,

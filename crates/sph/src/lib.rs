@@ -6,7 +6,7 @@
 //!
 //! The idea, in one paragraph: networks are trained by momentum SGD, except their 1-D parameters (scale and shift of
 //! normalization layers). For those, a second back-propagation gives exact products with their partial Hessian, without
-//! forming it, for about a third of a step's cost; steps on them are divided by the averaged, rectified curvature
+//! forming it, for about a third of a step's cost averaged over blocks spread evenly through the depth; steps on them are divided by the averaged, rectified curvature
 //! ("SGD with Partial Hessian", Sun, Yong and Zhang, arXiv 2403.02681, and its successor SPH-DRS).
 
 pub mod checkpoint;

@@ -183,7 +183,7 @@ impl<T: Real> Curvature<T> for Objective<T> {
     }
 
     /// One forward pass with tangents where the request has probes, one backward pass that carries adjoints and
-    /// adjoint-tangents together (algorithm.md §3). In training mode the running statistics move.
+    /// adjoint-tangents together (docs/algorithm.md §3). In training mode the running statistics move.
     fn evaluate(&mut self, want: &Request<T>, out: &mut Answer<T>) -> Result<(), EvalError> {
         let start = Instant::now();
         self.kept = None;

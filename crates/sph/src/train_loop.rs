@@ -32,7 +32,7 @@ pub struct Outcome {
     pub last: Option<(f64, f64)>,
     /// The best epoch was chosen on held-out images, not on the test set.
     pub chosen_on_validation: bool,
-    /// Seconds of training, over all sessions of the run.
+    /// Seconds of training, over the whole run, interruptions left out.
     pub seconds: f64,
     /// Median time of a step in milliseconds.
     pub step_ms: Option<f64>,
@@ -107,7 +107,11 @@ impl<T: Real> Trainer<T> {
         }
         let schedule = args.schedule()?;
         Ok(Trainer {
-            info: ModelInfo { model: args.model.clone(), dataset: args.dataset.clone() },
+            info: ModelInfo {
+                model: args.model.clone(),
+                dataset: args.dataset.clone(),
+                normalisation: data.normalisation.clone(),
+            },
             args: args.clone(),
             run,
             objective,

@@ -1,4 +1,4 @@
-//! Batch normalization over all axes but the last (seed eq. 1 and 2), with the rules of algorithm.md §2.
+//! Batch normalization over all axes but the last (seed eq. 1 and 2), with the rules of docs/algorithm.md §2.
 //!
 //! Per channel over its m elements, with s = 1/√(σ²+ε), x̂ = s(x−μ):   y = γx̂ + β
 //!
@@ -45,7 +45,7 @@ pub struct BatchNorm {
     eps: f64,
 }
 
-/// Normalizes x [.., C] with γ [C] and β [C]; `eps` is added to the variance.
+/// Normalizes x of shape (…, C) with γ and β of C entries; `eps` is added to the variance.
 pub fn batch_norm(moments: Moments, eps: f64) -> BatchNorm {
     BatchNorm { moments, eps }
 }

@@ -35,7 +35,7 @@ impl<T: Element> Adjoints<T> {
 
 impl<T: Element> Tape<T> {
     /// One backward sweep from `loss` (a scalar), carrying x̄ and, over what the wanted leaves reach, x̄̇ together
-    /// (algorithm.md §3). An op's residuals, and its adjoints unless the tape is [`Tape::keeping`], are freed as soon
+    /// (docs/algorithm.md §3). An op's residuals, and its adjoints unless the tape is [`Tape::keeping`], are freed as soon
     /// as it has been visited.
     pub fn backward(&mut self, loss: &Var<T>) -> Adjoints<T> {
         assert_eq!(loss.value().shape().len(), 1, "the loss is a scalar");

@@ -9,7 +9,7 @@ use sph_tensor::{Array, Element};
 /// The rows `wrt` of H·v, for v given as tangents [K, leaf…] on some leaves (zero on the others), on a
 /// [`Tape::keeping`] recording whose [`Tape::backward`] has run. Each result has shape [K, leaf…]; `None` is zero.
 ///
-/// With one leaf both as tangent and as `wrt` this is the block product of algorithm.md §3: the tangent sweep visits
+/// With one leaf both as tangent and as `wrt` this is the block product of docs/algorithm.md §3: the tangent sweep visits
 /// the nodes that depend on the leaf, the adjoint-tangent sweep visits the same nodes backwards and stops there.
 /// With all parameters it is the full product. The recording can be asked again.
 pub fn hvp<T: Element>(

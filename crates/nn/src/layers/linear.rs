@@ -4,7 +4,7 @@ use crate::{Builder, Forward, Init, LayerError, Module, Role};
 use sph_autodiff::{Var, ops};
 use sph_tensor::Element;
 
-/// `X.weight` [out, in] and, when asked for, `X.bias` [out]; uniform in ±1/√in, PyTorch's default.
+/// `X.weight` (out×in) and, when asked for, `X.bias` (out); uniform in ±1/√in, PyTorch's default.
 #[derive(Debug)]
 pub struct Linear {
     layer: String,

@@ -1,4 +1,4 @@
-//! The running average of a block's curvature (algorithm.md §5).
+//! The running average of a block's curvature (docs/algorithm.md §5).
 
 use crate::ema::Ema;
 use sph_tensor::{Array, Element, kernels::map};

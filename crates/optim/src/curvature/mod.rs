@@ -52,7 +52,7 @@ impl<T: Element> Directions<T> {
 }
 
 /// What is wanted from one evaluation. Known before it starts, so gradient and products share its passes
-/// (algorithm.md §3).
+/// (docs/algorithm.md §3).
 #[derive(Debug, Clone, Default)]
 pub struct Request<T: Element> {
     /// Parameters whose gradient is wanted.

@@ -1,4 +1,4 @@
-//! SPH-DRS: Newton-type steps on 1-D blocks by exact partial curvature, momentum SGD on the rest (algorithm.md §5).
+//! SPH-DRS: Newton-type steps on 1-D blocks by exact partial curvature, momentum SGD on the rest (docs/algorithm.md §5).
 //!
 //! On a block b:  θ_b ← θ_b − lr (τ m_b / rectified(d_b) + λ_b θ_b), with momentum m_b of the gradient and d_b the average of
 //! what the probes found.
@@ -67,7 +67,7 @@ impl Default for SphDrs {
 }
 
 impl SphDrs {
-    /// The ancestor's step to the letter (arXiv 2403.02681; algorithm.md §5, `--preset seed`): lr 0.1 expected, averages of
+    /// The ancestor's step to the letter (arXiv 2403.02681; docs/algorithm.md §5, `--preset seed`): lr 0.1 expected, averages of
     /// |H·1| with decay μ, D = τ m (1−μⁿ)/(d+ε), the classifier's bias counted in the cycle but updated first-order.
     pub fn seed() -> Self {
         SphDrs { weight_decay: 0.0, averaging: Averaging::Absolute, ancestor: true, ..SphDrs::default() }

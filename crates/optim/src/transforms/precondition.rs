@@ -1,4 +1,4 @@
-//! The Newton-type step on 1-D blocks (seed II-C; algorithm.md §5): D = τ m / rectified(d).
+//! The Newton-type step on 1-D blocks (seed II-C; docs/algorithm.md §5): D = τ m / rectified(d).
 //!
 //! d is a running average of what probes found of each block's curvature; m is what the links before this one made of the
 //! gradient.

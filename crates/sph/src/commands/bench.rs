@@ -25,9 +25,6 @@ pub struct BenchArgs {
     /// Steps that are timed, after two that are not.
     #[arg(long, default_value = "40", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub steps: u32,
-    /// Optimizer and its settings.
-    #[command(flatten)]
-    pub optimizer: OptArgs,
     /// Seed of the synthetic data.
     #[arg(long, default_value_t = 42)]
     pub seed: u64,
@@ -37,6 +34,9 @@ pub struct BenchArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+    /// Optimizer and its settings.
+    #[command(flatten)]
+    pub optimizer: OptArgs,
 }
 
 const WARMUP: usize = 2;
@@ -72,6 +72,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     let (median, min) = (times.median().unwrap_or(0.0), times.min().unwrap_or(0.0));
     let pool_mb = pool.stats().peak_bytes as f64 / 1e6;
+    let convolution = sph_tensor::kernels::conv::kernels_in_use::<f32>();
     if args.json {
         let record = serde_json::json!({
             "model": args.model,
@@ -84,11 +85,13 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             "images_per_s": n as f64 / median * 1e3,
             "peak_rss_mb": timing::peak_rss_mb(),
             "peak_pool_mb": pool_mb,
+            "convolution": convolution,
         });
         println!("{record}");
     } else {
         println!(
-            "{} batch {n} {}: step {median:.2} ms (median of {}, min {min:.2}), {:.0} images/s, buffers {pool_mb:.0} MB",
+            "{} batch {n} {}: step {median:.2} ms (median of {}, min {min:.2}), {:.0} images/s, buffers {pool_mb:.0} MB, \
+             convolution {convolution}",
             args.model,
             args.optimizer.opt,
             args.steps,

@@ -83,9 +83,13 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         None => Error::Config("name a --model or a --checkpoint".into()),
     })?;
     let dataset = args.dataset.clone().or(info.map(|i| i.dataset)).unwrap_or(data::DEFAULT.into());
-    let info = ModelInfo { model: model.clone(), dataset: dataset.clone() };
     let data = load_dataset(&dataset, &DataOptions { data_dir: args.data_dir.clone() })?;
     let pool = Pool::<T>::new();
+    let about = ModelInfo {
+        model: model.clone(),
+        dataset: dataset.clone(),
+        normalisation: data.normalisation.clone(),
+    };
     let mut f = Objective::new(build_model(&model, &data)?, &pool, args.seed);
     if let Some((path, bytes)) = &file {
         checkpoint::load_model(path, bytes, &mut f.store)?;
@@ -106,7 +110,7 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     let found = measure(&mut f).map_err(Error::Evaluation)?;
     print(&f, &found, &model, &dataset, args);
     if let Some(path) = &args.dump {
-        let bytes = checkpoint::to_safetensors(tensors(&f, &batch, found), &info, path)?;
+        let bytes = checkpoint::to_safetensors(tensors(&f, &batch, found), &about, path)?;
         checkpoint::write_atomically(path, &bytes)?;
         println!("wrote {}", path.display());
     }

@@ -10,6 +10,7 @@ mod split;
 pub use split::stratified;
 
 use crate::error::Result;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -65,7 +66,7 @@ pub struct Dataset {
 }
 
 /// Mean and standard deviation per channel, on the bytes' own scale.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Normalisation {
     /// Mean per channel.
     pub mean: Vec<f64>,

@@ -78,7 +78,7 @@ pub fn channel_sums<T: Element, const A: usize, const B: usize, const S: usize>(
     total
 }
 
-/// Mean and biased variance of every channel (algorithm.md §2; seed eq. 1), in one pass over memory.
+/// Mean and biased variance of every channel (docs/algorithm.md §2; seed eq. 1), in one pass over memory.
 ///
 /// Each part takes its own mean first and squares about it while it is still in cache; parts are merged by
 /// Chan's formula, so a large mean costs no precision.

@@ -1,4 +1,4 @@
-//! Probe sequences, one file each, and their table (algorithm.md §4). A new one is a file here and a row of [`PROBES`].
+//! Probe sequences, one file each, and their table (docs/algorithm.md §4). A new one is a file here and a row of [`PROBES`].
 //!
 //! A probe is a function of (seed, block, visit), so a resumed run draws the same ones.
 

@@ -13,6 +13,8 @@
 // The loads, stores and broadcasts below have no safe form: they take pointers. Each function says why its pointers are
 // in bounds.
 #![allow(unsafe_code)]
+// Indices of tiles are registers: loops over them are unrolled.
+#![allow(clippy::needless_range_loop)]
 
 use super::{Conv, ConvKernels, portable};
 use crate::kernels::map;

@@ -51,18 +51,19 @@ impl Conv {
     }
 }
 
+/// One pass: the geometry; the two operands; the output, overwritten whole; where scratch comes from.
+pub type Pass<T> = fn(&Conv, &[T], &[T], &mut [T], &Pool<T>);
+
 /// The three passes for one element type and kind of CPU.
-///
-/// Arguments: the geometry; the two operands; the output, overwritten whole; where scratch comes from.
 pub struct ConvKernels<T: Element> {
     /// Named in benchmarks.
     pub name: &'static str,
     /// x NHWC, w OIHW → y.
-    pub forward: fn(&Conv, &[T], &[T], &mut [T], &Pool<T>),
+    pub forward: Pass<T>,
     /// ȳ, w → x̄.
-    pub backward_data: fn(&Conv, &[T], &[T], &mut [T], &Pool<T>),
+    pub backward_data: Pass<T>,
     /// x, ȳ → w̄ OIHW.
-    pub backward_weight: fn(&Conv, &[T], &[T], &mut [T], &Pool<T>),
+    pub backward_weight: Pass<T>,
 }
 
 /// The name of the kernels that run for `T` on this CPU.
