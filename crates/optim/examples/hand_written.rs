@@ -4,7 +4,7 @@
 //! Run with `cargo run --release -p sph-optim --example hand_written`.
 
 use sph_optim::presets::SphDrs;
-use sph_optim::{Answer, Curvature, Directions, EvalError, ParamSpec, Request, Role};
+use sph_optim::{Answer, Curvature, Directions, EvalError, ParamSpec, Request, Role, Sweep};
 use sph_tensor::{Array, Pool, Shape};
 
 struct Quadratic {
@@ -40,17 +40,18 @@ impl Curvature<f64> for Quadratic {
         let gradient: Vec<f64> = self.a.iter().zip(point.as_slice()).map(|(a, p)| a * (p - 1.0)).collect();
         out.loss = self.loss(point.as_slice());
         out.gradient = vec![Some(Array::from_slice(point.pool(), point.shape(), &gradient))];
-        self.hvp(&want.tangents, &want.rows, &mut out.products)
+        out.products.clear();
+        for sweep in &want.sweeps {
+            let mut product = Directions::default();
+            self.hvp(sweep, &mut product)?;
+            out.products.push(product);
+        }
+        Ok(())
     }
 
-    fn hvp(
-        &mut self,
-        v: &Directions<f64>,
-        rows: &[usize],
-        out: &mut Directions<f64>,
-    ) -> Result<(), EvalError> {
+    fn hvp(&mut self, sweep: &Sweep<f64>, out: &mut Directions<f64>) -> Result<(), EvalError> {
         out.clear();
-        for (param, v) in v.iter().filter(|(param, _)| rows.contains(param)) {
+        for (param, v) in sweep.tangents.iter().filter(|(param, _)| sweep.rows.contains(param)) {
             let product: Vec<f64> =
                 v.as_slice().iter().zip(self.a.iter().cycle()).map(|(v, a)| a * v).collect();
             out.insert(param, Array::from_slice(v.pool(), v.shape(), &product));
@@ -75,11 +76,11 @@ impl Curvature<f64> for Quadratic {
     }
 }
 
-fn main() -> Result<(), EvalError> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Curvatures over four decades, on which one learning rate would not do.
     let mut f = Quadratic::new(&[0.01, 1.0, 100.0]);
     let settings = SphDrs { momentum: 0.0, weight_decay: 0.0, tau: 1.0, eps: 1e-12, ..SphDrs::default() };
-    let mut optimizer = settings.build(f.params());
+    let mut optimizer = settings.build(f.params())?;
     for step in 0..3 {
         let report = optimizer.step(&mut f, 1.0)?;
         println!("step {step}: loss {:.3e}", report.loss);

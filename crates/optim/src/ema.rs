@@ -16,10 +16,10 @@ impl<T: Element> Default for Ema<T> {
 }
 
 impl<T: Element> Ema<T> {
-    pub(crate) fn observe(&mut self, decay: f64, new: &[T], like: &Array<T>) {
-        let value = self.value.get_or_insert_with(|| Array::zeros(like.pool(), like.shape()));
+    pub(crate) fn observe(&mut self, decay: f64, new: &Array<T>) {
+        let value = self.value.get_or_insert_with(|| Array::zeros(new.pool(), new.shape()));
         let (decay, rest) = (T::from_f64(decay), T::from_f64(1.0 - decay));
-        map::update(value.make_mut(), new, |old, new| decay * old + rest * new);
+        map::update(value.make_mut(), new.as_slice(), |old, new| decay * old + rest * new);
         self.count += 1;
     }
 

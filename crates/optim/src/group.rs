@@ -67,7 +67,7 @@ impl<T: Element> Optimizer<T> {
             self.request.gradient.extend(&g.members);
         }
         f.evaluate(&self.request, &mut self.answer)?;
-        let report = StepReport { loss: self.answer.loss, curvature: !self.request.tangents.is_empty() };
+        let report = StepReport { loss: self.answer.loss, curvature: !self.request.sweeps.is_empty() };
         if !report.loss.is_finite() {
             return Err(EvalError::NonFiniteLoss(report.loss));
         }

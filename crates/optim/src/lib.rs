@@ -17,8 +17,9 @@ mod state;
 mod transform;
 pub mod transforms;
 
-pub use curvature::{Answer, Curvature, Directions, EvalError, Request};
+pub use curvature::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 pub use group::{Group, Optimizer, StepReport};
+pub use presets::SettingsError;
 pub use sph_nn::{ParamSpec, Role};
 pub use state::{StateDict, StateError};
 pub use transform::{Transform, UpdateContext};

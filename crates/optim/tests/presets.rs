@@ -1,7 +1,7 @@
 //! Every optimizer on every toy objective: it makes progress, and its state survives a checkpoint.
 
 use sph_optim::presets::{AdamW, PRESETS, Sgd, SphDrs};
-use sph_optim::{Answer, Curvature, Directions, EvalError, Optimizer, ParamSpec, Request, Role};
+use sph_optim::{Answer, Curvature, Directions, EvalError, Optimizer, ParamSpec, Request, Role, Sweep};
 use sph_tensor::{Array, Pool, Shape};
 
 /// A function of a weight matrix and a 1-D scale, with gradient and diagonal Hessian written by hand.
@@ -63,16 +63,17 @@ impl Curvature<f64> for Toy {
         out.gradient = (0..2)
             .map(|p| Some(Array::from_slice(self.values[p].pool(), self.values[p].shape(), &gradient(p))))
             .collect();
-        self.hvp(&want.tangents, &want.rows, &mut out.products)
+        out.products.clear();
+        for sweep in &want.sweeps {
+            let mut product = Directions::default();
+            self.hvp(sweep, &mut product)?;
+            out.products.push(product);
+        }
+        Ok(())
     }
-    fn hvp(
-        &mut self,
-        v: &Directions<f64>,
-        rows: &[usize],
-        out: &mut Directions<f64>,
-    ) -> Result<(), EvalError> {
+    fn hvp(&mut self, sweep: &Sweep<f64>, out: &mut Directions<f64>) -> Result<(), EvalError> {
         out.clear();
-        for (p, v) in v.iter().filter(|(p, _)| rows.contains(p)) {
+        for (p, v) in sweep.tangents.iter().filter(|(p, _)| sweep.rows.contains(p)) {
             let h = self.map(p, |i, x| (self.f)(i, x).2);
             let product: Vec<f64> = v.as_slice().iter().zip(h.iter().cycle()).map(|(v, h)| v * h).collect();
             out.insert(p, Array::from_slice(v.pool(), v.shape(), &product));
@@ -91,7 +92,7 @@ impl Curvature<f64> for Toy {
 
 fn build(name: &str, specs: &[ParamSpec]) -> Optimizer<f64> {
     match name {
-        "sph" => SphDrs { tau: 0.1, ..SphDrs::default() }.build(specs),
+        "sph" => SphDrs { tau: 0.1, ..SphDrs::default() }.build(specs).unwrap(),
         "sgd" => Sgd { nesterov: true, ..Sgd::default() }.build(specs),
         "adamw" => AdamW { weight_decay: 0.001, ..AdamW::default() }.build(specs),
         other => panic!("{other} has no toy settings: add them"),
@@ -160,7 +161,7 @@ fn a_loss_that_is_not_finite_does_not_move_the_point() {
 fn the_blocks_step_is_the_stated_one() {
     let mut toy = Toy::new(double_well);
     let s = SphDrs { tau: 0.2, eps: 0.01, momentum: 0.5, weight_decay_1d: 0.1, ..SphDrs::default() };
-    let mut optimizer = s.build(toy.params());
+    let mut optimizer = s.build(toy.params()).unwrap();
     let (mut x, mut m, mut d) = (0.3f64, 0.0, 0.0);
     for n in 1..=3 {
         let (_, g, h) = double_well(0, x);
@@ -171,5 +172,32 @@ fn the_blocks_step_is_the_stated_one() {
         optimizer.step(&mut toy, 0.05).unwrap();
         let got = toy.values[1].as_slice()[0];
         assert!((got - x).abs() < 1e-14, "visit {n}: {got} {x}");
+    }
+}
+
+/// Where the block is diagonal, all probes find the same curvature and take the same step.
+#[test]
+fn all_probes_agree_on_a_diagonal_block() {
+    use sph_optim::curvature::{ScheduleKind, probes::PROBES};
+    let end = |probe| {
+        let mut toy = Toy::new(double_well);
+        let s = SphDrs {
+            probe,
+            schedule: ScheduleKind::All,
+            curvature_decay: 0.0,
+            tau: 0.2,
+            ..SphDrs::default()
+        };
+        let mut optimizer = s.build(toy.params()).unwrap();
+        // One visit: where the point moves, `hadamard` averages over what the others have forgotten.
+        optimizer.step(&mut toy, 0.05).unwrap();
+        toy.values[1].to_f64()
+    };
+    let want = end(&PROBES[0]);
+    for probe in PROBES {
+        end(probe)
+            .iter()
+            .zip(&want)
+            .for_each(|(g, w)| assert!((g - w).abs() < 1e-12, "{}: {g} {w}", probe.name));
     }
 }

@@ -7,6 +7,7 @@ use clap::{Args, Command, CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
 use sph_nn::{ParamSpec, Real, models};
 use sph_optim::Optimizer;
+use sph_optim::curvature::SCHEDULES as SCHEDULES_OF_VISITS;
 use sph_optim::curvature::estimator::Averaging;
 use sph_optim::curvature::probes::PROBES;
 use sph_optim::curvature::rectifiers::RECTIFIERS;
@@ -110,6 +111,18 @@ pub struct OptArgs {
     #[arg(long, value_parser = names(PROBES.iter().map(|p| p.name)))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,
+    /// Which blocks sph visits at which step [default: cyclic].
+    #[arg(long, value_parser = names(SCHEDULES_OF_VISITS.iter().map(|s| s.0)))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+    /// Visit at each n-th step only [default: 1].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curvature_every: Option<usize>,
+    /// Cap of sph's multiplier τ/rectified [default: none].
+    #[arg(long, value_parser = positive)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_multiplier: Option<f64>,
     /// How sph makes curvature positive [default: absolute].
     #[arg(long, value_parser = names(RECTIFIERS.iter().map(|r| r.name)))]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -139,7 +152,10 @@ impl OptArgs {
     /// # Errors
     /// Naming the first that does not.
     pub fn validate(&self) -> Result<()> {
-        let given: [(&str, bool, &[&str]); 11] = [
+        let given: [(&str, bool, &[&str]); 14] = [
+            ("schedule", self.schedule.is_some(), &["sph"]),
+            ("curvature-every", self.curvature_every.is_some(), &["sph"]),
+            ("max-multiplier", self.max_multiplier.is_some(), &["sph"]),
             ("preset", self.preset.is_some(), &["sph"]),
             ("momentum", self.momentum.is_some(), &["sph", "sgd"]),
             ("nesterov", self.nesterov.is_some(), &["sgd"]),
@@ -207,6 +223,10 @@ impl OptArgs {
                 let probe = self.probe.as_deref().map_or(Ok(d.probe), |n| row(PROBES, |p| p.name, n))?;
                 let rectifier =
                     self.rectifier.as_deref().map_or(Ok(d.rectifier), |n| row(RECTIFIERS, |r| r.name, n))?;
+                let schedule = match self.schedule.as_deref() {
+                    Some(name) => row(SCHEDULES_OF_VISITS, |s| s.0, name)?.1,
+                    None => d.schedule,
+                };
                 SphDrs {
                     momentum,
                     tau: self.tau.unwrap_or(d.tau),
@@ -215,10 +235,14 @@ impl OptArgs {
                     averaging,
                     probe,
                     rectifier,
+                    schedule,
+                    every: self.curvature_every.unwrap_or(1) as u64,
+                    max_multiplier: self.max_multiplier,
                     seed,
                     ..d
                 }
                 .build(specs)
+                .map_err(|e| Error::Config(e.to_string()))?
             }
             other => {
                 return Err(Error::Config(format!("--opt {other} is in the table but has no settings here")));

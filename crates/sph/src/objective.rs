@@ -2,7 +2,7 @@
 
 use sph_autodiff::{Tape, Var, sweep};
 use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store, losses};
-use sph_optim::{Answer, Curvature, Directions, EvalError, Request};
+use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::{Array, Pool};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -42,7 +42,7 @@ impl<T: Real> Batch<T> {
 /// let mut objective = Objective::new(network, &pool, 0);
 /// let images = Array::from_slice(&pool, Shape::new(&[2, 8, 8, 1]), &vec![0.5; 128]);
 /// objective.set_batch(Batch { images, targets: vec![0, 2].into() });
-/// let mut optimizer = SphDrs::default().build(objective.params());
+/// let mut optimizer = SphDrs::default().build(objective.params()).unwrap();
 /// let report = optimizer.step(&mut objective, 0.1).unwrap();
 /// assert!(report.curvature && report.loss.is_finite());
 /// ```
@@ -190,15 +190,18 @@ impl<T: Real> Curvature<T> for Objective<T> {
         let n = self.store.values.len();
         let mut grad = vec![false; n];
         want.gradient.iter().for_each(|&i| grad[i] = true);
-        let mut rows = vec![false; n];
-        want.rows.iter().for_each(|&i| rows[i] = true);
-        let tape =
-            if want.keep { Tape::keeping(&self.pool) } else { Tape::new(&self.pool, want.tangents.probes()) };
+        // One sweep is carried with the gradient; several follow it, on what is kept.
+        let keep = want.keep || want.sweeps.len() > 1;
+        let carried = want.sweeps.first().filter(|_| !keep);
+        let tape = match carried {
+            _ if keep => Tape::keeping(&self.pool),
+            sweep => Tape::new(&self.pool, sweep.map_or(1, |s| s.tangents.probes())),
+        };
         let f = Forward::on(tape, &self.store, self.mode, |i| Probes {
-            dot: want.tangents.get(i).filter(|_| !want.keep).cloned(),
+            dot: carried.and_then(|s| s.tangents.get(i).cloned()),
             // What is kept can be asked for any parameter's rows.
-            grad: grad[i] || want.keep,
-            hvp: rows[i] && !want.keep,
+            grad: grad[i] || keep,
+            hvp: carried.is_some_and(|s| s.rows.contains(&i)),
         });
         let (f, loss, logits) = self.run(f, self.batch()?).map_err(other)?;
         out.loss = scalar(&loss);
@@ -206,17 +209,25 @@ impl<T: Real> Curvature<T> for Objective<T> {
         let mut adjoints = tape.backward(&loss);
         out.gradient = leaves.iter().zip(&grad).map(|(l, &g)| adjoints.take_grad(l).filter(|_| g)).collect();
         out.products.clear();
-        for &i in &want.rows {
-            if let Some(product) = adjoints.take_hvp(&leaves[i]) {
-                out.products.insert(i, product);
-            }
-        }
         let statistics = tape.take_statistics();
         self.logits = Some(logits);
-        if want.keep {
+        if let Some(sweep) = carried {
+            let mut products = Directions::default();
+            for &i in &sweep.rows {
+                if let Some(product) = adjoints.take_hvp(&leaves[i]) {
+                    products.insert(i, product);
+                }
+            }
+            out.products.push(products);
+        } else if keep {
             self.kept = Some((tape, leaves));
-            if !want.tangents.is_empty() {
-                self.hvp(&want.tangents, &want.rows, &mut out.products)?;
+            for sweep in &want.sweeps {
+                let mut products = Directions::default();
+                self.hvp(sweep, &mut products)?;
+                out.products.push(products);
+            }
+            if !want.keep {
+                self.kept = None;
             }
         }
         // A step that will not be taken leaves no trace.
@@ -227,16 +238,16 @@ impl<T: Real> Curvature<T> for Objective<T> {
         Ok(())
     }
 
-    fn hvp(&mut self, v: &Directions<T>, rows: &[usize], out: &mut Directions<T>) -> Result<(), EvalError> {
+    fn hvp(&mut self, sweep: &Sweep<T>, out: &mut Directions<T>) -> Result<(), EvalError> {
         let Some((tape, leaves)) = &mut self.kept else {
             return Err(other(Misuse(
                 "a product after the gradient needs an evaluation that was asked to keep",
             )));
         };
-        let tangents: Vec<_> = v.iter().map(|(i, v)| (&leaves[i], v.clone())).collect();
-        let wrt: Vec<_> = rows.iter().map(|&i| &leaves[i]).collect();
+        let tangents: Vec<_> = sweep.tangents.iter().map(|(i, v)| (&leaves[i], v.clone())).collect();
+        let wrt: Vec<_> = sweep.rows.iter().map(|&i| &leaves[i]).collect();
         out.clear();
-        for (&i, product) in rows.iter().zip(sweep::hvp(tape, &tangents, &wrt)) {
+        for (&i, product) in sweep.rows.iter().zip(sweep::hvp(tape, &tangents, &wrt)) {
             if let Some(product) = product {
                 out.insert(i, product);
             }

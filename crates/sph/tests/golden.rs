@@ -6,7 +6,7 @@ use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
 use sph_nn::{Builder, Mode};
 use sph_optim::presets::{AdamW, Sgd, SphDrs};
-use sph_optim::{Answer, Curvature, Directions, Optimizer, Request};
+use sph_optim::{Answer, Curvature, Directions, Optimizer, Request, Sweep};
 use sph_tensor::{Array, Pool, Shape};
 use std::collections::HashMap;
 
@@ -99,8 +99,9 @@ fn loss_gradient_and_hessian_blocks_agree_with_pytorch() {
         for block in SphDrs::blocks(f.params()) {
             let name = f.params()[block].name.clone();
             // Gradient and the whole block, K = C probes, in one combined sweep.
-            let mut want = Request { gradient: all.clone(), rows: vec![block], ..Request::default() };
-            want.tangents.insert(block, identity(&pool, f.params()[block].len()));
+            let mut sweep = Sweep { rows: vec![block], ..Sweep::default() };
+            sweep.tangents.insert(block, identity(&pool, f.params()[block].len()));
+            let want = Request { gradient: all.clone(), sweeps: vec![sweep], keep: false };
             let mut out = Answer::default();
             f.evaluate(&want, &mut out).unwrap();
             close(&[out.loss], golden.get(&format!("{case}.loss")), 1e-9, case);
@@ -115,7 +116,7 @@ fn loss_gradient_and_hessian_blocks_agree_with_pytorch() {
                     &format!("{case} grad {name}"),
                 );
             }
-            let hessian = out.products.get(block).unwrap().clone();
+            let hessian = out.products[0].get(block).unwrap().clone();
             close(
                 hessian.as_slice(),
                 golden.get(&format!("{case}.hessian.{name}")),
@@ -124,24 +125,28 @@ fn loss_gradient_and_hessian_blocks_agree_with_pytorch() {
             );
             // `ones` gives its row sums, and so does a product asked for after the gradient.
             let c = f.params()[block].len();
-            let mut ones = Directions::default();
-            ones.insert(block, Array::full(&pool, Shape::new(&[1, c]), 1.0));
-            let want =
-                Request { gradient: all.clone(), tangents: ones.clone(), rows: vec![block], keep: false };
+            let mut ones = Sweep { rows: vec![block], ..Sweep::default() };
+            ones.tangents.insert(block, Array::full(&pool, Shape::new(&[1, c]), 1.0));
+            let want = Request { gradient: all.clone(), sweeps: vec![ones.clone()], keep: false };
             f.evaluate(&want, &mut out).unwrap();
             let sums: Vec<f64> =
                 (0..c).map(|i| (0..c).map(|j| hessian.as_slice()[i * c + j]).sum()).collect();
             let row_sum = golden.get(&format!("{case}.row_sum.{name}"));
             close(
-                out.products.get(block).unwrap().as_slice(),
+                out.products[0].get(block).unwrap().as_slice(),
                 row_sum,
                 1e-9,
                 &format!("{case} row sum {name}"),
             );
-            close(out.products.get(block).unwrap().as_slice(), &sums, 1e-10, &format!("{case} sums {name}"));
+            close(
+                out.products[0].get(block).unwrap().as_slice(),
+                &sums,
+                1e-10,
+                &format!("{case} sums {name}"),
+            );
             f.evaluate(&Request { keep: true, ..Request::default() }, &mut out).unwrap();
             let mut after = Directions::default();
-            f.hvp(&ones, &[block], &mut after).unwrap();
+            f.hvp(&ones, &mut after).unwrap();
             close(after.get(block).unwrap().as_slice(), row_sum, 1e-9, &format!("{case} after {name}"));
         }
     }
@@ -153,10 +158,10 @@ fn the_full_hessian_vector_product_agrees_with_pytorch() {
     let mut f = golden.objective("param", "buffer");
     f.set_batch(golden.batch(f.pool(), 0));
     let all: Vec<usize> = (0..f.params().len()).collect();
-    let mut want = Request { gradient: all.clone(), rows: all.clone(), ..Request::default() };
+    let mut sweep = Sweep { rows: all.clone(), ..Sweep::default() };
     for &i in &all {
         let v = golden.get(&format!("train.hvp.v.{}", f.params()[i].name));
-        want.tangents.insert(i, Array::from_slice(f.pool(), f.values()[i].shape().prepend(1), v));
+        sweep.tangents.insert(i, Array::from_slice(f.pool(), f.values()[i].shape().prepend(1), v));
     }
     let check = |f: &Objective<f64>, products: &Directions<f64>, what: &str| {
         for &i in &all {
@@ -166,12 +171,13 @@ fn the_full_hessian_vector_product_agrees_with_pytorch() {
             close(got, golden.get(&format!("train.hvp.hv.{name}")), 1e-9, &format!("{what} {name}"));
         }
     };
+    let mut want = Request { gradient: all.clone(), sweeps: vec![sweep], keep: false };
     let mut out = Answer::default();
     f.evaluate(&want, &mut out).unwrap();
-    check(&f, &out.products, "combined");
+    check(&f, &out.products[0], "combined");
     want.keep = true;
     f.evaluate(&want, &mut out).unwrap();
-    check(&f, &out.products, "after the gradient");
+    check(&f, &out.products[0], "after the gradient");
 }
 
 #[test]
@@ -217,11 +223,11 @@ fn the_ancestors_step_agrees_with_pytorch_over_20_steps() {
     let golden = Golden::read("seed_steps");
     let f = golden.objective("param0", "buffer0");
     let seed = SphDrs::seed();
-    let optimizer = seed.build(f.params());
+    let optimizer = seed.build(f.params()).unwrap();
     follow(&golden, optimizer, f, 0.1, "", &[1, 10, 20], 1e-8);
     let f = golden.objective("param0", "buffer0");
     let decayed = SphDrs { weight_decay: 5e-4, weight_decay_1d: 5e-4, ..seed };
-    let optimizer = decayed.build(f.params());
+    let optimizer = decayed.build(f.params()).unwrap();
     follow(&golden, optimizer, f, 0.1, "wd.", &[20], 1e-8);
 }
 

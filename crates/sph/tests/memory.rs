@@ -77,7 +77,8 @@ fn fixture(model: &str, size: usize, images: usize, sph: bool) -> Fixture {
     let mut x = Array::stale(&pool, Shape::new(&[images, size, size, 3]));
     x.make_mut().iter_mut().for_each(|v| *v = rng.normal() as f32);
     let batch = Batch { images: x, targets: (0..images).map(|_| rng.below(10) as u32).collect() };
-    let optimizer = if sph { SphDrs::default().build(f.params()) } else { Sgd::default().build(f.params()) };
+    let optimizer =
+        if sph { SphDrs::default().build(f.params()).unwrap() } else { Sgd::default().build(f.params()) };
     Fixture { f, batch, optimizer }
 }
 

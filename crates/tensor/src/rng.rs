@@ -47,6 +47,11 @@ impl Rng {
         }
     }
 
+    /// −1 or 1, each with probability ½.
+    pub fn sign(&mut self) -> f64 {
+        if self.0.next_u64() >> 63 == 0 { 1.0 } else { -1.0 }
+    }
+
     /// Standard normal (Box–Muller, on `libm`).
     pub fn normal(&mut self) -> f64 {
         let u = 1.0 - self.uniform();

@@ -1,5 +1,6 @@
-//! The running average of a block's curvature (docs/algorithm.md §5).
+//! The running average of a block's curvature (docs/algorithm.md §4 and §5).
 
+use crate::curvature::probes::Probe;
 use crate::ema::Ema;
 use sph_tensor::{Array, Element, kernels::map};
 
@@ -22,45 +23,68 @@ pub enum Correction {
 }
 
 /// One block's average and number of visits.
+///
+/// Most probes are averaged exponentially. A probe whose mean over a whole cycle of visits is exact is averaged over whole
+/// cycles instead: what the last whole one found, or, in the first, the mean so far.
 #[derive(Debug, Clone)]
-pub struct Estimator<T: Element>(Ema<T>);
+pub struct Estimator<T: Element> {
+    ema: Ema<T>,
+    /// Sum over the cycle under way.
+    pub(crate) partial: Option<Array<T>>,
+}
 
 impl<T: Element> Default for Estimator<T> {
     fn default() -> Self {
-        Estimator(Ema::default())
+        Estimator { ema: Ema::default(), partial: None }
     }
 }
 
 impl<T: Element> Estimator<T> {
     /// An estimator as it was saved.
-    pub fn restored(average: Array<T>, visits: u64) -> Self {
-        Estimator(Ema { value: Some(average), count: visits })
+    pub fn restored(average: Option<Array<T>>, partial: Option<Array<T>>, visits: u64) -> Self {
+        Estimator { ema: Ema { value: average, count: visits }, partial }
     }
 
     /// Takes the estimate of one visit in.
-    pub fn observe(&mut self, averaging: Averaging, decay: f64, estimate: &Array<T>) {
-        match averaging {
-            Averaging::Signed => self.0.observe(decay, estimate.as_slice(), estimate),
-            Averaging::Absolute => {
-                let mut absolute = Array::stale(estimate.pool(), estimate.shape());
-                map::unary(absolute.make_mut(), estimate.as_slice(), |c| c.abs());
-                self.0.observe(decay, absolute.as_slice(), estimate);
-            }
+    pub fn observe(&mut self, probe: &Probe, averaging: Averaging, decay: f64, mut estimate: Array<T>) {
+        if averaging == Averaging::Absolute {
+            let signed = estimate.clone();
+            map::unary(estimate.make_mut(), signed.as_slice(), |c| c.abs());
+        }
+        let Some(cycle) = probe.cycle else { return self.ema.observe(decay, &estimate) };
+        let entries = estimate.shape().len();
+        match &mut self.partial {
+            Some(sum) => sum.accumulate(&estimate),
+            None => self.partial = Some(estimate),
+        }
+        self.ema.count += 1;
+        let length = cycle(entries);
+        if self.ema.count.is_multiple_of(length)
+            && let Some(mut mean) = self.partial.take()
+        {
+            let (sum, scale) = (mean.clone(), T::from_f64(1.0 / length as f64));
+            map::unary(mean.make_mut(), sum.as_slice(), |v| scale * v);
+            self.ema.value = Some(mean);
         }
     }
 
-    /// The average as it stands, without correction; `None` before the first visit.
-    pub fn average(&self) -> Option<&Array<T>> {
-        self.0.value.as_ref()
+    /// The average and what it is to be multiplied by; `None` before the first visit.
+    pub fn curvature(&self, probe: &Probe, decay: f64) -> Option<(&Array<T>, f64)> {
+        match (&self.ema.value, &self.partial, probe.cycle) {
+            (Some(average), _, None) => Some((average, 1.0 / self.ema.correction(decay))),
+            (Some(average), _, Some(_)) => Some((average, 1.0)),
+            (None, Some(sum), _) => Some((sum, 1.0 / self.ema.count as f64)),
+            (None, None, _) => None,
+        }
     }
 
-    /// 1 − decayⁿ over the block's own visits.
-    pub fn correction(&self, decay: f64) -> f64 {
-        self.0.correction(decay)
+    /// The average as it stands, without correction; `None` before the first visit (or whole cycle).
+    pub fn average(&self) -> Option<&Array<T>> {
+        self.ema.value.as_ref()
     }
 
     /// How often the block was visited.
     pub fn visits(&self) -> u64 {
-        self.0.count
+        self.ema.count
     }
 }

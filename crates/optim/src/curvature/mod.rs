@@ -1,11 +1,12 @@
 //! Curvature: what an optimizer may ask, and how 1-D blocks are probed, averaged and rectified.
 
-mod cycle;
+pub(crate) mod eigen;
 pub mod estimator;
 pub mod probes;
 pub mod rectifiers;
+mod schedule;
 
-pub use cycle::Cycle;
+pub use schedule::{SCHEDULES, Schedule, ScheduleKind};
 
 use sph_nn::ParamSpec;
 use sph_tensor::{Array, Element};
@@ -51,16 +52,23 @@ impl<T: Element> Directions<T> {
     }
 }
 
+/// Directions v and the parameters whose rows of H·v are wanted: one sweep over what depends on the directions.
+#[derive(Debug, Clone, Default)]
+pub struct Sweep<T: Element> {
+    /// Directions v for H·v; absent parameters are zero, which prunes the sweep.
+    pub tangents: Directions<T>,
+    /// Parameters whose rows of H·v are wanted.
+    pub rows: Vec<usize>,
+}
+
 /// What is wanted from one evaluation. Known before it starts, so gradient and products share its passes
 /// (docs/algorithm.md §3).
 #[derive(Debug, Clone, Default)]
 pub struct Request<T: Element> {
     /// Parameters whose gradient is wanted.
     pub gradient: Vec<usize>,
-    /// Directions v for H·v; absent parameters are zero, which prunes the sweeps.
-    pub tangents: Directions<T>,
-    /// Parameters whose rows of H·v are wanted.
-    pub rows: Vec<usize>,
+    /// Products wanted. A single sweep is carried with the gradient; several follow it one by one.
+    pub sweeps: Vec<Sweep<T>>,
     /// [`Curvature::hvp`] will be called on this point.
     pub keep: bool,
 }
@@ -69,8 +77,7 @@ impl<T: Element> Request<T> {
     /// Asks for nothing.
     pub fn clear(&mut self) {
         self.gradient.clear();
-        self.tangents.clear();
-        self.rows.clear();
+        self.sweeps.clear();
         self.keep = false;
     }
 }
@@ -82,8 +89,8 @@ pub struct Answer<T: Element> {
     pub loss: f64,
     /// Gradients by parameter number; `None` where not asked for or identically zero.
     pub gradient: Vec<Option<Array<T>>>,
-    /// The wanted rows of H·v; absent is zero.
-    pub products: Directions<T>,
+    /// The wanted rows of H·v, sweep by sweep; absent is zero.
+    pub products: Vec<Directions<T>>,
 }
 
 /// A loss could not be evaluated.
@@ -114,11 +121,11 @@ pub trait Curvature<T: Element> {
     /// When the loss cannot be evaluated. A loss that is not finite is an answer, not an error.
     fn evaluate(&mut self, want: &Request<T>, out: &mut Answer<T>) -> Result<(), EvalError>;
 
-    /// The rows `rows` of H·v at the point of the last `evaluate`, which was asked to `keep`.
+    /// The wanted rows of H·v at the point of the last `evaluate`, which was asked to `keep`.
     ///
     /// # Errors
     /// When nothing was kept.
-    fn hvp(&mut self, v: &Directions<T>, rows: &[usize], out: &mut Directions<T>) -> Result<(), EvalError>;
+    fn hvp(&mut self, sweep: &Sweep<T>, out: &mut Directions<T>) -> Result<(), EvalError>;
 
     /// The loss at θ + step (K = 1), without side effects: running statistics and random streams stay as they are.
     ///

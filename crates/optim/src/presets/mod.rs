@@ -8,6 +8,11 @@ pub use adamw::AdamW;
 pub use sgd::Sgd;
 pub use sph_drs::SphDrs;
 
+/// Settings that do not make sense together, or for these parameters; says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(pub(crate) String);
+
 /// A row of the table of optimizers.
 pub struct PresetRow {
     /// The name users give.

@@ -3,11 +3,11 @@
 //! On a block b:  θ_b ← θ_b − lr (τ m_b / rectified(d_b) + λ_b θ_b), with momentum m_b of the gradient and d_b the average of
 //! what the probes found.
 
-use super::{Sgd, is_1d, select};
-use crate::curvature::Cycle;
+use super::{SettingsError, Sgd, is_1d, select};
 use crate::curvature::estimator::{Averaging, Correction};
-use crate::curvature::probes::{PROBES, Probe};
+use crate::curvature::probes::{Estimate, PROBES, Probe};
 use crate::curvature::rectifiers::{RECTIFIERS, Rectifier};
+use crate::curvature::{Schedule, ScheduleKind};
 use crate::group::{Group, Optimizer};
 use crate::transforms::{AddDecayedWeights, Momentum, Precondition, PreconditionConfig};
 use sph_nn::{ParamSpec, Role};
@@ -42,11 +42,20 @@ pub struct SphDrs {
     pub probe: &'static Probe,
     /// Signed to positive.
     pub rectifier: &'static Rectifier,
+    /// Which blocks are visited at which step.
+    pub schedule: ScheduleKind,
+    /// Visits at each `every`-th step only; between them the last estimates are kept.
+    pub every: u64,
+    /// Caps τ/rectified.
+    pub max_multiplier: Option<f64>,
     /// Seed of random probes.
     pub seed: u64,
     /// The ancestor's bias correction and cycle, to the letter ([`SphDrs::seed`]).
     pub ancestor: bool,
 }
+
+/// Largest block that the probe `dense` takes: its decomposition costs about n³ operations per visit.
+const DENSE_LIMIT: usize = 2048;
 
 impl Default for SphDrs {
     fn default() -> Self {
@@ -60,6 +69,9 @@ impl Default for SphDrs {
             averaging: Averaging::Signed,
             probe: &PROBES[0],
             rectifier: &RECTIFIERS[0],
+            schedule: ScheduleKind::Cyclic,
+            every: 1,
+            max_multiplier: None,
             seed: 0,
             ancestor: false,
         }
@@ -78,8 +90,54 @@ impl SphDrs {
         select(specs, |s| s.role.is_second_order())
     }
 
+    /// Whether these settings make sense together and for `specs`.
+    ///
+    /// # Errors
+    /// Saying what does not, and what to do.
+    pub fn validate(&self, specs: &[ParamSpec]) -> Result<(), SettingsError> {
+        let fail = |reason: String| Err(SettingsError(reason));
+        let probe = self.probe.name;
+        if self.schedule == ScheduleKind::Joint && !self.probe.joint {
+            return fail(format!(
+                "schedule 'joint' takes the probes 'ones' and 'rademacher', not '{probe}'; use 'cyclic' or 'all'"
+            ));
+        }
+        if self.averaging == Averaging::Absolute
+            && !(self.probe.absolute && self.schedule != ScheduleKind::Joint)
+        {
+            return fail(format!(
+                "absolute averages are biased under the probe '{probe}' and the schedule 'joint'; use 'signed', or 'ones' or 'exact' \
+                 with 'cyclic' or 'all'"
+            ));
+        }
+        if self.ancestor && (probe != "ones" || self.schedule != ScheduleKind::Cyclic || self.every != 1) {
+            return fail(
+                "the preset 'seed' is the probe 'ones' with the schedule 'cyclic' at every step".into(),
+            );
+        }
+        let blocks = Self::blocks(specs);
+        if blocks.is_empty() {
+            return fail(
+                "the model has no second-order blocks (scales or shifts of norms); use sgd or adamw".into(),
+            );
+        }
+        if self.probe.estimate == Estimate::Block
+            && let Some(block) = blocks.iter().map(|&b| &specs[b]).find(|s| s.len() > DENSE_LIMIT)
+        {
+            let (name, n) = (&block.name, block.len());
+            return fail(format!(
+                "block '{name}' has {n} entries; the probe 'dense' takes up to {DENSE_LIMIT}; use 'rademacher'"
+            ));
+        }
+        Ok(())
+    }
+
     /// The optimizer over `specs`.
-    pub fn build<T: Element>(&self, specs: &[ParamSpec]) -> Optimizer<T> {
+    ///
+    /// # Errors
+    /// As [`SphDrs::validate`].
+    pub fn build<T: Element>(&self, specs: &[ParamSpec]) -> Result<Optimizer<T>, SettingsError> {
+        self.validate(specs)?;
         let blocks = Self::blocks(specs);
         let is_block = |s: &ParamSpec| s.role.is_second_order();
         let is_head_bias = |s: &ParamSpec| s.head && s.role == Role::Bias;
@@ -105,7 +163,7 @@ impl SphDrs {
             chain: vec![
                 Box::new(Momentum::new(self.momentum, false)),
                 Box::new(Precondition::new(PreconditionConfig {
-                    cycle: Cycle::new(slots),
+                    schedule: Schedule::new(self.schedule, self.every, &slots, specs),
                     probe: self.probe,
                     rectifier: self.rectifier,
                     averaging: self.averaging,
@@ -113,18 +171,19 @@ impl SphDrs {
                     decay,
                     tau: self.tau,
                     eps: self.eps,
+                    max_multiplier: self.max_multiplier,
                     seed: self.seed,
                 })),
                 Box::new(AddDecayedWeights { weight_decay: self.weight_decay_1d }),
             ],
         };
-        Optimizer::new(
+        Ok(Optimizer::new(
             specs,
             vec![
                 first_order("weights", select(specs, |s| !is_1d(s)), self.weight_decay),
                 first_order("1d", select(specs, |s| is_1d(s) && !is_block(s)), self.weight_decay_1d),
                 second_order,
             ],
-        )
+        ))
     }
 }

@@ -1,22 +1,24 @@
-//! The Newton-type step on 1-D blocks (seed II-C; docs/algorithm.md §5): D = τ m / rectified(d).
+//! The Newton-type step on 1-D blocks (seed II-C; docs/algorithm.md §5): D = τ m / rectified(d), or for whole blocks
+//! D = τ V rectified(Λ)⁻¹ Vᵀ m.
 //!
 //! d is a running average of what probes found of each block's curvature; m is what the links before this one made of the
 //! gradient.
 
+use crate::curvature::eigen::Eigen;
 use crate::curvature::estimator::{Averaging, Correction, Estimator};
-use crate::curvature::probes::Probe;
+use crate::curvature::probes::{Estimate, Probe, Visit};
 use crate::curvature::rectifiers::Rectifier;
-use crate::curvature::{Answer, Cycle, Request};
+use crate::curvature::{Answer, Request, Schedule, Sweep};
 use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
-use sph_tensor::{Array, Element, Shape, kernels::map};
+use sph_tensor::{Array, Element, Rng, Shape};
 use std::collections::BTreeMap;
 
 /// The strategies of a [`Precondition`].
 #[derive(Debug, Clone)]
 pub struct PreconditionConfig {
-    /// Which block is visited at which step.
-    pub cycle: Cycle,
+    /// Which blocks are visited at which step.
+    pub schedule: Schedule,
     /// The vectors given to H.
     pub probe: &'static Probe,
     /// Signed curvature to positive.
@@ -31,8 +33,21 @@ pub struct PreconditionConfig {
     pub tau: f64,
     /// ε: damping, added to the rectified curvature.
     pub eps: f64,
+    /// Caps τ/rectified.
+    pub max_multiplier: Option<f64>,
     /// Seed of random probes.
     pub seed: u64,
+}
+
+/// Probes that share one sweep: enough to amortise it, few enough that memory does not grow with the block.
+const PROBES_PER_SWEEP: usize = 8;
+
+/// A sweep of the coming answer and whose probe each of its rows is: (block, number of the probe).
+#[derive(Debug)]
+struct Planned<T: Element> {
+    sweep: usize,
+    probes: Vec<(usize, usize)>,
+    tangents: BTreeMap<usize, Array<T>>,
 }
 
 /// See the module.
@@ -40,18 +55,92 @@ pub struct PreconditionConfig {
 pub struct Precondition<T: Element> {
     config: PreconditionConfig,
     blocks: BTreeMap<usize, Estimator<T>>,
-    visiting: Option<(usize, Array<T>)>,
+    planned: Vec<Planned<T>>,
+    /// Decompositions of dense averages, by block; made when first needed after a visit.
+    eigen: BTreeMap<usize, Eigen>,
 }
 
 impl<T: Element> Precondition<T> {
     /// A preconditioner with nothing known yet.
     pub fn new(config: PreconditionConfig) -> Self {
-        Precondition { config, blocks: BTreeMap::new(), visiting: None }
+        Precondition { config, blocks: BTreeMap::new(), planned: Vec::new(), eigen: BTreeMap::new() }
     }
 
-    fn names(cx: &UpdateContext<'_, T>, prefix: &str, block: usize) -> (String, String) {
-        let name = &cx.specs[block].name;
-        (format!("{prefix}.average.{name}"), format!("{prefix}.visits.{name}"))
+    fn visits(&self, block: usize) -> u64 {
+        self.blocks.get(&block).map_or(0, Estimator::visits)
+    }
+
+    fn probe(&self, block: usize, k: usize, entries: usize) -> Vec<f64> {
+        let mut z = vec![0.0; entries];
+        let visit = Visit { seed: self.config.seed, block, visit: self.visits(block) };
+        (self.config.probe.fill)(visit, k, &mut z);
+        z
+    }
+
+    /// One probe over all blocks: cross-block terms have mean zero because each block has a random sign of its own.
+    fn joint(&self, cx: &UpdateContext<'_, T>, blocks: &[usize]) -> Vec<Planned<T>> {
+        let part = |&block: &usize| {
+            let value = &cx.values[block];
+            let sign = Rng::new(self.config.seed, "joint", block as u64, self.visits(block)).sign();
+            let z: Vec<T> =
+                self.probe(block, 0, value.shape().len()).iter().map(|z| T::from_f64(sign * z)).collect();
+            (block, Array::from_slice(value.pool(), value.shape().prepend(1), &z))
+        };
+        let probes = blocks.iter().map(|&b| (b, 0)).collect();
+        vec![Planned { sweep: 0, probes, tangents: blocks.iter().map(part).collect() }]
+    }
+
+    /// The probes of `blocks`, a few to a sweep; each has its own row of the probe axis.
+    fn separate(&self, cx: &UpdateContext<'_, T>, blocks: &[usize]) -> Vec<Planned<T>> {
+        let entries = |block: usize| cx.values[block].shape().len();
+        let all: Vec<(usize, usize)> = blocks
+            .iter()
+            .flat_map(|&b| (0..(self.config.probe.count)(entries(b))).map(move |k| (b, k)))
+            .collect();
+        let sweep = |probes: &[(usize, usize)]| {
+            let mut tangents: BTreeMap<usize, Array<T>> = BTreeMap::new();
+            for (row, &(block, k)) in probes.iter().enumerate() {
+                let (value, n) = (&cx.values[block], entries(block));
+                let zeros = || Array::zeros(value.pool(), value.shape().prepend(probes.len()));
+                let tangent = tangents.entry(block).or_insert_with(zeros);
+                let z = self.probe(block, k, n);
+                tangent.make_mut()[row * n..(row + 1) * n]
+                    .iter_mut()
+                    .zip(z)
+                    .for_each(|(t, z)| *t = T::from_f64(z));
+            }
+            Planned { sweep: 0, probes: probes.to_vec(), tangents }
+        };
+        all.chunks(PROBES_PER_SWEEP).map(sweep).collect()
+    }
+
+    /// What the answer says about each block visited.
+    fn estimates(&mut self, cx: &UpdateContext<'_, T>, answer: &Answer<T>) -> BTreeMap<usize, Array<T>> {
+        let whole = self.config.probe.estimate == Estimate::Block;
+        let joint = self.config.schedule.is_joint();
+        let mut estimates: BTreeMap<usize, Array<T>> = BTreeMap::new();
+        for planned in self.planned.drain(..) {
+            for (row, &(block, k)) in planned.probes.iter().enumerate() {
+                let (value, row) = (&cx.values[block], if joint { 0 } else { row });
+                let n = value.shape().len();
+                let shape = if whole { Shape::new(&[n, n]) } else { value.shape() };
+                let estimate = estimates.entry(block).or_insert_with(|| Array::zeros(value.pool(), shape));
+                // A product that is absent is zero.
+                let Some(product) = answer.products[planned.sweep].get(block) else { continue };
+                let (z, hz) = (planned.tangents[&block].part(row), product.part(row));
+                let out = estimate.make_mut();
+                if whole {
+                    out[k * n..(k + 1) * n].copy_from_slice(hz);
+                } else {
+                    (0..n).for_each(|j| out[j] += z[j] * hz[j]);
+                }
+            }
+        }
+        estimates
+    }
+
+    fn names(cx: &UpdateContext<'_, T>, prefix: &str, block: usize) -> [String; 3] {
+        ["average", "partial", "visits"].map(|part| format!("{prefix}.{part}.{}", cx.specs[block].name))
     }
 }
 
@@ -61,62 +150,72 @@ impl<T: Element> Transform<T> for Precondition<T> {
     }
 
     fn request(&mut self, cx: &UpdateContext<'_, T>, want: &mut Request<T>) {
-        let block = self.config.cycle.block(cx.step).filter(|block| cx.members.contains(block));
-        self.visiting = block.map(|block| {
-            let value = &cx.values[block];
-            let visit = self.blocks.get(&block).map_or(0, Estimator::visits);
-            let mut z = Array::stale(value.pool(), value.shape().prepend(1));
-            let entry = |j| T::from_f64((self.config.probe.entry)(self.config.seed, block, visit, j));
-            z.make_mut().iter_mut().enumerate().for_each(|(j, z)| *z = entry(j));
-            want.tangents.insert(block, z.clone());
-            want.rows.push(block);
-            (block, z)
-        });
+        self.planned.clear();
+        for blocks in self.config.schedule.visits(cx.step) {
+            let sweeps = if self.config.schedule.is_joint() {
+                self.joint(cx, &blocks)
+            } else {
+                self.separate(cx, &blocks)
+            };
+            for mut planned in sweeps {
+                let mut sweep = Sweep::default();
+                for (&block, tangent) in &planned.tangents {
+                    sweep.tangents.insert(block, tangent.clone());
+                    sweep.rows.push(block);
+                }
+                planned.sweep = want.sweeps.len();
+                self.planned.push(planned);
+                want.sweeps.push(sweep);
+            }
+        }
     }
 
     fn update(&mut self, cx: &UpdateContext<'_, T>, answer: &Answer<T>, updates: &mut [Option<Array<T>>]) {
-        let c = &self.config;
-        if let Some((block, z)) = self.visiting.take() {
-            // A product that is absent is zero.
-            let product =
-                answer.products.get(block).cloned().unwrap_or_else(|| Array::zeros(z.pool(), z.shape()));
-            let estimator = self.blocks.entry(block).or_default();
-            let mut estimate = Array::stale(z.pool(), Shape::new(cx.values[block].shape().dims()));
-            map::binary(estimate.make_mut(), z.as_slice(), product.as_slice(), |z, hz| z * hz);
-            estimator.observe(c.averaging, c.decay, &estimate);
+        for (block, estimate) in self.estimates(cx, answer) {
+            let c = &self.config;
+            self.blocks.entry(block).or_default().observe(c.probe, c.averaging, c.decay, estimate);
+            self.eigen.remove(&block);
         }
-        let (tau, eps) = (T::from_f64(c.tau), T::from_f64(c.eps));
+        let c = &self.config;
+        let cap = c.max_multiplier.unwrap_or(f64::INFINITY);
+        let multiplier = |d: f64| (c.tau / (c.rectifier.rectify)(d, c.eps)).min(cap);
         for &i in cx.members {
             let Some(m) = &mut updates[i] else { continue };
             let m = m.make_mut();
             let estimator = self.blocks.get(&i);
-            let (average, numerator, scale) = match c.correction {
+            let (average, scale, numerator) = match c.correction {
                 // A block that has not been visited yet takes the first-order direction m.
-                Correction::OwnVisits => match estimator {
+                Correction::OwnVisits => match estimator.and_then(|e| e.curvature(c.probe, c.decay)) {
                     None => continue,
-                    Some(e) => (e.average(), T::ONE, T::from_f64(1.0 / e.correction(c.decay))),
+                    Some((average, scale)) => (Some(average), scale, 1.0),
                 },
                 // The ancestor leaves d uncorrected and scales D by 1−μⁿ; an unvisited block has d = 0.
                 Correction::Cycles => {
-                    let numerator = T::from_f64(c.cycle.ancestor_correction(cx.step, c.decay));
-                    (estimator.and_then(Estimator::average), numerator, T::ONE)
+                    let numerator = c.schedule.ancestor_correction(cx.step, c.decay);
+                    (estimator.and_then(Estimator::average), 1.0, numerator)
                 }
             };
-            let rectify = |d: T| T::from_f64((c.rectifier.rectify)(d.to_f64(), eps.to_f64()));
-            match average {
-                Some(d) => {
-                    let d = d.as_slice();
-                    (0..m.len()).for_each(|j| m[j] = tau * m[j] * numerator / rectify(scale * d[j]));
+            if let (Estimate::Block, Some(h)) = (c.probe.estimate, average) {
+                if !self.eigen.contains_key(&i)
+                    && let Some(eigen) = Eigen::new(h.as_slice(), m.len(), scale)
+                {
+                    self.eigen.insert(i, eigen);
                 }
-                None => m.iter_mut().for_each(|m| *m = tau * *m * numerator / rectify(T::ZERO)),
+                if let Some(eigen) = self.eigen.get(&i) {
+                    eigen.apply(multiplier, m);
+                }
+                continue;
             }
+            let d = |j: usize| average.map_or(0.0, |d| scale * d.as_slice()[j].to_f64());
+            (0..m.len()).for_each(|j| m[j] = T::from_f64(m[j].to_f64() * numerator * multiplier(d(j))));
         }
     }
 
     fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {
         for (&block, estimator) in &self.blocks {
-            let (average, visits) = Self::names(cx, prefix, block);
+            let [average, partial, visits] = Self::names(cx, prefix, block);
             to.arrays.extend(estimator.average().map(|d| (average, d.clone())));
+            to.arrays.extend(estimator.partial.as_ref().map(|d| (partial, d.clone())));
             to.numbers.insert(visits, estimator.visits());
         }
     }
@@ -128,10 +227,20 @@ impl<T: Element> Transform<T> for Precondition<T> {
         from: &mut StateDict<T>,
     ) -> Result<(), StateError> {
         self.blocks.clear();
+        self.eigen.clear();
         for &block in cx.members {
-            let (average, visits) = Self::names(cx, prefix, block);
-            if let Some(d) = from.take_array(&average, &cx.values[block])? {
-                self.blocks.insert(block, Estimator::restored(d, from.take_number(&visits)));
+            let [average, partial, visits] = Self::names(cx, prefix, block);
+            let value = &cx.values[block];
+            let n = value.shape().len();
+            let like = match self.config.probe.estimate {
+                Estimate::Entries => value.clone(),
+                Estimate::Block => Array::zeros(value.pool(), Shape::new(&[n, n])),
+            };
+            let visits = from.take_number(&visits);
+            if visits > 0 {
+                let (average, partial) =
+                    (from.take_array(&average, &like)?, from.take_array(&partial, &like)?);
+                self.blocks.insert(block, Estimator::restored(average, partial, visits));
             }
         }
         Ok(())

@@ -10,7 +10,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use sph_nn::{BufferKind, Real, models};
 use sph_optim::presets::SphDrs;
-use sph_optim::{Answer, Curvature, EvalError, Request};
+use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -161,9 +161,10 @@ fn product<T: Real>(
     v: Array<T>,
 ) -> std::result::Result<Array<T>, EvalError> {
     let zeros = Array::zeros(f.pool(), v.shape());
-    let (mut directions, mut out) = (sph_optim::Directions::default(), sph_optim::Directions::default());
-    directions.insert(block, v);
-    f.hvp(&directions, &[block], &mut out)?;
+    let mut sweep = Sweep { rows: vec![block], ..Sweep::default() };
+    sweep.tangents.insert(block, v);
+    let mut out = Directions::default();
+    f.hvp(&sweep, &mut out)?;
     Ok(out.get(block).cloned().unwrap_or(zeros))
 }
 
