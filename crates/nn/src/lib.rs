@@ -6,10 +6,10 @@
 //! - [`models::MODELS`]: the models by name; parameter names and layouts are torchvision's.
 //!
 //! ```
-//! use sph_nn::{Builder, Forward, Mode, Module, Real, Store, models};
+//! use sph_nn::{Builder, Forward, Mode, Module, Real, Store, models, norms};
 //! use sph_tensor::{Array, Pool, Shape};
 //!
-//! let config = models::ModelConfig { in_channels: 1, image_size: (8, 8), classes: 10 };
+//! let config = models::ModelConfig { in_channels: 1, image_size: (8, 8), classes: 10, norm: norms::DEFAULT };
 //! let network = models::build("resnet8", &config).unwrap();
 //! let pool = Pool::<f32>::new();
 //! let store = Store::init(&network, &pool, 0);

@@ -1,30 +1,30 @@
-//! Hessian blocks on a network with a shortcut, both poolings and BatchNorm in both modes: the pruned product, carried with
+//! Hessian blocks on a network with a shortcut, both poolings and every norm, BatchNorm in both modes: the pruned product, carried with
 //! the gradient, equals the dense Hessian's block; the dense Hessian equals differences of gradients.
 
 use sph_autodiff::{Tape, Var, ops, sweep};
 use sph_nn::layers::{Conv2d, Linear};
-use sph_nn::norms::BatchNorm;
-use sph_nn::{Builder, Forward, LayerError, Mode, Module, Network, Probes, Real, Store, losses};
+use sph_nn::norms::{NORMS, NormRow};
+use sph_nn::{Builder, Forward, LayerError, Mode, Model, Module, Network, Probes, Real, Store, losses};
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::sync::Arc;
 
 /// conv-bn-relu-maxpool, a residual block whose shortcut is an average pooling, and the classifier.
 struct Net {
     conv1: Conv2d,
-    bn1: BatchNorm,
+    bn1: Box<dyn Model>,
     conv2: Conv2d,
-    bn2: BatchNorm,
+    bn2: Box<dyn Model>,
     fc: Linear,
 }
 
 impl Net {
-    fn build() -> Network {
+    fn build(norm: &NormRow) -> Network {
         let mut b = Builder::default();
         let net = Net {
             conv1: Conv2d::new(&mut b, "conv1", (2, 3), 3, 1, 1),
-            bn1: BatchNorm::new(&mut b, "bn1", 3),
+            bn1: (norm.build)(&mut b, "bn1", 3),
             conv2: Conv2d::new(&mut b, "conv2", (3, 3), 3, 2, 1),
-            bn2: BatchNorm::new(&mut b, "bn2", 3),
+            bn2: (norm.build)(&mut b, "bn2", 3),
             fc: Linear::head(&mut b, "fc", (3, 4)),
         };
         b.finish(Box::new(net))
@@ -34,11 +34,11 @@ impl Net {
 impl<T: Real> Module<T> for Net {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
         let x = self.conv1.forward(f, x)?;
-        let x = self.bn1.forward(f, &x)?;
+        let x = T::module(&*self.bn1).forward(f, &x)?;
         let x = f.apply(ops::relu(), &[&x], &[], "relu1")?;
         let x = f.apply(ops::max_pool(3, 2, 1), &[&x], &[], "maxpool")?;
         let y = self.conv2.forward(f, &x)?;
-        let y = self.bn2.forward(f, &y)?;
+        let y = T::module(&*self.bn2).forward(f, &y)?;
         let x = f.apply(ops::avg_pool(2, 2, 0), &[&x], &[], "avgpool")?;
         let x = f.apply(ops::add(), &[&y, &x], &[], "add")?;
         let x = f.apply(ops::relu(), &[&x], &[], "relu2")?;
@@ -48,6 +48,11 @@ impl<T: Real> Module<T> for Net {
 }
 
 const BATCH: usize = 5;
+
+/// Every norm in training mode, and BatchNorm in evaluation mode, where it differs.
+fn cases() -> impl Iterator<Item = (&'static NormRow, Mode)> {
+    NORMS.iter().map(|n| (n, Mode::Train)).chain([(&NORMS[0], Mode::Eval)])
+}
 
 struct Problem {
     network: Network,
@@ -61,8 +66,8 @@ struct Problem {
 type Pass = (Tape<f64>, Vec<Var<f64>>, Var<f64>);
 
 impl Problem {
-    fn new(mode: Mode) -> Self {
-        let (network, pool) = (Net::build(), Pool::new());
+    fn new(norm: &NormRow, mode: Mode) -> Self {
+        let (network, pool) = (Net::build(norm), Pool::new());
         let mut store = Store::init(&network, &pool, 3);
         let mut rng = Rng::new(9, "values", 0, 0);
         // Away from the defaults: γ = 1, β = 0 would hide mistakes.
@@ -125,8 +130,8 @@ fn largest<'a>(values: impl IntoIterator<Item = &'a f64>) -> f64 {
 
 #[test]
 fn the_dense_hessian_equals_differences_of_gradients() {
-    for mode in [Mode::Train, Mode::Eval] {
-        let mut p = Problem::new(mode);
+    for (norm, mode) in cases() {
+        let mut p = Problem::new(norm, mode);
         let dense = p.dense();
         let scale = largest(dense.iter().flatten());
         let step = 1e-5;
@@ -144,7 +149,8 @@ fn the_dense_hessian_equals_differences_of_gradients() {
                     let difference = (up[row] - down[row]) / (2.0 * step);
                     assert!(
                         (h - difference).abs() < 1e-6 * scale,
-                        "{mode:?} [{row}, {column}]: {h} {difference}"
+                        "{} {mode:?} [{row}, {column}]: {h} {difference}",
+                        norm.name
                     );
                 }
                 column += 1;
@@ -155,8 +161,8 @@ fn the_dense_hessian_equals_differences_of_gradients() {
 
 #[test]
 fn pruned_block_products_equal_the_dense_hessians_block() {
-    for mode in [Mode::Train, Mode::Eval] {
-        let p = Problem::new(mode);
+    for (norm, mode) in cases() {
+        let p = Problem::new(norm, mode);
         let (dense, offsets, gradient) = (p.dense(), p.offsets(), p.gradient());
         for block in 0..p.store.values.len() {
             if !p.store.specs()[block].role.is_second_order() {
@@ -180,16 +186,16 @@ fn pruned_block_products_equal_the_dense_hessians_block() {
             for i in 0..c {
                 for j in 0..c {
                     let error = (got.part(j)[i] - entry(i, j)).abs();
-                    assert!(error <= 1e-10 * scale, "{mode:?} {name}[{i}, {j}]: {error:e}");
+                    assert!(error <= 1e-10 * scale, "{} {mode:?} {name}[{i}, {j}]: {error:e}", norm.name);
                 }
                 let row_sum: f64 = (0..c).map(|j| entry(i, j)).sum();
                 let error = (got.part(c)[i] - row_sum).abs();
-                assert!(error <= 1e-10 * scale, "{mode:?} {name}: row sum {i}: {error:e}");
+                assert!(error <= 1e-10 * scale, "{} {mode:?} {name}: row sum {i}: {error:e}", norm.name);
             }
             // The gradient of the same passes is the plain one, bit for bit or to rounding of shared sums.
             let carried: Vec<f64> = leaves.iter().flat_map(|l| adjoints.grad(l).unwrap().to_f64()).collect();
             let error = largest(&carried.iter().zip(&gradient).map(|(a, b)| a - b).collect::<Vec<_>>());
-            assert!(error <= 1e-12 * largest(&gradient), "{mode:?} {name}: gradient {error:e}");
+            assert!(error <= 1e-12 * largest(&gradient), "{} {mode:?} {name}: gradient {error:e}", norm.name);
         }
     }
 }
@@ -197,7 +203,7 @@ fn pruned_block_products_equal_the_dense_hessians_block() {
 /// The Hessian of the whole network is symmetric to rounding.
 #[test]
 fn the_dense_hessian_is_symmetric() {
-    let dense = Problem::new(Mode::Train).dense();
+    let dense = Problem::new(&NORMS[0], Mode::Train).dense();
     let scale = largest(dense.iter().flatten());
     for (i, row) in dense.iter().enumerate() {
         for (j, v) in row.iter().enumerate() {
@@ -208,7 +214,7 @@ fn the_dense_hessian_is_symmetric() {
 
 #[test]
 fn a_jvp_is_the_directional_derivative_of_the_loss() {
-    let p = Problem::new(Mode::Train);
+    let p = Problem::new(&NORMS[0], Mode::Train);
     let (mut tape, leaves, loss) =
         p.pass(Tape::keeping(&p.pool), |_| Probes { dot: None, grad: true, hvp: false });
     let mut rng = Rng::new(4, "jvp", 0, 0);

@@ -110,6 +110,8 @@ fn about<A: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Op
 pub struct ModelInfo {
     /// The model's name.
     pub model: String,
+    /// The norm between its layers, by name.
+    pub norm: String,
     /// The data set it was trained on.
     pub dataset: String,
     /// What was done to pixels: (value − mean)/std per channel, on the files' own scale.

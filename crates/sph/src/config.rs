@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
-use sph_nn::{ParamSpec, Real, models};
+use sph_nn::{ParamSpec, Real, models, norms};
 use sph_optim::Optimizer;
 use sph_optim::curvature::SCHEDULES as SCHEDULES_OF_VISITS;
 use sph_optim::curvature::estimator::Averaging;
@@ -280,6 +280,9 @@ pub struct TrainArgs {
     /// Model.
     #[arg(long, default_value = models::DEFAULT, value_parser = names(models::MODELS.iter().map(|m| m.name)))]
     pub model: String,
+    /// Norm between the model's layers.
+    #[arg(long, default_value = norms::DEFAULT.name, value_parser = names(norms::NORMS.iter().map(|n| n.name)))]
+    pub norm: String,
     /// Images per step.
     #[arg(short, long, default_value = "64", value_parser = count)]
     pub batch_size: usize,

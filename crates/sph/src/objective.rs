@@ -33,10 +33,11 @@ impl<T: Real> Batch<T> {
 /// ```
 /// use sph::{Batch, Objective};
 /// use sph_nn::models::{self, ModelConfig};
+/// use sph_nn::norms;
 /// use sph_optim::{Answer, Curvature, presets::SphDrs};
 /// use sph_tensor::{Array, Pool, Shape};
 ///
-/// let config = ModelConfig { in_channels: 1, image_size: (8, 8), classes: 3 };
+/// let config = ModelConfig { in_channels: 1, image_size: (8, 8), classes: 3, norm: norms::DEFAULT };
 /// let network = models::build("mlp", &config).unwrap();
 /// let pool = Pool::<f32>::new();
 /// let mut objective = Objective::new(network, &pool, 0);

@@ -10,6 +10,7 @@ use crate::observers::{EpochEvent, Observer, StepEvent};
 use crate::run::RunDir;
 use crate::timing::Times;
 use sph_nn::models::{self, ModelConfig};
+use sph_nn::norms;
 use sph_nn::{Mode, Network, Real};
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use sph_optim::presets::SphDrs;
@@ -49,13 +50,14 @@ pub fn load_dataset(name: &str, options: &DataOptions) -> Result<Dataset> {
     (row.ok_or_else(|| Error::Config(format!("unknown data set '{name}'")))?.load)(options)
 }
 
-/// The model called `name` for images like those of `data`.
+/// The model called `name`, with the norm called `norm`, for images like those of `data`.
 ///
 /// # Errors
-/// When it is unknown.
-pub fn build_model(name: &str, data: &Dataset) -> Result<Network> {
+/// When either is unknown.
+pub fn build_model(name: &str, norm: &str, data: &Dataset) -> Result<Network> {
     let (h, w, c) = data.train.size;
-    let config = ModelConfig { in_channels: c, image_size: (h, w), classes: data.classes };
+    let norm = norms::find(norm).ok_or_else(|| Error::Config(format!("unknown norm '{norm}'")))?;
+    let config = ModelConfig { in_channels: c, image_size: (h, w), classes: data.classes, norm };
     models::build(name, &config).ok_or_else(|| Error::Config(format!("unknown model '{name}'")))
 }
 
@@ -91,7 +93,7 @@ impl<T: Real> Trainer<T> {
             return Err(Error::Config(format!("--val-split {} holds out no image of {n}", args.val_split)));
         }
         let pool = Pool::new();
-        let mut objective = Objective::new(build_model(&args.model, &data)?, &pool, args.seed);
+        let mut objective = Objective::new(build_model(&args.model, &args.norm, &data)?, &pool, args.seed);
         objective.smoothing = args.smoothing;
         let specs = objective.store.specs().to_vec();
         let optimizer = args.optimizer.build(&specs, args.seed)?;
@@ -109,6 +111,7 @@ impl<T: Real> Trainer<T> {
         Ok(Trainer {
             info: ModelInfo {
                 model: args.model.clone(),
+                norm: args.norm.clone(),
                 dataset: args.dataset.clone(),
                 normalisation: data.normalisation.clone(),
             },
@@ -167,8 +170,8 @@ impl<T: Real> Trainer<T> {
         };
         let images = self.train.set.len();
         format!(
-            "{} ({n} parameters{second}) on {images} images of {}, --opt {}",
-            a.model, a.dataset, a.optimizer.opt
+            "{} with {} ({n} parameters{second}) on {images} images of {}, --opt {}",
+            a.model, a.norm, a.dataset, a.optimizer.opt
         )
     }
 

@@ -4,6 +4,7 @@
 use safetensors::{Dtype, SafeTensors};
 use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
+use sph_nn::norms;
 use sph_nn::{Builder, Mode};
 use sph_optim::presets::{AdamW, Sgd, SphDrs};
 use sph_optim::{Answer, Curvature, Directions, Optimizer, Request, Sweep};
@@ -50,7 +51,7 @@ impl Golden {
 
     /// The tiny ResNet with the parameters and buffers under these prefixes.
     fn objective(&self, param: &str, buffer: &str) -> Objective<f64> {
-        let config = ModelConfig { in_channels: 3, image_size: (8, 8), classes: 5 };
+        let config = ModelConfig { in_channels: 3, image_size: (8, 8), classes: 5, norm: norms::DEFAULT };
         let mut b = Builder::default();
         let model = models::resnet(&mut b, &config, &[1, 1, 1], &[4, 8, 16]);
         let mut objective = Objective::new(b.finish(model), &Pool::new(), 0);

@@ -2,6 +2,7 @@
 
 use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
+use sph_nn::norms;
 use sph_nn::{Builder, Mode};
 use sph_optim::curvature::ScheduleKind;
 use sph_optim::curvature::probes::{PROBES, find};
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// A small ResNet with parameters away from their defaults, and a batch.
 fn network() -> Objective<f64> {
-    let config = ModelConfig { in_channels: 2, image_size: (4, 4), classes: 3 };
+    let config = ModelConfig { in_channels: 2, image_size: (4, 4), classes: 3, norm: norms::DEFAULT };
     let mut b = Builder::default();
     let model = models::resnet(&mut b, &config, &[1, 1, 1], &[3, 4, 5]);
     let mut f = Objective::new(b.finish(model), &Pool::new(), 1);
@@ -193,7 +194,7 @@ fn absolute(h: &[f64], n: usize) -> Vec<f64> {
                 }
                 let angle = 0.5 * (2.0 * a[p * n + q]).atan2(a[q * n + q] - a[p * n + p]);
                 let (s, c) = angle.sin_cos();
-                let mut rotate = |m: &mut [f64], i: usize, j: usize| {
+                let rotate = |m: &mut [f64], i: usize, j: usize| {
                     let (x, y) = (m[i], m[j]);
                     (m[i], m[j]) = (c * x - s * y, s * x + c * y);
                 };

@@ -23,9 +23,13 @@ fn every_menu_file_has_a_row() {
         "nn/src/norms",
         sph_nn::norms::NORMS.iter().map(|r| match r.name {
             "bn" => "batch_norm",
+            "gn" => "group_norm",
+            "ln" => "layer_norm",
+            "in" => "instance_norm",
+            "rms" => "rms_norm",
             other => other,
         }),
-        &[],
+        &["grouped"],
     );
     check(
         "nn/src/models",

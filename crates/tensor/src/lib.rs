@@ -28,7 +28,7 @@ mod shape;
 pub use array::Array;
 pub use element::{DType, Element};
 pub use error::ShapeError;
-pub use parallel::configure_threads;
+pub use parallel::{by_samples, configure_threads};
 pub use pool::{Pool, PoolStats};
 pub use rng::Rng;
 pub use shape::Shape;

@@ -2,7 +2,8 @@
 
 use crate::{Array, Element, Pool, Shape};
 use rayon::prelude::*;
-use std::sync::Mutex;
+use std::ops::Range;
+use std::sync::{Mutex, OnceLock};
 
 /// Below this many elements a parallel loop costs more than it saves.
 const SERIAL_BELOW: usize = 16 * 1024;
@@ -69,6 +70,29 @@ pub(crate) fn for_chunks_with_scratch<T: Element>(
         let mut buffer = buffers[worker].lock().unwrap_or_else(|e| e.into_inner());
         f(i, part, buffer.make_mut());
     });
+}
+
+/// Runs `f` on fixed runs of `samples` equal slices of `out` (or on none, when `out` is not wanted) and returns the results
+/// in order: about 16 runs, whatever the number of threads. `f` gets the run and its part of `out`.
+pub fn by_samples<T: Element, R: Send + Sync>(
+    out: Option<&mut [T]>,
+    samples: usize,
+    work: usize,
+    f: impl Fn(Range<usize>, Option<&mut [T]>) -> R + Sync,
+) -> Vec<R> {
+    let run = samples.div_ceil(16).max(1);
+    let range = |i: usize| i * run..((i + 1) * run).min(samples);
+    let slots: Vec<OnceLock<R>> = (0..samples.div_ceil(run)).map(|_| OnceLock::new()).collect();
+    match out {
+        Some(out) => {
+            let size = out.len() / samples.max(1);
+            for_chunks_of_work(out, (run * size).max(1), work, |i, part| {
+                drop(slots[i].set(f(range(i), Some(part))))
+            });
+        }
+        None => for_parts(slots.len(), work, |i| drop(slots[i].set(f(range(i), None)))),
+    }
+    slots.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
 /// Runs a loop with the widest vector instructions the CPU has. The closure and all it calls must be inlined.

@@ -13,7 +13,8 @@
 //! reduction and one map: the formulas above are linear in x−μ, ẋ, ȳ and ȳ̇ with per-channel coefficients.
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved, Statistics};
-use crate::ops::{Case, case, normal};
+use crate::ops::{Case, case, norm_inputs};
+use crate::rules::{Coefficients, Sums, combine, sums};
 use sph_tensor::kernels::{map, reduce};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
@@ -61,18 +62,6 @@ struct Residuals<'a, T: Element> {
     channels: usize,
 }
 
-/// Σ over a channel of ȳ, x̂ȳ, ẋ, x̂ẋ, ȳ̇, x̂ȳ̇, ȳẋ; zero for what is absent.
-#[derive(Default, Clone, Copy)]
-struct Sums {
-    a: f64,
-    xa: f64,
-    d: f64,
-    xd: f64,
-    b: f64,
-    xb: f64,
-    ad: f64,
-}
-
 impl BatchNorm {
     fn residuals<'a, T: Element>(&self, r: &'a Record<T>) -> Residuals<'a, T> {
         let m = r.x[X].rows() as f64;
@@ -98,145 +87,56 @@ impl<'a, T: Element> Residuals<'a, T> {
     }
 
     /// All sums of ȳ (`a`), ẋ (`d`) and ȳ̇ (`b`) in one pass.
-    fn sums(&self, a: Option<&[T]>, d: Option<&[T]>, b: Option<&[T]>) -> Vec<Sums> {
-        let (x, mean, n) = (self.x, self.mean, self.channels);
-        let z = |x: T, m: T| x - m;
-        let mut out = vec![Sums::default(); n];
-        let mut put = |values: &[Vec<f64>], set: &dyn Fn(&mut Sums, &[f64], f64)| {
-            for (c, sums) in out.iter_mut().enumerate() {
-                let row: Vec<f64> = values.iter().map(|v| v[c]).collect();
-                set(sums, &row, self.s[c].to_f64());
-            }
-        };
-        match (a, d, b) {
-            (Some(a), None, None) => {
-                let v = reduce::channel_sums([x, a], [mean], n, |[x, a], [m]| [a, a * z(x, m)]);
-                put(&v, &|t, v, s| (t.a, t.xa) = (v[0], s * v[1]));
-            }
-            (None, Some(d), None) => {
-                let v = reduce::channel_sums([x, d], [mean], n, |[x, d], [m]| [d, d * z(x, m)]);
-                put(&v, &|t, v, s| (t.d, t.xd) = (v[0], s * v[1]));
-            }
-            (Some(a), None, Some(b)) => {
-                let v = reduce::channel_sums([x, a, b], [mean], n, |[x, a, b], [m]| {
-                    let z = z(x, m);
-                    [a, a * z, b, b * z]
-                });
-                put(&v, &|t, v, s| (t.a, t.xa, t.b, t.xb) = (v[0], s * v[1], v[2], s * v[3]));
-            }
-            (Some(a), Some(d), None) => {
-                let v = reduce::channel_sums([x, a, d], [mean], n, |[x, a, d], [m]| {
-                    let z = z(x, m);
-                    [a, a * z, d, d * z, a * d]
-                });
-                put(&v, &|t, v, s| (t.a, t.xa, t.d, t.xd, t.ad) = (v[0], s * v[1], v[2], s * v[3], v[4]));
-            }
-            (Some(a), Some(d), Some(b)) => {
-                let v = reduce::channel_sums([x, a, d, b], [mean], n, |[x, a, d, b], [m]| {
-                    let z = z(x, m);
-                    [a, a * z, d, d * z, b, b * z, a * d]
-                });
-                put(&v, &|t, v, s| {
-                    (t.a, t.xa, t.d, t.xd) = (v[0], s * v[1], v[2], s * v[3]);
-                    (t.b, t.xb, t.ad) = (v[4], s * v[5], v[6]);
-                });
-            }
-            _ => unreachable!("sums without an adjoint or a tangent"),
-        }
-        out
+    fn sums(&self, arrays: [Option<&[T]>; 3]) -> Vec<Sums> {
+        sums(self.x, self.mean, arrays)
     }
 
     /// x̄, γ̄ and β̄ from the sums of ȳ.
     fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &[T], sums: &[Sums], need: Need) -> Bars<T> {
         let x_bar = need.has(X).then(|| {
             let mut x_bar = cx.array(r.x[X]);
-            let k0 = self.coefficients(|c| self.gamma[c].to_f64() * self.s[c].to_f64());
-            let k1 = self.coefficients(|c| {
+            let k = Coefficients::new(self.channels, |c| {
                 let (gamma, s) = self.at(c);
-                -gamma * s * s * sums[c].xa * self.per_element
+                let (u, v) = (sums[c].a * self.per_element, s * sums[c].za * self.per_element);
+                [gamma * s, 0.0, 0.0, -gamma * s * s * v, -gamma * s * u]
             });
-            let k2 = self.coefficients(|c| {
-                let (gamma, s) = self.at(c);
-                -gamma * s * sums[c].a * self.per_element
-            });
-            let f = |[a, x]: [T; 2], [k0, k1, k2, m]: [T; 4]| k0 * a + k1 * (x - m) + k2;
-            map::per_channel(x_bar.make_mut(), [y_bar, self.x], [&k0, &k1, &k2, self.mean], self.channels, f);
+            combine(x_bar.make_mut(), self.x, self.mean, [Some(y_bar), None, None], &k);
             x_bar
         });
-        let parameter = |i: usize, f: &dyn Fn(&Sums) -> f64| {
-            need.has(i).then(|| Array::from_slice(&cx.pool, r.x[i], &self.coefficients(|c| f(&sums[c]))))
+        let parameter = |i: usize, f: &dyn Fn(usize) -> f64| {
+            need.has(i).then(|| Array::from_slice(&cx.pool, r.x[i], &self.coefficients(f)))
         };
-        vec![x_bar, parameter(GAMMA, &|s| s.xa), parameter(BETA, &|s| s.a)]
+        vec![x_bar, parameter(GAMMA, &|c| self.at(c).1 * sums[c].za), parameter(BETA, &|c| sums[c].a)]
     }
 
     /// Writes x̄̇ (when asked for), γ̄̇ and β̄̇ of one probe from its sums.
     fn vjp_tangent(&self, p: &Probe<T>, sums: &[Sums], out: [Option<&mut [T]>; 3]) {
         let pe = self.per_element;
         let [x_out, gamma_out, beta_out] = out;
-        let q = |c: usize| (sums[c].d * pe, sums[c].xd * pe);
+        let q = |c: usize| (sums[c].d * pe, self.at(c).1 * sums[c].zd * pe);
         // Σ ȳx̂̇ = s(Σȳẋ − q₁Σȳ − q₂Σx̂ȳ)
         let a_xhat_dot = |c: usize| {
-            let (q1, q2) = q(c);
-            self.s[c].to_f64() * (sums[c].ad - q1 * sums[c].a - q2 * sums[c].xa)
+            let ((q1, q2), s) = (q(c), self.at(c).1);
+            s * (sums[c].ad - q1 * sums[c].a - q2 * s * sums[c].za)
         };
         if let Some(out) = gamma_out {
-            out.copy_from_slice(&self.coefficients(|c| sums[c].xb + a_xhat_dot(c)));
+            out.copy_from_slice(&self.coefficients(|c| self.at(c).1 * sums[c].zb + a_xhat_dot(c)));
         }
         if let Some(out) = beta_out {
             out.copy_from_slice(&self.coefficients(|c| sums[c].b));
         }
         let Some(out) = x_out else { return };
-        // The coefficient of ȳ is γ̇s + γṡ.
-        let ka = |c: usize| {
-            let (gamma, s) = self.at(c);
+        let k = Coefficients::new(self.channels, |c| {
+            let ((gamma, s), (q1, q2)) = (self.at(c), q(c));
             let gamma_dot = p.gamma_dot.map_or(0.0, |g| g[c].to_f64());
-            gamma_dot * s - gamma * s * s * q(c).1
-        };
-        let kb = self.coefficients(|c| self.at(c).0 * self.at(c).1);
-        let kd = self.coefficients(|c| {
-            let (gamma, s) = self.at(c);
-            -gamma * s * s * sums[c].xa * pe
+            let (u, v) = (sums[c].a * pe, s * sums[c].za * pe);
+            let (w1, w2) = (sums[c].b * pe, (s * sums[c].zb + a_xhat_dot(c)) * pe);
+            // The coefficient of ȳ is γ̇s + γṡ.
+            let a = gamma_dot * s - gamma * s * s * q2;
+            let z = s * (-a * v + gamma * s * (s * v * q2 - w2));
+            [a, gamma * s, -gamma * s * s * v, z, -a * u + gamma * s * (s * v * q1 - w1)]
         });
-        let kz = self.coefficients(|c| {
-            let (gamma, s) = self.at(c);
-            let (v, w2) = (sums[c].xa * pe, (sums[c].xb + a_xhat_dot(c)) * pe);
-            s * (-ka(c) * v + gamma * s * (s * v * q(c).1 - w2))
-        });
-        let k1 = self.coefficients(|c| {
-            let (gamma, s) = self.at(c);
-            let (u, v) = (sums[c].a * pe, sums[c].xa * pe);
-            -ka(c) * u + gamma * s * (s * v * q(c).0 - sums[c].b * pe)
-        });
-        let kd = if pe == 0.0 { vec![T::ZERO; self.channels] } else { kd };
-        let (ka, n, m) = (self.coefficients(ka), self.channels, self.mean);
-        match (p.x_dot, p.y_bar_dot) {
-            (Some(d), Some(b)) => map::per_channel(
-                out,
-                [self.x, p.y_bar, d, b],
-                [&ka, &kb, &kd, &kz, &k1, m],
-                n,
-                |[x, a, d, b], [ka, kb, kd, kz, k1, m]| ka * a + kb * b + kd * d + kz * (x - m) + k1,
-            ),
-            (Some(d), None) => map::per_channel(
-                out,
-                [self.x, p.y_bar, d],
-                [&ka, &kd, &kz, &k1, m],
-                n,
-                |[x, a, d], [ka, kd, kz, k1, m]| ka * a + kd * d + kz * (x - m) + k1,
-            ),
-            (None, Some(b)) => map::per_channel(
-                out,
-                [self.x, p.y_bar, b],
-                [&ka, &kb, &kz, &k1, m],
-                n,
-                |[x, a, b], [ka, kb, kz, k1, m]| ka * a + kb * b + kz * (x - m) + k1,
-            ),
-            (None, None) => {
-                map::per_channel(out, [self.x, p.y_bar], [&ka, &kz, &k1, m], n, |[x, a], [ka, kz, k1, m]| {
-                    ka * a + kz * (x - m) + k1
-                })
-            }
-        }
+        combine(out, self.x, self.mean, [Some(p.y_bar), p.x_dot, p.y_bar_dot], &k);
     }
 }
 
@@ -302,41 +202,25 @@ impl<T: Element> Op<T> for BatchNorm {
 
     fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
         let res = self.residuals(r);
-        let sums = res.sums(Some(y_bar.as_slice()), None, None);
+        let sums = res.sums([Some(y_bar.as_slice()), None, None]);
         res.vjp(cx, r, y_bar.as_slice(), &sums, need)
     }
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let res = self.residuals(r);
-        let (channels, m) = (res.channels, res.mean);
         cx.each_probe(r.y, |k, y_dot| {
             let part = |i: usize| x_dot[i].map(|d| d.part(k));
             let sums = match part(X) {
-                Some(d) if res.per_element != 0.0 => res.sums(None, Some(d), None),
-                _ => vec![Sums::default(); channels],
+                Some(d) if res.per_element != 0.0 => res.sums([None, Some(d), None]),
+                _ => vec![Sums::default(); res.channels],
             };
-            let kd = res.coefficients(|c| res.at(c).0 * res.at(c).1);
-            let kz = res.coefficients(|c| {
+            let k = Coefficients::new(res.channels, |c| {
                 let (gamma, s) = res.at(c);
-                let gamma_dot = part(GAMMA).map_or(0.0, |g| g[c].to_f64());
-                s * (gamma_dot - gamma * s * sums[c].xd * res.per_element)
+                let (q1, q2) = (sums[c].d * res.per_element, s * sums[c].zd * res.per_element);
+                let dot = |i: usize| part(i).map_or(0.0, |v| v[c].to_f64());
+                [0.0, 0.0, gamma * s, s * (dot(GAMMA) - gamma * s * q2), dot(BETA) - gamma * s * q1]
             });
-            let k1 = res.coefficients(|c| {
-                let (gamma, s) = res.at(c);
-                part(BETA).map_or(0.0, |b| b[c].to_f64()) - gamma * s * sums[c].d * res.per_element
-            });
-            match part(X) {
-                Some(d) => map::per_channel(
-                    y_dot,
-                    [res.x, d],
-                    [&kd, &kz, &k1, m],
-                    channels,
-                    |[x, d], [kd, kz, k1, m]| kd * d + kz * (x - m) + k1,
-                ),
-                None => map::per_channel(y_dot, [res.x], [&kz, &k1, m], channels, |[x], [kz, k1, m]| {
-                    kz * (x - m) + k1
-                }),
-            }
+            combine(y_dot, res.x, res.mean, [None, part(X), None], &k);
         })
     }
 
@@ -374,7 +258,7 @@ impl<T: Element> Op<T> for BatchNorm {
                 y_bar: y_bar.as_slice(),
                 y_bar_dot: y_bar_dot.map(|d| d.part(k)),
             };
-            let sums = res.sums(Some(probe.y_bar), probe.x_dot, probe.y_bar_dot);
+            let sums = res.sums([Some(probe.y_bar), probe.x_dot, probe.y_bar_dot]);
             if k == 0 && need.any() {
                 bars = res.vjp(cx, r, probe.y_bar, &sums, need);
             }
@@ -391,20 +275,10 @@ impl<T: Element> Op<T> for BatchNorm {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let inputs = |dims: &[usize]| {
-        let c = *dims.last().unwrap_or(&1);
-        let mut x = normal(dims, 0);
-        // Channels with different means and scales.
-        x.make_mut()
-            .iter_mut()
-            .enumerate()
-            .for_each(|(i, v)| *v = *v * (0.5 + (i % c) as f64) + (i % c) as f64);
-        vec![x, normal(&[c], 1), normal(&[c], 2)]
-    };
     let running = || Moments::Running { mean: vec![0.3, -0.2, 1.0], var: vec![0.5, 2.0, 1.5] };
     vec![
-        case(batch_norm(Moments::Batch { slot: None }, 1e-2), inputs(&[4, 2, 3, 3])),
-        case(batch_norm(Moments::Batch { slot: Some(0) }, 1e-5), inputs(&[7, 3])),
-        case(batch_norm(running(), 1e-3), inputs(&[2, 3, 2, 3])),
+        case(batch_norm(Moments::Batch { slot: None }, 1e-2), norm_inputs(&[4, 2, 3, 3], true)),
+        case(batch_norm(Moments::Batch { slot: Some(0) }, 1e-5), norm_inputs(&[7, 3], true)),
+        case(batch_norm(running(), 1e-3), norm_inputs(&[2, 3, 2, 3], true)),
     ]
 }

@@ -11,9 +11,13 @@ mod conv2d;
 mod cross_entropy;
 mod flatten;
 mod global_avg_pool;
+mod group_norm;
+mod instance_norm;
+mod layer_norm;
 mod matmul;
 mod max_pool;
 mod relu;
+mod rms_norm;
 
 pub use add::{Add, add};
 pub use avg_pool::{AvgPool, avg_pool};
@@ -23,9 +27,13 @@ pub use conv2d::{Conv2d, conv2d};
 pub use cross_entropy::{CrossEntropy, cross_entropy, softmax_rows};
 pub use flatten::{Flatten, flatten};
 pub use global_avg_pool::{GlobalAvgPool, global_avg_pool};
+pub use group_norm::group_norm;
+pub use instance_norm::instance_norm;
+pub use layer_norm::layer_norm;
 pub use matmul::{MatMul, linear, matmul};
 pub use max_pool::{MaxPool, max_pool};
 pub use relu::{Relu, relu};
+pub use rms_norm::rms_norm;
 
 use crate::Op;
 use sph_tensor::{Array, Pool, Rng, Shape};
@@ -50,6 +58,17 @@ pub struct Case {
 
 /// All ops.
 pub const OPS: &[OpRow] = &[
+    OpRow {
+        name: "group_norm",
+        about: "normalization of each sample by groups of channels",
+        cases: group_norm::cases,
+    },
+    OpRow {
+        name: "instance_norm",
+        about: "normalization of each channel of each sample",
+        cases: instance_norm::cases,
+    },
+    OpRow { name: "layer_norm", about: "normalization of each sample or row", cases: layer_norm::cases },
     OpRow { name: "add", about: "a + b", cases: add::cases },
     OpRow { name: "avg_pool", about: "mean over windows, padding counted", cases: avg_pool::cases },
     OpRow {
@@ -73,6 +92,7 @@ pub const OPS: &[OpRow] = &[
     },
     OpRow { name: "max_pool", about: "maximum over windows", cases: max_pool::cases },
     OpRow { name: "relu", about: "max(x, 0)", cases: relu::cases },
+    OpRow { name: "rms_norm", about: "division by the root mean square", cases: rms_norm::cases },
 ];
 
 /// Standard normal input of the given dimensions for a case.
@@ -81,6 +101,15 @@ fn normal(dims: &[usize], tag: u64) -> Array<f64> {
     let mut rng = Rng::new(0x0505, "case", tag, shape.len() as u64);
     let values: Vec<f64> = (0..shape.len()).map(|_| rng.normal()).collect();
     Array::from_slice(&Pool::new(), shape, &values)
+}
+
+/// x with channels of different means and scales, γ and, when `shift`, β.
+fn norm_inputs(dims: &[usize], shift: bool) -> Vec<Array<f64>> {
+    let c = *dims.last().unwrap_or(&1);
+    let mut x = normal(dims, 0);
+    x.make_mut().iter_mut().enumerate().for_each(|(i, v)| *v = *v * (0.5 + (i % c) as f64) + (i % c) as f64);
+    let parameters = (1..=1 + u64::from(shift)).map(|tag| normal(&[c], tag));
+    [x].into_iter().chain(parameters).collect()
 }
 
 fn case(op: impl Op<f64> + 'static, inputs: Vec<Array<f64>>) -> Case {

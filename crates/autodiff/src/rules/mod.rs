@@ -1,7 +1,11 @@
 //! Rules that whole families of ops share: an op of such a family states its maps, and the four rules follow.
 
 mod bilinear;
+mod group_norm;
 mod linear;
+mod normalize;
 
 pub use bilinear::{Bilinear, BilinearOp};
+pub use group_norm::{GroupNormOp, Groups};
 pub use linear::{Linear, LinearOp};
+pub(crate) use normalize::{Coefficients, Sums, combine, sums};

@@ -1,13 +1,12 @@
-//! Multi-layer perceptron: (linear without bias, BatchNorm, ReLU) per hidden layer, then the classifier.
+//! Multi-layer perceptron: (linear without bias, norm, ReLU) per hidden layer, then the classifier.
 
 use crate::layers::Linear;
 use crate::models::ModelConfig;
-use crate::norms::BatchNorm;
 use crate::{Builder, Forward, LayerError, Model, Module, Real};
 use sph_autodiff::{Var, ops};
 
 struct Mlp {
-    hidden: Vec<(Linear, BatchNorm, String)>,
+    hidden: Vec<(Linear, Box<dyn Model>, String)>,
     fc: Linear,
 }
 
@@ -20,7 +19,7 @@ pub fn mlp(b: &mut Builder, config: &ModelConfig, widths: &[usize]) -> Box<dyn M
         .map(|(i, &width)| {
             let i = i + 1;
             let linear = Linear::new(b, &format!("fc{i}"), (input, width), false);
-            let norm = BatchNorm::new(b, &format!("bn{i}"), width);
+            let norm = (config.norm.build)(b, &format!("bn{i}"), width);
             input = width;
             (linear, norm, format!("relu{i}"))
         })
@@ -34,7 +33,7 @@ impl<T: Real> Module<T> for Mlp {
         let mut x = f.apply(ops::flatten(), &[x], &[], "flatten")?;
         for (linear, norm, relu) in &self.hidden {
             x = linear.forward(f, &x)?;
-            x = norm.forward(f, &x)?;
+            x = T::module(&**norm).forward(f, &x)?;
             x = f.apply(ops::relu(), &[&x], &[], relu)?;
         }
         self.fc.forward(f, &x)

@@ -6,10 +6,11 @@ mod resnet;
 pub use mlp::mlp;
 pub use resnet::{ResNet, resnet};
 
+use crate::norms::NormRow;
 use crate::{Builder, Model, Network};
 
 /// What a model must know of its data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct ModelConfig {
     /// Channels of the images.
     pub in_channels: usize,
@@ -17,6 +18,8 @@ pub struct ModelConfig {
     pub image_size: (usize, usize),
     /// Number of classes.
     pub classes: usize,
+    /// The norm between its layers.
+    pub norm: &'static NormRow,
 }
 
 /// A row of the table of models.
@@ -33,7 +36,7 @@ pub struct ModelRow {
 pub const MODELS: &[ModelRow] = &[
     ModelRow {
         name: "mlp",
-        about: "three hidden layers of 64 with BatchNorm",
+        about: "three hidden layers of 64 with norms",
         build: |b, c| mlp(b, c, &[64, 64, 64]),
     },
     ModelRow {

@@ -2,7 +2,7 @@
 
 use crate::layers::{Conv2d, Linear};
 use crate::models::ModelConfig;
-use crate::norms;
+use crate::norms::NormRow;
 use crate::{Builder, Forward, LayerError, Model, Module, Real};
 use sph_autodiff::{Var, ops};
 
@@ -15,6 +15,7 @@ struct ConvNorm {
 impl ConvNorm {
     fn new(
         b: &mut Builder,
+        kind: &NormRow,
         (conv, norm): (&str, &str),
         channels: (usize, usize),
         k: usize,
@@ -22,7 +23,7 @@ impl ConvNorm {
     ) -> Self {
         ConvNorm {
             conv: Conv2d::new(b, conv, channels, k, stride, k / 2),
-            norm: (norms::DEFAULT.build)(b, norm, channels.1),
+            norm: (kind.build)(b, norm, channels.1),
         }
     }
 }
@@ -43,12 +44,18 @@ struct BasicBlock {
 }
 
 impl BasicBlock {
-    fn new(b: &mut Builder, layer: String, (input, out): (usize, usize), stride: usize) -> Self {
+    fn new(
+        b: &mut Builder,
+        norm: &NormRow,
+        layer: String,
+        (input, out): (usize, usize),
+        stride: usize,
+    ) -> Self {
         let name = |part: &str| format!("{layer}.{part}");
-        let first = ConvNorm::new(b, (&name("conv1"), &name("bn1")), (input, out), 3, stride);
-        let second = ConvNorm::new(b, (&name("conv2"), &name("bn2")), (out, out), 3, 1);
+        let first = ConvNorm::new(b, norm, (&name("conv1"), &name("bn1")), (input, out), 3, stride);
+        let second = ConvNorm::new(b, norm, (&name("conv2"), &name("bn2")), (out, out), 3, 1);
         let downsample = (stride != 1 || input != out).then(|| {
-            ConvNorm::new(b, (&name("downsample.0"), &name("downsample.1")), (input, out), 1, stride)
+            ConvNorm::new(b, norm, (&name("downsample.0"), &name("downsample.1")), (input, out), 1, stride)
         });
         BasicBlock { first, second, downsample, layer }
     }
@@ -81,12 +88,18 @@ pub struct ResNet {
 /// pooling and the classifier.
 pub fn resnet(b: &mut Builder, config: &ModelConfig, blocks: &[usize], widths: &[usize]) -> Box<dyn Model> {
     let mut channels = widths[0];
-    let stem = ConvNorm::new(b, ("conv1", "bn1"), (config.in_channels, channels), 3, 1);
+    let stem = ConvNorm::new(b, config.norm, ("conv1", "bn1"), (config.in_channels, channels), 3, 1);
     let mut all = Vec::new();
     for (stage, (&count, &width)) in blocks.iter().zip(widths).enumerate() {
         for i in 0..count {
             let stride = if stage > 0 && i == 0 { 2 } else { 1 };
-            all.push(BasicBlock::new(b, format!("layer{}.{i}", stage + 1), (channels, width), stride));
+            all.push(BasicBlock::new(
+                b,
+                config.norm,
+                format!("layer{}.{i}", stage + 1),
+                (channels, width),
+                stride,
+            ));
             channels = width;
         }
     }

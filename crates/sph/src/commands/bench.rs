@@ -6,6 +6,7 @@ use crate::objective::{Batch, Objective};
 use crate::timing::{self, Times};
 use clap::Args;
 use sph_nn::models::{self, ModelConfig};
+use sph_nn::norms;
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::time::Instant;
 
@@ -19,6 +20,9 @@ pub struct BenchArgs {
     /// Model.
     #[arg(long, default_value = models::DEFAULT, value_parser = clap::builder::PossibleValuesParser::new(models::MODELS.iter().map(|m| m.name)))]
     pub model: String,
+    /// Norm between the model's layers.
+    #[arg(long, default_value = norms::DEFAULT.name, value_parser = clap::builder::PossibleValuesParser::new(norms::NORMS.iter().map(|n| n.name)))]
+    pub norm: String,
     /// Images per step.
     #[arg(short, long, default_value = "128", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch_size: u32,
@@ -48,7 +52,9 @@ const WARMUP: usize = 2;
 pub fn run(args: &BenchArgs) -> Result<()> {
     let threads = super::configure_threads(args.threads.map(|t| t as usize))?;
     let pool = Pool::<f32>::new();
-    let config = ModelConfig { in_channels: 3, image_size: (32, 32), classes: 10 };
+    let norm =
+        norms::find(&args.norm).ok_or_else(|| Error::Config(format!("unknown norm '{}'", args.norm)))?;
+    let config = ModelConfig { in_channels: 3, image_size: (32, 32), classes: 10, norm };
     let network = models::build(&args.model, &config)
         .ok_or_else(|| Error::Config(format!("unknown model '{}'", args.model)))?;
     let mut objective = Objective::new(network, &pool, args.seed);
@@ -76,6 +82,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     if args.json {
         let record = serde_json::json!({
             "model": args.model,
+            "norm": args.norm,
             "batch_size": n,
             "opt": args.optimizer.opt,
             "steps": args.steps,

@@ -8,7 +8,7 @@ use crate::objective::{Batch, Objective};
 use crate::train_loop::{build_model, load_dataset, mode};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
-use sph_nn::{BufferKind, Real, models};
+use sph_nn::{BufferKind, Real, models, norms};
 use sph_optim::presets::SphDrs;
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
@@ -27,6 +27,9 @@ pub struct InspectArgs {
     /// Model; without --checkpoint it has initial values drawn from the seed.
     #[arg(long, value_parser = PossibleValuesParser::new(models::MODELS.iter().map(|m| m.name)))]
     pub model: Option<String>,
+    /// Norm between the model's layers [default: that of the checkpoint, or bn].
+    #[arg(long, value_parser = PossibleValuesParser::new(norms::NORMS.iter().map(|n| n.name)))]
+    pub norm: Option<String>,
     /// Model state, ours or PyTorch's; needs --model when the file does not name one.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
@@ -82,15 +85,18 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         }
         None => Error::Config("name a --model or a --checkpoint".into()),
     })?;
+    let norm =
+        args.norm.clone().or(info.as_ref().map(|i| i.norm.clone())).unwrap_or(norms::DEFAULT.name.into());
     let dataset = args.dataset.clone().or(info.map(|i| i.dataset)).unwrap_or(data::DEFAULT.into());
     let data = load_dataset(&dataset, &DataOptions { data_dir: args.data_dir.clone() })?;
     let pool = Pool::<T>::new();
     let about = ModelInfo {
         model: model.clone(),
+        norm: norm.clone(),
         dataset: dataset.clone(),
         normalisation: data.normalisation.clone(),
     };
-    let mut f = Objective::new(build_model(&model, &data)?, &pool, args.seed);
+    let mut f = Objective::new(build_model(&model, &norm, &data)?, &pool, args.seed);
     if let Some((path, bytes)) = &file {
         checkpoint::load_model(path, bytes, &mut f.store)?;
     }

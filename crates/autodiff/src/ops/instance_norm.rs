@@ -1,0 +1,14 @@
+//! InstanceNorm (Ulyanov, Vedaldi and Lempitsky 2016), affine, without running statistics: each channel of a sample over height
+//! and width. The rules are those of `rules/group_norm.rs` with a group per channel.
+
+use crate::ops::{Case, case, norm_inputs as inputs};
+use crate::rules::{GroupNormOp, Groups};
+
+/// Each channel of each sample; inputs x, γ, β.
+pub fn instance_norm(eps: f64) -> GroupNormOp {
+    GroupNormOp { name: "instance_norm", groups: Groups::PerChannel, centered: true, by_row: false, eps }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![case(instance_norm(1e-2), inputs(&[3, 2, 3, 4], true))]
+}

@@ -1,0 +1,34 @@
+//! What the norms over groups of a sample's channels share: a scale and, mostly, a shift per channel.
+
+use crate::{Builder, Forward, Init, LayerError, Module, Role};
+use sph_autodiff::Var;
+use sph_autodiff::rules::GroupNormOp;
+use sph_tensor::Element;
+
+/// PyTorch's default, added to the variance.
+pub(super) const EPS: f64 = 1e-5;
+
+/// `X.weight` (γ = 1) and, when centered, `X.bias` (β = 0); the same in training and evaluation.
+pub(super) struct Grouped<F> {
+    layer: String,
+    params: Vec<usize>,
+    op: F,
+}
+
+impl<F: Fn() -> GroupNormOp + Send + Sync> Grouped<F> {
+    /// A layer that applies `op`.
+    pub(super) fn new(b: &mut Builder, layer: &str, channels: usize, shift: bool, op: F) -> Self {
+        let mut params =
+            vec![b.param(format!("{layer}.weight"), &[channels], Role::NormScale, Init::Constant(1.0))];
+        if shift {
+            params.push(b.param(format!("{layer}.bias"), &[channels], Role::NormShift, Init::Constant(0.0)));
+        }
+        Grouped { layer: layer.to_string(), params, op }
+    }
+}
+
+impl<T: Element, F: Fn() -> GroupNormOp + Send + Sync> Module<T> for Grouped<F> {
+    fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
+        f.apply((self.op)(), &[x], &self.params, &self.layer)
+    }
+}
