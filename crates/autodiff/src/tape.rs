@@ -67,6 +67,8 @@ pub struct Tape<T: Element> {
     /// `None` for a leaf.
     pub(crate) nodes: Vec<Option<Node<T>>>,
     pub(crate) keeping: bool,
+    /// A backward sweep has taken the residuals away.
+    pub(crate) spent: bool,
     watch_finite: bool,
     first_non_finite: Option<Arc<str>>,
 }
@@ -78,6 +80,7 @@ impl<T: Element> Tape<T> {
             cx: Context::new(pool, probes),
             nodes: Vec::new(),
             keeping: false,
+            spent: false,
             watch_finite: false,
             first_non_finite: None,
         }
@@ -150,7 +153,8 @@ impl<T: Element> Tape<T> {
         let need_dot = positions(&|x| x.wants_bar_dot);
         let has_dot = positions(&|x| x.dot.is_some());
         let keep = if self.keeping {
-            Keep { x_bar: need, x_dot: need, x_bar_dot: need }
+            // A later tangent may sit on any leaf.
+            Keep { x_bar: need, x_dot: Need::all(x.len()), x_bar_dot: need }
         } else {
             Keep { x_bar: need, x_dot: has_dot, x_bar_dot: need_dot }
         };

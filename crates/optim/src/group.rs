@@ -57,7 +57,7 @@ impl<T: Element> Optimizer<T> {
     /// One step with learning rate `lr` on `f`.
     ///
     /// # Errors
-    /// When `f` cannot be evaluated, or the loss is not finite; the point has not moved then.
+    /// When `f` cannot be evaluated, or the loss or an update is not finite; the point has not moved then.
     pub fn step(&mut self, f: &mut dyn Curvature<T>, lr: f64) -> Result<StepReport, EvalError> {
         self.request.clear();
         for g in &mut self.groups {
@@ -78,8 +78,12 @@ impl<T: Element> Optimizer<T> {
             g.chain.iter_mut().for_each(|t| t.update(&cx, &self.answer, &mut updates));
         }
         let scale = T::from_f64(-lr);
-        for update in updates.iter_mut().flatten() {
+        for (update, spec) in updates.iter_mut().zip(&self.specs) {
+            let Some(update) = update else { continue };
             scale_in_place(update, scale);
+            if !map::all_finite(update.as_slice()) {
+                return Err(EvalError::NonFiniteUpdate(spec.name.clone()));
+            }
         }
         f.apply(&updates);
         updates.clear();

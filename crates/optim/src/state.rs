@@ -25,6 +25,9 @@ pub enum StateError {
         /// Values this optimizer holds.
         expected: usize,
     },
+    /// Something this optimizer needs and does not find.
+    #[error("optimizer state '{0}' is missing")]
+    Missing(String),
     /// Something this optimizer does not have.
     #[error("optimizer state '{0}' is unknown to this optimizer: was the run started with another one?")]
     Unknown(String),

@@ -15,21 +15,36 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
 use std::path::Path;
 
+/// How names of files that are being written begin.
+pub(crate) const TEMPORARY: &str = ".sph-";
+
 /// Replaces the file at `path` by `bytes`, whole or not at all.
 ///
 /// # Errors
 /// When the folder cannot be written to; the file is as it was then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
-    let error = |e| Error::write(path, e);
+    // The temporary file's name in the system's message would only confuse.
+    let error = |e: std::io::Error| Error::write(path, e.kind().into());
+    // A link is followed; what is not a file is left alone.
+    let followed = path.canonicalize();
+    let path = followed.as_deref().unwrap_or(path);
+    if path.exists() && !path.is_file() {
+        let reason = "there is something that is not a file";
+        return Err(Error::write(path, std::io::Error::new(std::io::ErrorKind::AlreadyExists, reason)));
+    }
     let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut builder = tempfile::Builder::new();
-    builder.prefix(".sph-");
+    builder.prefix(TEMPORARY);
     // As files are usually made: readable by whom the user's umask allows.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(dir).map_err(error)?;
     file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(error)?;
     file.persist(path).map_err(|e| error(e.error))?;
+    // The rename itself; where folders cannot be synced the file is still whole.
+    if let Ok(dir) = std::fs::File::open(dir) {
+        let _ = dir.sync_all();
+    }
     Ok(())
 }
 
@@ -211,6 +226,9 @@ fn load_state<T: Real>(
     for (spec, buffer) in store.buffer_specs().iter().zip(&mut buffers) {
         let shape: &[usize] = if spec.kind == BufferKind::Count { &[] } else { &[spec.len] };
         let read = fetch(&spec.name, shape)?;
+        if spec.name.ends_with("running_var") && read.iter().any(|v| *v < 0.0) {
+            return Err(Error::checkpoint(path, format!("tensor '{}' has negative variances", spec.name)));
+        }
         let round = |r: f64| if spec.kind == BufferKind::Count { r } else { T::from_f64(r).to_f64() };
         *buffer = read.into_iter().map(round).collect();
     }
@@ -361,6 +379,12 @@ impl Checkpoint {
             if let Some(name) = name.strip_prefix("model.") {
                 model.insert(name.to_string(), view);
             } else if let Some(name) = name.strip_prefix("optimizer.") {
+                if view.shape().len() > 6 {
+                    return Err(Error::checkpoint(
+                        &self.path,
+                        format!("optimizer state '{name}' has too many dimensions"),
+                    ));
+                }
                 let values = decode(&view).ok_or_else(|| {
                     Error::checkpoint(&self.path, format!("optimizer state '{name}' has another type"))
                 })?;

@@ -2,12 +2,12 @@
 
 use crate::data::{self, DATASETS};
 use crate::error::{Error, Result};
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
 use sph_nn::{ParamSpec, Real, models, norms};
 use sph_optim::Optimizer;
-use sph_optim::curvature::SCHEDULES as SCHEDULES_OF_VISITS;
+use sph_optim::curvature::SCHEDULE_KINDS;
 use sph_optim::curvature::estimator::Averaging;
 use sph_optim::curvature::probes::PROBES;
 use sph_optim::curvature::rectifiers::RECTIFIERS;
@@ -15,9 +15,62 @@ use sph_optim::lr::{SCHEDULES, ScheduleConfig, ScheduleRow};
 use sph_optim::presets::{AdamW, PRESETS, PresetRow, Sgd, SphDrs};
 use std::path::{Path, PathBuf};
 
-/// A parser of names from a table; clap answers a wrong one with the nearest.
-fn names(names: impl Iterator<Item = &'static str>) -> PossibleValuesParser {
-    PossibleValuesParser::new(names.collect::<Vec<_>>())
+/// A parser of names from a table with what each is; clap answers a wrong one with the nearest.
+pub(crate) fn names(rows: impl Iterator<Item = (&'static str, &'static str)>) -> PossibleValuesParser {
+    PossibleValuesParser::new(
+        rows.map(|(name, about)| PossibleValue::new(name).help(about)).collect::<Vec<_>>(),
+    )
+}
+
+/// The parser of norms.
+pub(crate) fn norm_names() -> PossibleValuesParser {
+    names(norms::NORMS.iter().map(|n| (n.name, n.about)))
+}
+
+/// The parser of models.
+pub(crate) fn model_names() -> PossibleValuesParser {
+    names(models::MODELS.iter().map(|m| (m.name, m.about)))
+}
+
+/// The parser of data sets.
+pub(crate) fn dataset_names() -> PossibleValuesParser {
+    names(DATASETS.iter().map(|d| (d.name, d.about)))
+}
+
+/// More threads than this help nobody and would hurt the machine.
+const MAX_THREADS: u64 = 256;
+
+/// The parser of `--threads`.
+pub(crate) fn threads(text: &str) -> std::result::Result<usize, String> {
+    match text.parse::<u64>() {
+        Ok(n) if (1..=MAX_THREADS).contains(&n) => Ok(n as usize),
+        _ => Err(format!("must be a whole number from 1 to {MAX_THREADS}")),
+    }
+}
+
+/// The parser of seeds: what TOML's integers can hold.
+pub(crate) fn seed(text: &str) -> std::result::Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(n) if i64::try_from(n).is_ok() => Ok(n),
+        _ => Err(format!("must be a whole number from 0 to {}", i64::MAX)),
+    }
+}
+
+/// adamw's two decays, written with a comma between them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Betas(pub f64, pub f64);
+
+impl Serialize for Betas {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{},{}", self.0, self.1))
+    }
+}
+
+fn betas(text: &str) -> std::result::Result<Betas, String> {
+    match text.split_once(',') {
+        Some((a, b)) => Ok(Betas(below_one(a.trim())?, below_one(b.trim())?)),
+        None => Err("must be two numbers with a comma between them, such as 0.9,0.999".into()),
+    }
 }
 
 fn number(text: &str, valid: impl Fn(f64) -> bool, range: &str) -> std::result::Result<f64, String> {
@@ -57,10 +110,10 @@ fn count(text: &str) -> std::result::Result<usize, String> {
 #[command(next_help_heading = "Optimizer")]
 pub struct OptArgs {
     /// Optimizer.
-    #[arg(long, default_value = "sph", value_parser = names(PRESETS.iter().map(|p| p.name)))]
+    #[arg(long, default_value = "sph", value_parser = names(PRESETS.iter().map(|p| (p.name, p.about))))]
     pub opt: String,
     /// Named settings of sph: `seed` is the ancestor's step to the letter.
-    #[arg(long, value_parser = names(["seed"].into_iter()))]
+    #[arg(long, value_parser = names([("seed", "the ancestor's step to the letter")].into_iter()))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
     /// Learning rate [default: 0.1; adamw: 0.001].
@@ -84,9 +137,9 @@ pub struct OptArgs {
     #[serde(rename = "weight-decay-1d", skip_serializing_if = "Option::is_none")]
     pub weight_decay_1d: Option<f64>,
     /// Decays of adamw's averages, two numbers [default: 0.9,0.999].
-    #[arg(long, value_parser = below_one, value_delimiter = ',', num_args = 1..=2)]
+    #[arg(long, value_parser = betas, value_name = "B1,B2")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub opt_betas: Option<Vec<f64>>,
+    pub opt_betas: Option<Betas>,
     /// Guard of adamw's division [default: 1e-8].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -104,17 +157,17 @@ pub struct OptArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curvature_decay: Option<f64>,
     /// What sph averages: signed curvature or its absolute value [default: signed; preset seed: absolute].
-    #[arg(long, value_parser = names(["signed", "absolute"].into_iter()))]
+    #[arg(long, value_parser = names([("signed", "unbiased probes stay unbiased"), ("absolute", "the ancestor's choice")].into_iter()))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average: Option<String>,
     /// Probe sequence of sph [default: ones].
-    #[arg(long, value_parser = names(PROBES.iter().map(|p| p.name)))]
+    #[arg(long, value_parser = names(PROBES.iter().map(|p| (p.name, p.about))))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,
     /// Which blocks sph visits at which step [default: cyclic].
-    #[arg(long, value_parser = names(SCHEDULES_OF_VISITS.iter().map(|s| s.0)))]
+    #[arg(long, value_parser = names(SCHEDULE_KINDS.iter().map(|s| (s.0, ""))))]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub schedule: Option<String>,
+    pub curvature_schedule: Option<String>,
     /// Visit at each n-th step only [default: 1].
     #[arg(long, value_parser = count, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -124,7 +177,7 @@ pub struct OptArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_multiplier: Option<f64>,
     /// How sph makes curvature positive [default: absolute].
-    #[arg(long, value_parser = names(RECTIFIERS.iter().map(|r| r.name)))]
+    #[arg(long, value_parser = names(RECTIFIERS.iter().map(|r| (r.name, r.about))))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rectifier: Option<String>,
 }
@@ -153,7 +206,7 @@ impl OptArgs {
     /// Naming the first that does not.
     pub fn validate(&self) -> Result<()> {
         let given: [(&str, bool, &[&str]); 14] = [
-            ("schedule", self.schedule.is_some(), &["sph"]),
+            ("curvature-schedule", self.curvature_schedule.is_some(), &["sph"]),
             ("curvature-every", self.curvature_every.is_some(), &["sph"]),
             ("max-multiplier", self.max_multiplier.is_some(), &["sph"]),
             ("preset", self.preset.is_some(), &["sph"]),
@@ -180,9 +233,6 @@ impl OptArgs {
                 "--preset seed averages curvature with --momentum; leave --curvature-decay out".into(),
             ));
         }
-        if self.opt_betas.as_ref().is_some_and(|b| b.len() != 2) {
-            return Err(Error::Config("--opt-betas takes two numbers, such as 0.9,0.999".into()));
-        }
         Ok(())
     }
 
@@ -202,7 +252,7 @@ impl OptArgs {
             }
             "adamw" => {
                 let d = AdamW::default();
-                let betas = self.opt_betas.as_ref().map_or(d.betas, |b| (b[0], b[1]));
+                let betas = self.opt_betas.map_or(d.betas, |b| (b.0, b.1));
                 let eps = self.opt_eps.unwrap_or(d.eps);
                 AdamW { betas, eps, weight_decay, weight_decay_1d }.build(specs)
             }
@@ -223,8 +273,8 @@ impl OptArgs {
                 let probe = self.probe.as_deref().map_or(Ok(d.probe), |n| row(PROBES, |p| p.name, n))?;
                 let rectifier =
                     self.rectifier.as_deref().map_or(Ok(d.rectifier), |n| row(RECTIFIERS, |r| r.name, n))?;
-                let schedule = match self.schedule.as_deref() {
-                    Some(name) => row(SCHEDULES_OF_VISITS, |s| s.0, name)?.1,
+                let schedule = match self.curvature_schedule.as_deref() {
+                    Some(name) => row(SCHEDULE_KINDS, |s| s.0, name)?.1,
                     None => d.schedule,
                 };
                 SphDrs {
@@ -268,7 +318,7 @@ pub struct TrainArgs {
     #[serde(skip)]
     pub config: Option<PathBuf>,
     /// Data set.
-    #[arg(long, default_value = data::DEFAULT, value_parser = names(DATASETS.iter().map(|d| d.name)))]
+    #[arg(long, default_value = data::DEFAULT, value_parser = dataset_names())]
     pub dataset: String,
     /// Folder of the data files.
     #[arg(long, value_name = "DIR")]
@@ -278,10 +328,10 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 0.0, value_parser = below_one, value_name = "FRACTION")]
     pub val_split: f64,
     /// Model.
-    #[arg(long, default_value = models::DEFAULT, value_parser = names(models::MODELS.iter().map(|m| m.name)))]
+    #[arg(long, default_value = models::DEFAULT, value_parser = model_names())]
     pub model: String,
     /// Norm between the model's layers.
-    #[arg(long, default_value = norms::DEFAULT.name, value_parser = names(norms::NORMS.iter().map(|n| n.name)))]
+    #[arg(long, default_value = norms::DEFAULT.name, value_parser = norm_names())]
     pub norm: String,
     /// Images per step.
     #[arg(short, long, default_value = "64", value_parser = count)]
@@ -290,23 +340,27 @@ pub struct TrainArgs {
     #[arg(long, default_value = "20", value_parser = count)]
     pub epochs: usize,
     /// Learning-rate schedule.
-    #[arg(long, default_value = "cosine", value_parser = names(SCHEDULES.iter().map(|s| s.name)), help_heading = "Schedule")]
+    #[arg(long, default_value = "cosine", value_parser = names(SCHEDULES.iter().map(|s| (s.name, s.about))), help_heading = "Schedule")]
     pub sched: String,
     /// Epochs of linear warmup.
     #[arg(long, default_value_t = 0.0, value_parser = not_negative, help_heading = "Schedule")]
     pub warmup_epochs: f64,
-    /// Learning rate at the start of warmup.
-    #[arg(long, default_value_t = 1e-5, value_parser = not_negative, help_heading = "Schedule")]
-    pub warmup_lr: f64,
-    /// Learning rate at the end of cosine.
-    #[arg(long, default_value_t = 0.0, value_parser = not_negative, help_heading = "Schedule")]
-    pub min_lr: f64,
-    /// Epochs between decays of step.
-    #[arg(long, default_value_t = 30.0, value_parser = positive, help_heading = "Schedule")]
-    pub decay_epochs: f64,
-    /// Factor of each decay of step.
-    #[arg(long, default_value_t = 0.1, value_parser = positive, help_heading = "Schedule")]
-    pub decay_rate: f64,
+    /// Learning rate at the start of warmup [default: 0.00001].
+    #[arg(long, value_parser = not_negative, help_heading = "Schedule")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_lr: Option<f64>,
+    /// Learning rate at the end of cosine [default: 0].
+    #[arg(long, value_parser = not_negative, help_heading = "Schedule")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_lr: Option<f64>,
+    /// Epochs between decays of step [default: 30].
+    #[arg(long, value_parser = positive, help_heading = "Schedule")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay_epochs: Option<f64>,
+    /// Factor of each decay of step [default: 0.1].
+    #[arg(long, value_parser = positive, help_heading = "Schedule")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay_rate: Option<f64>,
     /// Label smoothing.
     #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     pub smoothing: f64,
@@ -317,10 +371,10 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 0.0, value_parser = probability)]
     pub hflip: f64,
     /// Seed of initial values, order and augmentation.
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
     /// Worker threads [default: all cores]; the results do not depend on it.
-    #[arg(long, value_parser = count)]
+    #[arg(long, value_parser = threads)]
     #[serde(skip)]
     pub threads: Option<usize>,
     /// Folder of runs.
@@ -413,11 +467,22 @@ impl TrainArgs {
             return Err(Error::Config(format!("--warmup-epochs {w} must be less than --epochs {e}")));
         }
         let lr = self.optimizer.lr()?;
-        if self.min_lr > lr {
+        if let Some(min_lr) = self.min_lr.filter(|m| *m > lr) {
+            return Err(Error::Config(format!("--min-lr {min_lr} must not be greater than --lr {lr}")));
+        }
+        let given = [
+            ("min-lr", self.min_lr.is_some(), "cosine"),
+            ("decay-epochs", self.decay_epochs.is_some(), "step"),
+            ("decay-rate", self.decay_rate.is_some(), "step"),
+        ];
+        if let Some((flag, _, of)) = given.iter().find(|(_, given, of)| *given && *of != self.sched) {
+            let sched = &self.sched;
             return Err(Error::Config(format!(
-                "--min-lr {} must not be greater than --lr {lr}",
-                self.min_lr
+                "--{flag} is a setting of --sched {of}, not of --sched {sched}"
             )));
+        }
+        if self.warmup_lr.is_some() && self.warmup_epochs == 0.0 {
+            return Err(Error::Config("--warmup-lr needs --warmup-epochs".into()));
         }
         if let Some(name) = &self.experiment
             && (name.is_empty() || name.contains(['/', '\\']) || name == "." || name == "..")
@@ -436,12 +501,12 @@ impl TrainArgs {
     pub fn schedule(&self) -> Result<(&'static ScheduleRow, ScheduleConfig)> {
         let config = ScheduleConfig {
             lr: self.optimizer.lr()?,
-            min_lr: self.min_lr,
+            min_lr: self.min_lr.unwrap_or(0.0),
             epochs: self.epochs as f64,
             warmup_epochs: self.warmup_epochs,
-            warmup_lr: self.warmup_lr,
-            decay_epochs: self.decay_epochs,
-            decay_rate: self.decay_rate,
+            warmup_lr: self.warmup_lr.unwrap_or(1e-5),
+            decay_epochs: self.decay_epochs.unwrap_or(30.0),
+            decay_rate: self.decay_rate.unwrap_or(0.1),
         };
         Ok((row(SCHEDULES, |s| s.name, &self.sched)?, config))
     }
@@ -458,8 +523,9 @@ fn with_name(flags: &[String]) -> impl Iterator<Item = String> + Clone {
 pub fn flags_of_toml(text: &str, command: &Command, origin: &str) -> Result<Vec<String>> {
     let fail = |reason: String| Error::Config(format!("{origin}: {reason}"));
     let table: toml::Table = toml::from_str(text).map_err(|e| {
-        let at =
-            e.span().map(|s| format!(" (line {})", text[..s.start.min(text.len())].lines().count().max(1)));
+        let at = e
+            .span()
+            .map(|s| format!(" (line {})", text[..s.start.min(text.len())].matches('\n').count() + 1));
         fail(format!("{}{}", e.message().replace('\n', ", "), at.unwrap_or_default()))
     })?;
     // What a file may set: not another file, nor help.
@@ -556,7 +622,7 @@ mod tests {
         let back = TrainArgs::from_toml(&text, "args.toml").unwrap();
         assert_eq!(back.to_toml().unwrap(), text);
         assert_eq!(back.optimizer.lr, Some(3e-4));
-        assert_eq!(back.optimizer.opt_betas, Some(vec![0.8, 0.99]));
+        assert_eq!(back.optimizer.opt_betas, Some(Betas(0.8, 0.99)));
     }
 
     #[test]

@@ -32,12 +32,14 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
-    /// The loss became infinite or NaN.
+    /// The loss, an update or the state became infinite or NaN.
     #[error(
-        "the loss is not finite at step {step} (epoch {epoch}); the first non-finite values are in {place}; lower --lr or raise \
+        "{what} is not finite at step {step} (epoch {epoch}); the first non-finite values are in {place}; lower --lr or raise \
          --warmup-epochs; {kept}"
     )]
     Diverged {
+        /// The training loss, the loss in evaluation, an update, or a parameter.
+        what: String,
         /// The step, counted from 1 over the whole run.
         step: u64,
         /// The epoch, counted from 1.

@@ -4,6 +4,7 @@ use clap::{Parser, Subcommand};
 use sph::commands::train::Ended;
 use sph::commands::{bench, inspect, train};
 use sph::config::{ArgsError, TrainArgs, one_line};
+use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -45,12 +46,20 @@ fn main() -> ExitCode {
 }
 
 fn fail(message: &str) -> ExitCode {
-    eprintln!("error: {message}");
+    // One line, whatever a path or a key in a file contains.
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    let line: String = message.chars().map(escaped).collect();
+    let _ = writeln!(std::io::stderr(), "error: {line}");
     ExitCode::from(USER)
 }
 
 fn run() -> Result<ExitCode, ArgsError> {
-    let flags: Vec<String> = std::env::args_os().skip(1).map(|a| a.to_string_lossy().into_owned()).collect();
+    let unicode = |a: std::ffi::OsString| {
+        a.into_string().map_err(|a| {
+            sph::Error::Config(format!("{a:?} is not Unicode; name files and folders in Unicode"))
+        })
+    };
+    let flags = std::env::args_os().skip(1).map(unicode).collect::<Result<Vec<String>, _>>()?;
     if let Some(("train", flags)) = flags.split_first().map(|(command, rest)| (command.as_str(), rest)) {
         // A file may stand between the flags and their defaults.
         let args = TrainArgs::from_command_line(flags)?;
@@ -70,10 +79,10 @@ fn train(args: &TrainArgs) -> Result<ExitCode, ArgsError> {
             // Asked a second time: leave at once; files are whole at any moment.
             std::process::exit(INTERRUPTED.into());
         }
-        eprintln!("finishing the step and saving (again to leave at once)");
+        let _ = writeln!(std::io::stderr(), "finishing the step and saving (again to leave at once)");
     });
     if let Err(e) = handler {
-        eprintln!("warning: Ctrl-C will stop the run without saving: {e}");
+        let _ = writeln!(std::io::stderr(), "warning: Ctrl-C will stop the run without saving: {e}");
     }
     Ok(match train::run(args, &STOP)? {
         Ended::Finished => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 use sph_autodiff::{Tape, Var, sweep};
 use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store, losses};
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
+use sph_tensor::kernels::map::all_finite;
 use sph_tensor::{Array, Pool};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -139,21 +140,33 @@ impl<T: Real> Objective<T> {
         result.map(|()| taken)
     }
 
-    /// The first layer, in the order of computation, whose output on the batch at hand is not finite; a parameter that is
-    /// not finite is named before that.
-    pub fn first_non_finite(&self) -> Option<String> {
-        let finite = |a: &Array<T>| sph_tensor::kernels::map::all_finite(a.as_slice());
-        if let Some(i) = self.store.values.iter().position(|v| !finite(v)) {
-            return Some(format!("parameter '{}'", self.store.specs()[i].name));
+    /// The first layer, in the order of computation, whose output on `batch` is not finite; a parameter or buffer that is not
+    /// finite is named before that.
+    pub fn first_non_finite(&self, batch: &Batch<T>, mode: Mode) -> Option<String> {
+        if let Some(state) = self.non_finite_state() {
+            return Some(state);
         }
-        let batch = self.batch.as_ref()?;
-        if !finite(&batch.images) {
+        if !all_finite(batch.images.as_slice()) {
             return Some("the input images".into());
         }
-        let mut f = Forward::new(&self.store, &self.pool, self.mode);
+        let mut f = Forward::new(&self.store, &self.pool, mode);
         f.tape.watch_finite();
         let (f, _, _) = self.run(f, batch).ok()?;
         f.tape.first_non_finite().map(|layer| format!("layer '{layer}'"))
+    }
+
+    /// The first parameter or buffer that is not finite.
+    pub fn non_finite_state(&self) -> Option<String> {
+        let store = &self.store;
+        let param = store.values.iter().position(|v| !all_finite(v.as_slice()));
+        let param = param.map(|i| format!("parameter '{}'", store.specs()[i].name));
+        let buffer = || store.buffers.iter().position(|v| !all_finite(v));
+        param.or_else(|| buffer().map(|i| format!("buffer '{}'", store.buffer_specs()[i].name)))
+    }
+
+    /// The batch at hand.
+    pub fn current_batch(&self) -> Option<&Batch<T>> {
+        self.batch.as_ref()
     }
 
     fn run<'a>(&self, mut f: Forward<'a, T>, batch: &Batch<T>) -> Result<Pass<'a, T>, LayerError> {

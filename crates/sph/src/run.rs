@@ -1,6 +1,6 @@
 //! The folder of a run.
 
-use crate::checkpoint::write_atomically;
+use crate::checkpoint::{TEMPORARY, write_atomically};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,8 @@ impl RunDir {
     /// When a run is there already, or a file stands in the way.
     pub fn planned(output: &Path, name: &str) -> Result<Self> {
         let run = RunDir(output.join(name));
-        if run.args().exists() {
+        let files = [run.args(), run.summary(), run.last(), run.best(), run.checkpoint()];
+        if files.iter().any(|f| f.exists()) {
             let path = run.0.display();
             return Err(Error::Config(format!(
                 "{path} holds a run already; choose another --experiment, or go on with it: sph train --resume {path}"
@@ -33,6 +34,8 @@ impl RunDir {
     /// When it cannot be written to.
     pub fn create(&self, args: &str) -> Result<()> {
         std::fs::create_dir_all(&self.0).map_err(|e| Error::write(&self.0, e))?;
+        // Two runs that begin at once: the second one finds the file there.
+        std::fs::File::create_new(self.args()).map_err(|e| Error::write(&self.args(), e))?;
         write_atomically(&self.args(), args.as_bytes())
     }
 
@@ -41,10 +44,18 @@ impl RunDir {
     /// # Errors
     /// When there is no checkpoint in it.
     pub fn open(path: &Path) -> Result<Self> {
-        let run = RunDir(path.to_path_buf());
+        // The checkpoint itself is as good a name.
+        let is_checkpoint = path.is_file() && path.file_name().is_some_and(|n| n == "last.ckpt");
+        let run = RunDir(if is_checkpoint { path.parent().unwrap_or(path) } else { path }.to_path_buf());
         if !run.checkpoint().is_file() {
-            let reason = "no such checkpoint; --resume takes the folder of a run that has finished an epoch or was interrupted";
+            let reason = "no such checkpoint; --resume takes the folder of a run";
             return Err(Error::checkpoint(&run.checkpoint(), reason));
+        }
+        // What a killed process was writing.
+        for entry in std::fs::read_dir(&run.0).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+                let _ = std::fs::remove_file(entry.path());
+            }
         }
         Ok(run)
     }
@@ -80,13 +91,15 @@ impl RunDir {
     }
 }
 
-/// A name for a run started now (UTC), such as `20260131-154502-resnet8-digits`.
-pub fn default_name(model: &str, dataset: &str) -> String {
+/// A name that is free in `output` for a run started now (UTC), such as `20260131-154502-resnet8-digits`.
+pub fn default_name(output: &Path, model: &str, dataset: &str) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (days, secs) = (now / 86_400, now % 86_400);
     let (y, m, d) = civil_from_days(days as i64);
     let (h, min, s) = (secs / 3600, secs / 60 % 60, secs % 60);
-    format!("{y:04}{m:02}{d:02}-{h:02}{min:02}{s:02}-{model}-{dataset}")
+    let name = format!("{y:04}{m:02}{d:02}-{h:02}{min:02}{s:02}-{model}-{dataset}");
+    let mut names = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}-{n}")));
+    names.find(|n| !output.join(n).exists()).unwrap_or(name)
 }
 
 /// Days since 1970-01-01 to a date of the Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").

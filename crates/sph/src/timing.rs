@@ -20,6 +20,16 @@ impl Times {
         self.1 += 1;
     }
 
+    /// How many are held.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// True before the first.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The median, in milliseconds; `None` before the first.
     pub fn median(&self) -> Option<f64> {
         let mut sorted = self.0.clone();

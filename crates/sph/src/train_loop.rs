@@ -92,6 +92,9 @@ impl<T: Real> Trainer<T> {
             let n = data.train.len();
             return Err(Error::Config(format!("--val-split {} holds out no image of {n}", args.val_split)));
         }
+        if data.train.is_empty() {
+            return Err(Error::Config(format!("--val-split {} leaves no image to train on", args.val_split)));
+        }
         let pool = Pool::new();
         let mut objective = Objective::new(build_model(&args.model, &args.norm, &data)?, &pool, args.seed);
         objective.smoothing = args.smoothing;
@@ -255,6 +258,7 @@ impl<T: Real> Trainer<T> {
         };
         (self.progress.epoch, self.progress.batch) = (epoch + 1, 0);
         self.progress.last = Some(test);
+        self.ensure_finite()?;
         observers.iter_mut().try_for_each(|o| o.epoch(&event))?;
         checkpoint::save_model(&self.run.last(), &self.objective.store, &self.info)?;
         if improved {
@@ -270,16 +274,17 @@ impl<T: Real> Trainer<T> {
         self.objective.set_batch(batch);
         let start = Instant::now();
         let report = self.optimizer.step(&mut self.objective, lr).map_err(|e| match e {
-            EvalError::NonFiniteLoss(_) => self.diverged(),
+            EvalError::NonFiniteLoss(_) => self.diverged("the loss", None),
+            EvalError::NonFiniteUpdate(name) => self.diverged(&format!("the update of '{name}'"), None),
             e => Error::Evaluation(e),
         })?;
         self.steps.push(start.elapsed());
         if report.curvature {
             self.evaluations.push(self.objective.evaluation_time());
-            // Once warm, and now and then: the same gradient without curvature, for the overhead that is shown.
-            if self.gradients.median().is_none() && self.optimizer.steps() >= 5
-                || self.optimizer.steps().is_multiple_of(200)
-            {
+            // Once warm, for a few steps and then now and then: the same gradient without curvature, for the overhead that is
+            // shown.
+            let steps = self.optimizer.steps();
+            if (WARM..WARM + PAIRS).contains(&steps) || steps.is_multiple_of(100) {
                 let time = self.objective.time_gradient().map_err(Error::Evaluation)?;
                 self.gradients.push(time);
             }
@@ -292,6 +297,9 @@ impl<T: Real> Trainer<T> {
     }
 
     fn overhead(&self) -> Option<f64> {
+        if self.gradients.len() < PAIRS as usize {
+            return None;
+        }
         Some(self.evaluations.median()? / self.gradients.median()? - 1.0)
     }
 
@@ -304,34 +312,60 @@ impl<T: Real> Trainer<T> {
         let (mut loss, mut right) = (0.0, 0);
         for batch in source.in_order(self.objective.pool()) {
             let (batch_loss, logits) = self.objective.evaluate_on(&batch)?;
+            if !batch_loss.is_finite() {
+                return Err(self.diverged("the loss in evaluation", Some(&batch)));
+            }
             loss += batch_loss * batch.len() as f64;
             right += correct(&logits, &batch.targets);
         }
         let n = source.set.len() as f64;
-        let result = (loss / n, right as f64 / n);
-        if result.0.is_finite() { Ok(result) } else { Err(self.diverged()) }
+        Ok((loss / n, right as f64 / n))
     }
 
-    fn diverged(&self) -> Error {
+    /// `what` went wrong on the training batch at hand, or on `evaluated`.
+    fn diverged(&self, what: &str, evaluated: Option<&Batch<T>>) -> Error {
         let checkpoint = shown(&self.run.checkpoint());
+        let batch =
+            evaluated.map(|b| (b, Mode::Eval)).or(self.objective.current_batch().map(|b| (b, Mode::Train)));
+        let place = batch.and_then(|(batch, mode)| self.objective.first_non_finite(batch, mode));
         Error::Diverged {
-            step: self.optimizer.steps() + 1,
+            what: what.to_string(),
+            step: self.optimizer.steps() + u64::from(evaluated.is_none()),
             epoch: self.progress.epoch + 1,
-            place: self.objective.first_non_finite().unwrap_or_else(|| "the loss".into()),
+            // A finite forward pass: it is the backward pass or the optimizer that overflows.
+            place: place.unwrap_or_else(|| "the backward pass or the optimizer".into()),
             kept: match self.saved {
+                Some(0) => format!("{checkpoint} of the start is kept"),
                 Some(n) => format!("{checkpoint} of epoch {n} is kept"),
                 None => "there is no checkpoint yet".into(),
             },
         }
     }
 
-    fn save(&mut self) -> Result<()> {
+    /// What is saved can be gone on from.
+    fn ensure_finite(&self) -> Result<()> {
+        match self.objective.non_finite_state() {
+            None => Ok(()),
+            Some(state) => Err(self.diverged(&state, None)),
+        }
+    }
+
+    /// Writes the checkpoint.
+    ///
+    /// # Errors
+    /// When it cannot be written, or the state is not finite: then the one before is kept.
+    pub fn save(&mut self) -> Result<()> {
+        self.ensure_finite()?;
         let state = self.optimizer.save(&self.objective.store.values);
         checkpoint::save(&self.run.checkpoint(), &self.objective.store, &state, &self.progress)?;
         self.saved = Some(self.progress.epoch);
         Ok(())
     }
 }
+
+/// Steps before the first measurement of the curvature's overhead, and measurements before it is shown.
+const WARM: u64 = 5;
+const PAIRS: u64 = 5;
 
 /// How many rows of logits have their largest entry at the target; the first of equal ones counts.
 pub fn correct<T: Real>(logits: &Array<T>, targets: &[u32]) -> u64 {

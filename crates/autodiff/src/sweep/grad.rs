@@ -37,8 +37,16 @@ impl<T: Element> Tape<T> {
     /// One backward sweep from `loss` (a scalar), carrying x̄ and, over what the wanted leaves reach, x̄̇ together
     /// (docs/algorithm.md §3). An op's residuals, and its adjoints unless the tape is [`Tape::keeping`], are freed as soon
     /// as it has been visited.
+    ///
+    /// # Panics
+    /// When `loss` is not a scalar, or on a second call on a tape that does not keep.
     pub fn backward(&mut self, loss: &Var<T>) -> Adjoints<T> {
         assert_eq!(loss.value().shape().len(), 1, "the loss is a scalar");
+        assert!(!self.spent, "a second backward sweep needs Tape::keeping");
+        self.spent = !self.keeping;
+        for node in self.nodes.iter_mut().flatten() {
+            (node.is_loss, node.y_bar) = (false, None);
+        }
         let mut bars: Vec<Option<Array<T>>> = vec![None; self.nodes.len()];
         let mut bar_dots: Vec<Option<Array<T>>> = vec![None; self.nodes.len()];
         bars[loss.id] = Some(Array::full(&self.cx.pool, loss.value().shape(), T::ONE));

@@ -3,7 +3,7 @@
 use crate::op::Need;
 use crate::sweep::accumulate;
 use crate::sweep::jvp::tangent_sweep;
-use crate::tape::{Tape, Var};
+use crate::tape::{Node, Tape, Var};
 use sph_tensor::{Array, Element};
 
 /// The rows `wrt` of H·v, for v given as tangents [K, leaf…] on some leaves (zero on the others), on a
@@ -17,7 +17,6 @@ pub fn hvp<T: Element>(
     tangents: &[(&Var<T>, Array<T>)],
     wrt: &[&Var<T>],
 ) -> Vec<Option<Array<T>>> {
-    let dots = tangent_sweep(tape, tangents, tape.nodes.len() - 1);
     let mut wanted = vec![false; tape.nodes.len()];
     wrt.iter().for_each(|leaf| wanted[leaf.id] = true);
     let mut last = 0;
@@ -28,12 +27,16 @@ pub fn hvp<T: Element>(
             last = id;
         }
     }
+    let need =
+        |node: &Node<T>| -> Need { (0..node.inputs.len()).filter(|&i| wanted[node.inputs[i]]).collect() };
+    let (_, mut dots) = tangent_sweep(tape, tangents, last, |_, node| node.op.tangents_read(need(node)));
     let mut bar_dots: Vec<Option<Array<T>>> = vec![None; tape.nodes.len()];
     for id in (0..=last).rev() {
         let Some(node) = &tape.nodes[id] else { continue };
         let y_bar_dot = bar_dots[id].take();
-        let need: Need = (0..node.inputs.len()).filter(|&i| wanted[node.inputs[i]]).collect();
-        let x_dot: Vec<_> = node.inputs.iter().map(|&i| dots[i].as_ref()).collect();
+        let need = need(node);
+        let kept = std::mem::take(&mut dots[id]);
+        let x_dot: Vec<_> = kept.iter().map(Option::as_ref).collect();
         let Some(y_bar) = &node.y_bar else { continue };
         if need.any() && (y_bar_dot.is_some() || x_dot.iter().any(Option::is_some)) {
             let terms = node.op.vjp_tangent(&tape.cx, &node.record, &x_dot, y_bar, y_bar_dot.as_ref(), need);

@@ -1,20 +1,23 @@
 //! The tangent sweep over a kept recording.
 
-use crate::tape::{Tape, Var};
+use crate::op::{Bars, Need};
+use crate::tape::{Node, Tape, Var};
 use sph_tensor::{Array, Element};
 
 /// ẏ = J·v for the value `y` of a [`Tape::keeping`] recording, v given as tangents [K, leaf…] on some leaves.
 /// `None` when y does not depend on them.
 pub fn jvp<T: Element>(tape: &mut Tape<T>, tangents: &[(&Var<T>, Array<T>)], y: &Var<T>) -> Option<Array<T>> {
-    tangent_sweep(tape, tangents, y.id)[y.id].take()
+    tangent_sweep(tape, tangents, y.id, |_, _| Need::NONE).0
 }
 
-/// Tangents of all nodes up to `last`; only what depends on a leaf with a tangent is visited.
+/// The tangent of node `last`, and for every node up to it the tangents of its inputs that `read` names: only what depends
+/// on a leaf with a tangent is visited, and a tangent is freed after its last reader.
 pub(crate) fn tangent_sweep<T: Element>(
     tape: &mut Tape<T>,
     tangents: &[(&Var<T>, Array<T>)],
     last: usize,
-) -> Vec<Option<Array<T>>> {
+    read: impl Fn(usize, &Node<T>) -> Need,
+) -> (Option<Array<T>>, Vec<Bars<T>>) {
     assert!(tape.keeping, "products after a recording need Tape::keeping");
     let mut dots: Vec<Option<Array<T>>> = vec![None; tape.nodes.len()];
     if let Some((_, first)) = tangents.first() {
@@ -24,12 +27,25 @@ pub(crate) fn tangent_sweep<T: Element>(
         assert_eq!(dot.shape(), leaf.value().shape().prepend(tape.cx.probes), "shape of a leaf's tangent");
         dots[leaf.id] = Some(dot.clone());
     }
+    let mut readers = vec![0usize; tape.nodes.len()];
+    tape.nodes[..=last].iter().flatten().flat_map(|n| &n.inputs).for_each(|&i| readers[i] += 1);
+    let mut kept: Vec<Bars<T>> = Vec::with_capacity(last + 1);
     for id in 0..=last {
-        let Some(node) = &tape.nodes[id] else { continue };
+        let Some(node) = &tape.nodes[id] else {
+            kept.push(Vec::new());
+            continue;
+        };
         let x_dot: Vec<_> = node.inputs.iter().map(|&i| dots[i].as_ref()).collect();
-        if x_dot.iter().any(Option::is_some) {
-            dots[id] = Some(node.op.jvp(&tape.cx, &node.record, &x_dot));
+        let y_dot = x_dot.iter().any(Option::is_some).then(|| node.op.jvp(&tape.cx, &node.record, &x_dot));
+        let wanted = read(id, node);
+        kept.push(x_dot.iter().enumerate().map(|(i, d)| d.filter(|_| wanted.has(i)).cloned()).collect());
+        for &i in &node.inputs {
+            readers[i] -= 1;
+            if readers[i] == 0 && i != last {
+                dots[i] = None;
+            }
         }
+        dots[id] = y_dot;
     }
-    dots
+    (dots[last].take(), kept)
 }

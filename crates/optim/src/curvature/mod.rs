@@ -6,7 +6,7 @@ pub mod probes;
 pub mod rectifiers;
 mod schedule;
 
-pub use schedule::{SCHEDULES, Schedule, ScheduleKind};
+pub use schedule::{SCHEDULE_KINDS, Schedule, ScheduleKind};
 
 use sph_nn::ParamSpec;
 use sph_tensor::{Array, Element};
@@ -99,6 +99,9 @@ pub enum EvalError {
     /// The loss is infinite or not a number.
     #[error("the loss is not finite ({0})")]
     NonFiniteLoss(f64),
+    /// A parameter's update is infinite or not a number, though the loss is finite.
+    #[error("the update of '{0}' is not finite")]
+    NonFiniteUpdate(String),
     /// Something this implementation cannot do, or an error of its own.
     #[error("{0}")]
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),

@@ -15,7 +15,7 @@ pub enum ScheduleKind {
 }
 
 /// The kinds by the names users give.
-pub const SCHEDULES: &[(&str, ScheduleKind)] =
+pub const SCHEDULE_KINDS: &[(&str, ScheduleKind)] =
     &[("cyclic", ScheduleKind::Cyclic), ("all", ScheduleKind::All), ("joint", ScheduleKind::Joint)];
 
 /// Visits of blocks over steps.

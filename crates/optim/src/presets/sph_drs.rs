@@ -105,9 +105,13 @@ impl SphDrs {
         if self.averaging == Averaging::Absolute
             && !(self.probe.absolute && self.schedule != ScheduleKind::Joint)
         {
+            let culprit = match self.schedule {
+                ScheduleKind::Joint => "the schedule 'joint'".to_string(),
+                _ => format!("the probe '{probe}'"),
+            };
             return fail(format!(
-                "absolute averages are biased under the probe '{probe}' and the schedule 'joint'; use 'signed', or 'ones' or 'exact' \
-                 with 'cyclic' or 'all'"
+                "absolute averages are biased under {culprit}; use 'signed', or 'ones' or 'exact' with 'cyclic' or \
+                 'all'"
             ));
         }
         if self.ancestor && (probe != "ones" || self.schedule != ScheduleKind::Cyclic || self.every != 1) {

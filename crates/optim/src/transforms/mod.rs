@@ -38,7 +38,11 @@ fn load_arrays<T: Element>(
 ) -> Result<(), StateError> {
     arrays.resize(cx.specs.len(), None);
     for &i in cx.members {
-        arrays[i] = from.take_array(&format!("{prefix}.{}", cx.specs[i].name), &cx.values[i])?;
+        let name = format!("{prefix}.{}", cx.specs[i].name);
+        arrays[i] = from.take_array(&name, &cx.values[i])?;
+        if arrays[i].is_none() && cx.step > 0 {
+            return Err(StateError::Missing(name));
+        }
     }
     Ok(())
 }

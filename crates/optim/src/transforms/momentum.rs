@@ -55,6 +55,7 @@ impl<T: Element> Transform<T> for Momentum<T> {
         prefix: &str,
         from: &mut StateDict<T>,
     ) -> Result<(), StateError> {
-        load_arrays(cx, prefix, &mut self.m, from)
+        // Without momentum there is none to keep.
+        if self.decay == 0.0 { Ok(()) } else { load_arrays(cx, prefix, &mut self.m, from) }
     }
 }

@@ -11,7 +11,7 @@ use crate::curvature::rectifiers::Rectifier;
 use crate::curvature::{Answer, Request, Schedule, Sweep};
 use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
-use sph_tensor::{Array, Element, Rng, Shape};
+use sph_tensor::{Array, Element, Rng, Shape, kernels::map};
 use std::collections::BTreeMap;
 
 /// The strategies of a [`Precondition`].
@@ -39,8 +39,8 @@ pub struct PreconditionConfig {
     pub seed: u64,
 }
 
-/// Probes that share one sweep: enough to amortise it, few enough that memory does not grow with the block.
-const PROBES_PER_SWEEP: usize = 8;
+/// Probes that share one sweep. Each keeps the tangents that norms read; what a sweep holds does not grow with the block.
+const PROBES_PER_SWEEP: usize = 4;
 
 /// A sweep of the coming answer and whose probe each of its rows is: (block, number of the probe).
 #[derive(Debug)]
@@ -173,6 +173,10 @@ impl<T: Element> Transform<T> for Precondition<T> {
     fn update(&mut self, cx: &UpdateContext<'_, T>, answer: &Answer<T>, updates: &mut [Option<Array<T>>]) {
         for (block, estimate) in self.estimates(cx, answer) {
             let c = &self.config;
+            // An average would never forget it: this visit does not count.
+            if !map::all_finite(estimate.as_slice()) {
+                continue;
+            }
             self.blocks.entry(block).or_default().observe(c.probe, c.averaging, c.decay, estimate);
             self.eigen.remove(&block);
         }
@@ -201,8 +205,14 @@ impl<T: Element> Transform<T> for Precondition<T> {
                 {
                     self.eigen.insert(i, eigen);
                 }
-                if let Some(eigen) = self.eigen.get(&i) {
-                    eigen.apply(multiplier, m);
+                match self.eigen.get(&i) {
+                    Some(eigen) => eigen.apply(multiplier, m),
+                    // The decomposition did not converge: the diagonal is what is left.
+                    None => {
+                        let n = m.len();
+                        let d = |j: usize| scale * h.as_slice()[j * n + j].to_f64();
+                        (0..n).for_each(|j| m[j] = T::from_f64(m[j].to_f64() * multiplier(d(j))));
+                    }
                 }
                 continue;
             }

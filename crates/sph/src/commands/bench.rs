@@ -1,12 +1,13 @@
 //! `sph bench`: the time of training steps on synthetic data, for side-by-side measuring.
 
-use crate::config::OptArgs;
+use crate::config::{OptArgs, model_names, norm_names, seed, threads};
 use crate::error::{Error, Result};
 use crate::objective::{Batch, Objective};
 use crate::timing::{self, Times};
 use clap::Args;
 use sph_nn::models::{self, ModelConfig};
 use sph_nn::norms;
+use sph_optim::presets::SphDrs;
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::time::Instant;
 
@@ -18,23 +19,23 @@ use std::time::Instant;
 )]
 pub struct BenchArgs {
     /// Model.
-    #[arg(long, default_value = models::DEFAULT, value_parser = clap::builder::PossibleValuesParser::new(models::MODELS.iter().map(|m| m.name)))]
+    #[arg(long, default_value = models::DEFAULT, value_parser = model_names())]
     pub model: String,
     /// Norm between the model's layers.
-    #[arg(long, default_value = norms::DEFAULT.name, value_parser = clap::builder::PossibleValuesParser::new(norms::NORMS.iter().map(|n| n.name)))]
+    #[arg(long, default_value = norms::DEFAULT.name, value_parser = norm_names())]
     pub norm: String,
     /// Images per step.
     #[arg(short, long, default_value = "128", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch_size: u32,
-    /// Steps that are timed, after two that are not.
+    /// Steps that are timed, after two that are not; with sph, rounded up to whole cycles over the blocks.
     #[arg(long, default_value = "40", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub steps: u32,
     /// Seed of the synthetic data.
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
     /// Worker threads [default: all cores].
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub threads: Option<u32>,
+    #[arg(long, value_parser = threads)]
+    pub threads: Option<usize>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -50,7 +51,7 @@ const WARMUP: usize = 2;
 /// # Errors
 /// For settings that do not fit each other.
 pub fn run(args: &BenchArgs) -> Result<()> {
-    let threads = super::configure_threads(args.threads.map(|t| t as usize))?;
+    let threads = super::configure_threads(args.threads)?;
     let pool = Pool::<f32>::new();
     let norm =
         norms::find(&args.norm).ok_or_else(|| Error::Config(format!("unknown norm '{}'", args.norm)))?;
@@ -65,10 +66,13 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let mut images = Array::stale(&pool, Shape::new(&[n, 32, 32, 3]));
     images.make_mut().iter_mut().for_each(|v| *v = rng.normal() as f32);
     let batch = Batch { images, targets: (0..n).map(|_| rng.below(10) as u32).collect() };
-    // Small, so that random labels do not make the loss overflow within a long measurement.
-    let lr = args.optimizer.lr()?.min(0.01);
+    // Small by default, so that random labels do not make the loss overflow within a long measurement.
+    let lr = args.optimizer.lr.unwrap_or(0.01);
+    // Blocks differ in cost: whole cycles of visits, so that none counts more than the others.
+    let cycle = if args.optimizer.opt == "sph" { SphDrs::blocks(&specs).len().max(1) } else { 1 };
+    let steps = (args.steps as usize).next_multiple_of(cycle);
     let mut times = Times::default();
-    for step in 0..WARMUP + args.steps as usize {
+    for step in 0..WARMUP + steps {
         objective.set_batch(batch.clone());
         let start = Instant::now();
         optimizer.step(&mut objective, lr).map_err(Error::Evaluation)?;
@@ -85,7 +89,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             "norm": args.norm,
             "batch_size": n,
             "opt": args.optimizer.opt,
-            "steps": args.steps,
+            "steps": steps,
             "threads": threads,
             "step_ms_median": median,
             "step_ms_min": min,
@@ -94,16 +98,16 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             "peak_pool_mb": pool_mb,
             "convolution": convolution,
         });
-        println!("{record}");
+        super::say(&record.to_string())?;
     } else {
-        println!(
+        super::say(&format!(
             "{} batch {n} {}: step {median:.2} ms (median of {}, min {min:.2}), {:.0} images/s, buffers {pool_mb:.0} MB, \
              convolution {convolution}",
             args.model,
             args.optimizer.opt,
-            args.steps,
+            steps,
             n as f64 / median * 1e3
-        );
+        ))?;
     }
     Ok(())
 }

@@ -1,14 +1,14 @@
 //! `sph inspect`: loss, gradients and exact curvature of one batch, for looking at and for checking against other programs.
 
 use crate::checkpoint::{self, ModelInfo, Tensor};
+use crate::config::{dataset_names, model_names, norm_names, seed, threads};
 use crate::data::loader::{EpochOrder, Source};
-use crate::data::{self, DATASETS, DataOptions};
+use crate::data::{self, DataOptions};
 use crate::error::{Error, Result};
 use crate::objective::{Batch, Objective};
 use crate::train_loop::{build_model, load_dataset, mode};
 use clap::Args;
-use clap::builder::PossibleValuesParser;
-use sph_nn::{BufferKind, Real, models, norms};
+use sph_nn::{BufferKind, Real, norms};
 use sph_optim::presets::SphDrs;
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
@@ -25,16 +25,16 @@ use std::path::PathBuf;
 )]
 pub struct InspectArgs {
     /// Model; without --checkpoint it has initial values drawn from the seed.
-    #[arg(long, value_parser = PossibleValuesParser::new(models::MODELS.iter().map(|m| m.name)))]
+    #[arg(long, value_parser = model_names())]
     pub model: Option<String>,
     /// Norm between the model's layers [default: that of the checkpoint, or bn].
-    #[arg(long, value_parser = PossibleValuesParser::new(norms::NORMS.iter().map(|n| n.name)))]
+    #[arg(long, value_parser = norm_names())]
     pub norm: Option<String>,
     /// Model state, ours or PyTorch's; needs --model when the file does not name one.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
     /// Data set [default: that of the checkpoint, or digits].
-    #[arg(long, value_parser = PossibleValuesParser::new(DATASETS.iter().map(|d| d.name)))]
+    #[arg(long, value_parser = dataset_names())]
     pub dataset: Option<String>,
     /// Folder of the data files.
     #[arg(long, value_name = "DIR")]
@@ -43,7 +43,7 @@ pub struct InspectArgs {
     #[arg(short, long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch_size: u32,
     /// Seed of the batch and of initial values.
-    #[arg(long, default_value_t = 42)]
+    #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
     /// Precision of the computation.
     #[arg(long, default_value = "f32", value_parser = ["f32", "f64"])]
@@ -56,21 +56,21 @@ pub struct InspectArgs {
     #[arg(long, value_name = "FILE")]
     pub dump: Option<PathBuf>,
     /// Worker threads [default: all cores].
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=4096))]
-    pub threads: Option<u32>,
+    #[arg(long, value_parser = threads)]
+    pub threads: Option<usize>,
 }
 
 /// Largest block whose dense Hessian is computed.
 const DENSE_LIMIT: usize = 256;
-/// Probes that share one sweep: enough to amortise it, few enough that memory does not grow with the block.
-const PROBES_PER_SWEEP: usize = 8;
+/// Probes that share one sweep. Each keeps the tangents that norms read; what a sweep holds does not grow with the block.
+const PROBES_PER_SWEEP: usize = 4;
 
 /// Prints a table of the blocks and writes the dump when asked for.
 ///
 /// # Errors
 /// For files and settings that do not fit each other.
 pub fn run(args: &InspectArgs) -> Result<()> {
-    super::configure_threads(args.threads.map(|t| t as usize))?;
+    super::configure_threads(args.threads)?;
     if args.dtype == "f64" { inspect::<f64>(args) } else { inspect::<f32>(args) }
 }
 
@@ -114,11 +114,17 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     f.mode = mode(&args.mode);
     f.set_batch(batch.clone());
     let found = measure(&mut f).map_err(Error::Evaluation)?;
-    print(&f, &found, &model, &dataset, args);
+    if !found.loss.is_finite() {
+        let place = f.first_non_finite(&batch, f.mode).unwrap_or_else(|| "the loss".into());
+        return Err(Error::Config(format!(
+            "the loss is not finite; the first non-finite values are in {place}"
+        )));
+    }
+    super::say(&table(&f, &found, &model, &dataset, args))?;
     if let Some(path) = &args.dump {
         let bytes = checkpoint::to_safetensors(tensors(&f, &batch, found), &about, path)?;
         checkpoint::write_atomically(path, &bytes)?;
-        println!("wrote {}", path.display());
+        super::say(&format!("wrote {}", path.display()))?;
     }
     Ok(())
 }
@@ -174,14 +180,21 @@ fn product<T: Real>(
     Ok(out.get(block).cloned().unwrap_or(zeros))
 }
 
-fn print<T: Real>(f: &Objective<T>, found: &Found<T>, model: &str, dataset: &str, args: &InspectArgs) {
-    println!(
-        "{model} on {} images of {dataset}, {} mode, {}: loss {:.6}",
-        args.batch_size, args.mode, args.dtype, found.loss
-    );
-    println!("row sum: H·1, an entry of it is a diagonal entry only where its row has nothing else");
-    println!("off/diag: Frobenius norm of the block without its diagonal over that of the diagonal\n");
-    println!("{:<32} {:>7} {:>12} {:>12} {:>9}", "block", "entries", "row sum min", "max", "off/diag");
+/// What is printed.
+fn table<T: Real>(
+    f: &Objective<T>,
+    found: &Found<T>,
+    model: &str,
+    dataset: &str,
+    args: &InspectArgs,
+) -> String {
+    let (images, mode, dtype) = (args.batch_size, &args.mode, &args.dtype);
+    let mut lines = vec![
+        format!("{model} on {images} images of {dataset}, {mode} mode, {dtype}: loss {:.6}", found.loss),
+        "row sum: H·1, an entry of it is a diagonal entry only where its row has nothing else".into(),
+        "off/diag: Frobenius norm of the block without its diagonal over that of the diagonal\n".into(),
+        format!("{:<32} {:>7} {:>12} {:>12} {:>9}", "block", "entries", "row sum min", "max", "off/diag"),
+    ];
     for (&block, sums) in &found.row_sums {
         let (min, max) = sums.to_f64().iter().fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
         let c = sums.shape().len();
@@ -193,8 +206,9 @@ fn print<T: Real>(f: &Objective<T>, found: &Found<T>, model: &str, dataset: &str
             }
             format!("{:.2}", (off / diagonal).sqrt())
         });
-        println!("{:<32} {c:>7} {min:>12.3e} {max:>12.3e} {ratio:>9}", f.params()[block].name);
+        lines.push(format!("{:<32} {c:>7} {min:>12.3e} {max:>12.3e} {ratio:>9}", f.params()[block].name));
     }
+    lines.join("\n")
 }
 
 fn tensors<T: Real>(f: &Objective<T>, batch: &Batch<T>, found: Found<T>) -> BTreeMap<String, Tensor> {

@@ -5,10 +5,23 @@ pub mod inspect;
 pub mod train;
 
 use crate::error::{Error, Result};
+use std::io::Write;
+use std::path::Path;
 
 /// Sets the worker threads: those asked for, or as many as this process may use (container limits count).
 fn configure_threads(threads: Option<usize>) -> Result<usize> {
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
     sph_tensor::configure_threads(threads).map_err(|e| Error::Config(format!("--threads {threads}: {e}")))?;
     Ok(threads)
+}
+
+/// Writes a line to stdout. A reader that has gone away is no error.
+///
+/// # Errors
+/// When stdout cannot be written to for another reason.
+pub(crate) fn say(line: &str) -> Result<()> {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::write(Path::new("stdout"), e)),
+        _ => Ok(()),
+    }
 }

@@ -7,6 +7,7 @@ use crate::observers::{Console, Summary};
 use crate::run::{RunDir, default_name};
 use crate::timing;
 use crate::train_loop::{Outcome, Trainer};
+use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -35,7 +36,8 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
         }
         None => {
             // Data, model and settings are checked before a folder is made.
-            let name = args.experiment.clone().unwrap_or_else(|| default_name(&args.model, &args.dataset));
+            let default = || default_name(&args.output, &args.model, &args.dataset);
+            let name = args.experiment.clone().unwrap_or_else(default);
             Trainer::<f32>::new(args, RunDir::planned(&args.output, &name)?)?
         }
     };
@@ -50,19 +52,22 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
         run.create(&args.to_toml()?)?;
         console.line(&format!("{} in {}", trainer.describe(), run.path().display()));
     }
+    // A folder that cannot be written to is found out now, and a run that fails early can be resumed.
+    trainer.save()?;
     let mut summary = Summary::new(&run.summary(), trainer.epochs_done())?;
     let outcome = trainer.train(&mut [&mut console, &mut summary], stop);
     console.finish();
     let outcome = outcome?;
     if outcome.interrupted {
         let path = run.path().display();
-        eprintln!("interrupted after epoch {}, saved; go on with: sph train --resume {path}", outcome.epochs);
+        let (epochs, how) = (outcome.epochs, format!("go on with: sph train --resume {path}"));
+        let _ = writeln!(std::io::stderr(), "interrupted after epoch {epochs}, saved; {how}");
         return Ok(Ended::Interrupted);
     }
     if args.json {
-        println!("{}", json(&outcome, run.path()));
+        super::say(&json(&outcome, run.path()).to_string())?;
     } else {
-        println!("{}", last_line(&outcome));
+        super::say(&last_line(&outcome))?;
     }
     Ok(Ended::Finished)
 }

@@ -11,7 +11,10 @@ use std::path::Path;
 static FILE: &[u8] = include_bytes!("../../assets/digits.csv.gz");
 const TEST_IMAGES: usize = 360;
 
-pub(super) fn load(_options: &DataOptions) -> Result<Dataset> {
+pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
+    if options.data_dir.is_some() {
+        return Err(Error::Config("the data set 'digits' is embedded; leave --data-dir out".into()));
+    }
     let damaged = |reason: String| Error::data(Path::new("embedded digits"), reason);
     let mut text = String::new();
     flate2::read::GzDecoder::new(FILE).read_to_string(&mut text).map_err(|e| damaged(e.to_string()))?;

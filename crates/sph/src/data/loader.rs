@@ -10,6 +10,7 @@ use sph_tensor::{Array, Pool, Rng, Shape};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread::JoinHandle;
 
 /// Random changes of training images.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -77,7 +78,7 @@ impl Source {
     ) -> Batches<T> {
         let (send, receive) = sync_channel(AHEAD);
         let (source, pool) = (self.clone(), pool.clone());
-        std::thread::spawn(move || {
+        let thread = std::thread::spawn(move || {
             for range in ranges {
                 // Nobody listens any more: the epoch was left early.
                 if send.send(source.batch(&pool, &numbers[range], order)).is_err() {
@@ -85,7 +86,7 @@ impl Source {
                 }
             }
         });
-        Batches(receive)
+        Batches { receive, thread: Some(thread) }
     }
 
     /// The images with the given numbers as a batch.
@@ -130,13 +131,23 @@ impl EpochOrder {
 
 /// An iterator over batches that a background thread makes.
 #[derive(Debug)]
-pub struct Batches<T: Real>(Receiver<Batch<T>>);
+pub struct Batches<T: Real> {
+    receive: Receiver<Batch<T>>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl<T: Real> Iterator for Batches<T> {
     type Item = Batch<T>;
 
     fn next(&mut self) -> Option<Batch<T>> {
-        self.0.recv().ok()
+        if let Ok(batch) = self.receive.recv() {
+            return Some(batch);
+        }
+        // The thread is done. Had it failed, a short epoch would pass for a whole one.
+        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
+            std::panic::resume_unwind(panic);
+        }
+        None
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{EpochEvent, Observer, StepEvent};
 use crate::error::Result;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::io::Write;
 
 /// A bar on stderr (on a terminal only), a line per epoch, and a line every so many steps when asked for.
 pub struct Console {
@@ -25,7 +26,13 @@ impl Console {
 
     /// A line of its own, above the bar.
     pub fn line(&self, text: &str) {
-        self.bar.suspend(|| if self.to_stderr { eprintln!("{text}") } else { println!("{text}") });
+        self.bar.suspend(|| {
+            // A reader that has gone away must not end a run.
+            let _ = match self.to_stderr {
+                true => writeln!(std::io::stderr(), "{text}"),
+                false => writeln!(std::io::stdout(), "{text}"),
+            };
+        });
     }
 
     /// Takes the bar away.
@@ -55,7 +62,8 @@ impl Observer for Console {
         self.steps += 1;
         if self.log_interval > 0 && self.steps.is_multiple_of(self.log_interval) {
             let (epoch, batch, batches) = (e.epoch + 1, e.batch + 1, e.batches);
-            self.bar.suspend(|| eprintln!("epoch {epoch} step {batch}/{batches}  {text}"));
+            let line = format!("epoch {epoch} step {batch}/{batches}  {text}");
+            self.bar.suspend(|| drop(writeln!(std::io::stderr(), "{line}")));
         }
         self.bar.set_message(text);
         Ok(())

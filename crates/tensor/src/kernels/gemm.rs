@@ -84,8 +84,9 @@ pub fn matmul<T: Element>(dst: &mut [T], accumulate: bool, a: View<T>, b: View<T
     if n == 0 {
         return;
     }
-    // Parts of about half a million multiply-adds, whole rows.
-    let rows = ((1 << 19) / (n * a.cols).max(1)).clamp(1, m.max(1)).next_multiple_of(8);
+    // Parts of about half a million multiply-adds, but at most about 16 of them and at least 64 rows each: every part packs
+    // the whole of b.
+    let rows = ((1 << 19) / (n * a.cols).max(1)).max(m.div_ceil(16)).max(64).next_multiple_of(8);
     for_chunks_of_work(dst, rows * n, m * n * a.cols, |i, part| {
         serial(part, accumulate, a.row_range(i * rows, part.len() / n), b);
     });

@@ -395,9 +395,8 @@ fn weight_tile<const P: usize, const V: usize>(g: &Pixels, first: usize, sum: &m
     // SAFETY: the last element of x read is `end − 1`, checked; ȳ is read pixel by pixel from channel `block.first` on, under
     // masks that stop at `out`; `sum` holds P·V vectors.
     unsafe {
-        let mut acc: [[__m512; V]; P] = std::array::from_fn(|p| {
-            std::array::from_fn(|v| _mm512_loadu_ps(sum.as_ptr().add((p * V + v) * LANES)))
-        });
+        // A fresh sum for every group of images, added to the total at the end: rounding does not grow with the batch.
+        let mut acc = [[_mm512_setzero_ps(); V]; P];
         let mut y = g.y_bar.as_ptr().add(block.first);
         for image in 0..g.images {
             for row in 0..g.rows {
@@ -418,7 +417,8 @@ fn weight_tile<const P: usize, const V: usize>(g: &Pixels, first: usize, sum: &m
         }
         for p in 0..P {
             for v in 0..V {
-                _mm512_storeu_ps(sum.as_mut_ptr().add((p * V + v) * LANES), acc[p][v]);
+                let total = sum.as_mut_ptr().add((p * V + v) * LANES);
+                _mm512_storeu_ps(total, _mm512_add_ps(_mm512_loadu_ps(total), acc[p][v]));
             }
         }
     }

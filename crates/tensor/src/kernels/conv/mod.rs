@@ -111,6 +111,12 @@ mod tests {
                 all.push(Conv { window, out: 1 + r.below(36) });
             }
         }
+        // Batches of which several images make one part.
+        for (n, h, c, out) in [(40, 4, 20, 35), (100, 4, 64, 64), (40, 8, 16, 32), (33, 8, 5, 17)] {
+            for stride in [1, 2] {
+                all.push(Conv { window: Window { n, h, w: h, c, kh: 3, kw: 3, stride, pad: 1 }, out });
+            }
+        }
         for (c, out) in [(16, 16), (16, 32), (3, 16), (64, 64)] {
             for stride in [1, 2] {
                 let window = Window { n: 9, h: 16, w: 16, c, kh: 3, kw: 3, stride, pad: 1 };
