@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
 from pytorch_curvature import block_hessian, gradients, norm_parameters, row_sum
-from pytorch_models import MODELS, build
+from pytorch_models import MODELS, NORMS, build, norms_of
 
 SPH = Path(__file__).resolve().parent.parent / "target" / "release" / "sph"
 MODES = ("train", "eval")
@@ -44,6 +44,9 @@ class Report:
         if actual.keys() != expected.keys():
             odd = sorted(actual.keys() ^ expected.keys())
             self.check(what, False, f"on one side only: {', '.join(odd)}")
+            return
+        if not expected:
+            self.check(what, True, "none on either side")
             return
         errors = {name: relative_error(actual[name], expected[name]) for name in expected}
         worst = max(errors, key=errors.get)
@@ -74,13 +77,14 @@ def run(sph, *args):
         sys.exit(f"{done.stdout}exit code {done.returncode} from {' '.join(command)}")
 
 
-def inspect(sph, checkpoint, model, mode, folder):
+def inspect(sph, checkpoint, model, norm, mode, folder):
     """What `sph inspect` computes on one batch of the training split."""
     dump = folder / "dump.safetensors"
     dump.unlink(missing_ok=True)
     run(
-        sph, "inspect", "--checkpoint", checkpoint, "--model", model, "--dataset", "digits",
-        "--batch-size", 64, "--seed", 0, "--dtype", "f64", "--mode", mode, "--dump", dump,
+        sph, "inspect", "--checkpoint", checkpoint, "--model", model, "--norm", norm,
+        "--dataset", "digits", "--batch-size", 64, "--seed", 0, "--dtype", "f64",
+        "--mode", mode, "--dump", dump,
     )  # fmt: skip
     return load_file(dump)
 
@@ -95,10 +99,10 @@ def statistics_only(tensors):
     return {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
 
 
-def network(name, dump, state):
+def network(name, norm, dump, state):
     """The PyTorch network for the dumped images, with `state` loaded and in float64."""
     _, channels, _, size = dump["input"].shape
-    model = build(name, channels, size, CLASSES)
+    model = build(name, channels, size, CLASSES, norm)
     model.load_state_dict(state, strict=True)
     return model.double()
 
@@ -108,19 +112,19 @@ def loss_of(model, dump, mode):
     return F.cross_entropy(model(dump["input"].double()), dump["target"].long())
 
 
-def check_trained(report, sph, name, folder):
+def check_trained(report, sph, name, norm, folder):
     """`sph` to PyTorch: one trained checkpoint, all derivatives."""
     run(
-        sph, "train", "--model", name, "--dataset", "digits", "--epochs", 1, "--seed", 0,
-        "--output", folder, "--experiment", name,
+        sph, "train", "--model", name, "--norm", norm, "--dataset", "digits", "--epochs", 1,
+        "--seed", 0, "--output", folder, "--experiment", name,
     )  # fmt: skip
     checkpoint = folder / name / "last.safetensors"
     state = load_file(checkpoint)
     for mode in MODES:
-        dump = inspect(sph, checkpoint, name, mode, folder)
-        case = f"{name} {mode}"
+        dump = inspect(sph, checkpoint, name, norm, mode, folder)
+        case = f"{name} {norm} {mode}"
         try:
-            model = network(name, dump, state)
+            model = network(name, norm, dump, state)
         except RuntimeError as error:
             report.check(f"{case} strict load", False, error)
             continue
@@ -144,11 +148,11 @@ def check_trained(report, sph, name, folder):
         report.close(f"{case} Hessians", section(dump, "hessian"), hessians)
 
 
-def check_state_dict(report, sph, name, shape, folder):
+def check_state_dict(report, sph, name, norm, shape, folder):
     """PyTorch to `sph`: a state dict with no default value left in its norms."""
     torch.manual_seed(0)
     _, channels, _, size = shape
-    model = build(name, channels, size, CLASSES)
+    model = build(name, channels, size, CLASSES, norm)
     with torch.no_grad():
         for param in map(model.get_parameter, norm_parameters(model)):
             param.add_(torch.rand_like(param) - 0.5)
@@ -158,25 +162,32 @@ def check_state_dict(report, sph, name, shape, folder):
     checkpoint = folder / f"{name}_pytorch.safetensors"
     save_file(state, checkpoint)
     for mode in MODES:
-        dump = inspect(sph, checkpoint, name, mode, folder)
-        loss = loss_of(network(name, dump, state), dump, mode)
-        what = f"{name} {mode} loss of a PyTorch state dict"
+        dump = inspect(sph, checkpoint, name, norm, mode, folder)
+        loss = loss_of(network(name, norm, dump, state), dump, mode)
+        what = f"{name} {norm} {mode} loss of a PyTorch state dict"
         report.close(what, {"loss": dump["loss"].reshape(())}, {"loss": loss})
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sph", type=Path, default=SPH, help="binary (default: release build)")
-    parser.add_argument("--model", nargs="+", choices=MODELS, default=["resnet8", "mlp"])
+    parser.add_argument(
+        "--model", nargs="+", choices=MODELS, help="default: resnet8 and, if it can have the norm, mlp"
+    )
+    parser.add_argument("--norm", choices=NORMS, default="bn", help="default: bn")
     args = parser.parse_args()
+    models = args.model or [name for name in ("resnet8", "mlp") if args.norm in norms_of(name)]
+    for name in models:
+        if args.norm not in norms_of(name):
+            parser.error(f"{name} cannot have norm {args.norm}")
 
     report = Report()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for name in args.model:
-            check_trained(report, args.sph, name, folder)
+        for name in models:
+            check_trained(report, args.sph, name, args.norm, folder)
             shape = load_file(folder / "dump.safetensors")["input"].shape
-            check_state_dict(report, args.sph, name, shape, folder)
+            check_state_dict(report, args.sph, name, args.norm, shape, folder)
     print(f"{report.failures} checks failed" if report.failures else "all checks passed")
     return 1 if report.failures else 0
 

@@ -21,11 +21,12 @@ GOLDEN = Path(__file__).resolve().parent.parent / "crates" / "sph" / "tests" / "
 
 BATCH, CHANNELS, SIZE, CLASSES = 6, 3, 8, 5
 CLASSIFIER_BIAS = "fc.bias"
+SAMPLE_NORMS = ("gn", "ln", "in", "rms")
 
 
-def tiny_resnet():
+def tiny_resnet(norm="bn"):
     """Every op of the real networks, both kinds of shortcut included, in 5 000 weights."""
-    return ResNet((1, 1, 1), (4, 8, 16), CHANNELS, CLASSES)
+    return ResNet((1, 1, 1), (4, 8, 16), CHANNELS, CLASSES, norm)
 
 
 def perturb_norms(model):
@@ -99,6 +100,23 @@ def resnet_tiny():
 
     out |= derivatives("eval", model, x, target, training=False)[0]
     out |= derivatives("smooth", model, x, target, training=True, label_smoothing=0.1)[0]
+    return out
+
+
+def norms_golden():
+    """Derivatives with the norms that treat each sample alone: one mode, no buffers.
+
+    GroupNorm has 1, 2 and 4 groups in the three stages; in the first it is LayerNorm.
+    """
+    torch.manual_seed(4)
+    x = torch.randn(BATCH, CHANNELS, SIZE, SIZE)
+    target = torch.randint(CLASSES, (BATCH,))
+    out = {"input": x, "target": target}
+    for norm in SAMPLE_NORMS:
+        model = tiny_resnet(norm)
+        perturb_norms(model)
+        out |= parameters(f"{norm}.param", model)
+        out |= derivatives(norm, model, x, target, training=True)[0]
     return out
 
 
@@ -221,6 +239,7 @@ def main():
     write(folder / "resnet_tiny.safetensors", resnet_tiny())
     write(folder / "seed_steps.safetensors", seed_golden())
     write(folder / "sgd_adamw.safetensors", sgd_adamw_golden())
+    write(folder / "norms.safetensors", norms_golden())
 
 
 if __name__ == "__main__":

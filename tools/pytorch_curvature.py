@@ -4,12 +4,18 @@ Every function takes a gradient computed with `create_graph=True`.
 """
 
 import torch
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn import GroupNorm
+from torch.nn.modules.batchnorm import _NormBase
+
+from pytorch_models import RmsNorm
+
+# _NormBase is the parent of BatchNorm and InstanceNorm.
+NORM_LAYERS = (_NormBase, GroupNorm, RmsNorm)
 
 
 def norm_parameters(model):
     """Names of every gamma and beta, in `named_parameters` order."""
-    norms = {name for name, module in model.named_modules() if isinstance(module, _BatchNorm)}
+    norms = {name for name, module in model.named_modules() if isinstance(module, NORM_LAYERS)}
     return [name for name, _ in model.named_parameters() if name.rpartition(".")[0] in norms]
 
 

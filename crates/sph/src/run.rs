@@ -39,6 +39,13 @@ impl RunDir {
         write_atomically(&self.args(), args.as_bytes())
     }
 
+    /// Takes back what [`RunDir::create`] made, for a run that could not begin.
+    pub fn discard(&self) {
+        let _ = std::fs::remove_file(self.args());
+        // Only if nothing else is in it.
+        let _ = std::fs::remove_dir(&self.0);
+    }
+
     /// The folder of an existing run.
     ///
     /// # Errors

@@ -53,7 +53,12 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
         console.line(&format!("{} in {}", trainer.describe(), run.path().display()));
     }
     // A folder that cannot be written to is found out now, and a run that fails early can be resumed.
-    trainer.save()?;
+    if let Err(e) = trainer.save() {
+        if args.resume.is_none() {
+            run.discard();
+        }
+        return Err(e);
+    }
     let mut summary = Summary::new(&run.summary(), trainer.epochs_done())?;
     let outcome = trainer.train(&mut [&mut console, &mut summary], stop);
     console.finish();
