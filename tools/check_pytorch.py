@@ -172,7 +172,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sph", type=Path, default=SPH, help="binary (default: release build)")
     parser.add_argument(
-        "--model", nargs="+", choices=MODELS, help="default: resnet8 and, if it can have the norm, mlp"
+        "--model",
+        nargs="+",
+        choices=MODELS,
+        help="default: resnet8, and mlp unless the norm needs images",
     )
     parser.add_argument("--norm", choices=NORMS, default="bn", help="default: bn")
     args = parser.parse_args()

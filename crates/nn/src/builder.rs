@@ -23,14 +23,19 @@ pub(crate) struct RunningStatistics {
 impl Builder {
     /// Registers a parameter and returns its number.
     pub fn param(&mut self, name: String, shape: &[usize], role: Role, init: Init) -> usize {
-        let head = false;
-        self.params.push((ParamSpec { name, shape: shape.to_vec(), role, head }, init));
+        let spec = ParamSpec { name, shape: shape.to_vec(), role, head: false, decoupled: false };
+        self.params.push((spec, init));
         self.params.len() - 1
     }
 
     /// Marks a parameter as the classifier's.
     pub fn mark_head(&mut self, param: usize) {
         self.params[param].0.head = true;
+    }
+
+    /// Marks a bias as that of a decoupled layer.
+    pub fn mark_decoupled(&mut self, param: usize) {
+        self.params[param].0.decoupled = true;
     }
 
     /// Registers a buffer and returns its number.

@@ -9,7 +9,7 @@
 //! use sph_nn::{Builder, Forward, Mode, Module, Real, Store, models, norms};
 //! use sph_tensor::{Array, Pool, Shape};
 //!
-//! let config = models::ModelConfig { in_channels: 1, image_size: (8, 8), classes: 10, norm: norms::DEFAULT };
+//! let config = models::ModelConfig { in_channels: 1, image_size: (8, 8), classes: 10, norm: norms::DEFAULT, decouple: false };
 //! let network = models::build("resnet8", &config).unwrap();
 //! let pool = Pool::<f32>::new();
 //! let store = Store::init(&network, &pool, 0);
@@ -31,4 +31,4 @@ mod store;
 pub use builder::{Builder, Network};
 pub use layer::{Forward, LayerError, Mode, Model, Module, Probes, Real};
 pub use param::{BufferKind, BufferSpec, Init, ParamSpec, Role};
-pub use store::Store;
+pub use store::{Store, row_norm};

@@ -19,13 +19,6 @@ pub enum Role {
     Embedding,
 }
 
-impl Role {
-    /// γ and β of norms, and magnitudes: the parameters whose partial Hessian is cheap (docs/algorithm.md §1).
-    pub fn is_second_order(self) -> bool {
-        matches!(self, Role::NormScale | Role::NormShift | Role::Magnitude)
-    }
-}
-
 /// A parameter tensor as optimizers and files see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamSpec {
@@ -37,9 +30,26 @@ pub struct ParamSpec {
     pub role: Role,
     /// Belongs to the classifier.
     pub head: bool,
+    /// The bias of a decoupled layer.
+    pub decoupled: bool,
 }
 
 impl ParamSpec {
+    /// γ and β of norms, magnitudes and biases of decoupled layers: the parameters whose partial Hessian is cheap
+    /// (docs/algorithm.md §1). The classifier's bias is not among them: softmax does not feel a shift, so its row sums are 0.
+    pub fn is_second_order(&self) -> bool {
+        match self.role {
+            Role::NormScale | Role::NormShift | Role::Magnitude => true,
+            Role::Bias => self.decoupled && !self.head,
+            Role::Direction | Role::Weight | Role::Embedding => false,
+        }
+    }
+
+    /// One number per channel: weight decay has a value of its own on these.
+    pub fn is_1d(&self) -> bool {
+        self.shape.len() <= 1 || self.role == Role::Magnitude
+    }
+
     /// Number of entries.
     pub fn len(&self) -> usize {
         self.shape.iter().product()
@@ -60,6 +70,11 @@ pub enum Init {
     Normal(f64),
     /// Uniform in ±bound.
     Uniform(f64),
+    /// The norm of every row of another parameter, registered before.
+    RowNorms {
+        /// Its number.
+        of: usize,
+    },
 }
 
 /// What a buffer holds.

@@ -22,20 +22,22 @@ pub struct Store<T: Element> {
 impl<T: Element> Store<T> {
     /// Initial values; parameter i draws from the stream (`seed`, "init", i).
     pub fn init(network: &Network, pool: &Pool<T>, seed: u64) -> Self {
-        let value = |(i, (spec, init)): (usize, &(ParamSpec, Init))| {
+        let mut values: Vec<Array<T>> = Vec::with_capacity(network.params.len());
+        for (i, (spec, init)) in network.params.iter().enumerate() {
             let mut rng = Rng::new(seed, "init", i as u64, 0);
-            let mut draw = || match *init {
+            let mut value = Array::stale(pool, Shape::new(&spec.shape));
+            let mut draw = |row: usize| match *init {
                 Init::Constant(c) => c,
                 Init::Normal(std) => std * rng.normal(),
                 Init::Uniform(bound) => bound * (2.0 * rng.uniform() - 1.0),
+                Init::RowNorms { of } => row_norm(&values[of], row),
             };
-            let mut a = Array::stale(pool, Shape::new(&spec.shape));
-            a.make_mut().iter_mut().for_each(|v| *v = T::from_f64(draw()));
-            a
-        };
+            value.make_mut().iter_mut().enumerate().for_each(|(row, v)| *v = T::from_f64(draw(row)));
+            values.push(value);
+        }
         Store {
             specs: network.params().cloned().collect(),
-            values: network.params.iter().enumerate().map(value).collect(),
+            values,
             buffers: network.buffers.iter().map(|b| vec![b.init; b.len]).collect(),
             buffer_specs: network.buffers.clone(),
             statistics: network.statistics.clone(),
@@ -65,4 +67,9 @@ impl<T: Element> Store<T> {
             self.buffers[r.count][0] += 1.0;
         }
     }
+}
+
+/// ‖row‖ of an array, rows along its first axis.
+pub fn row_norm<T: Element>(a: &Array<T>, row: usize) -> f64 {
+    a.part(row).iter().map(|v| v.to_f64() * v.to_f64()).sum::<f64>().sqrt()
 }

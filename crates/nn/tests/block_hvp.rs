@@ -2,7 +2,7 @@
 //! the gradient, equals the dense Hessian's block; the dense Hessian equals differences of gradients.
 
 use sph_autodiff::{Tape, Var, ops, sweep};
-use sph_nn::layers::{Conv2d, Linear};
+use sph_nn::layers::{Conv2d, Followed, Geometry, Linear};
 use sph_nn::norms::{NORMS, NormRow};
 use sph_nn::{Builder, Forward, LayerError, Mode, Model, Module, Network, Probes, Real, Store, losses};
 use sph_tensor::{Array, Pool, Rng, Shape};
@@ -20,12 +20,14 @@ struct Net {
 impl Net {
     fn build(norm: &NormRow) -> Network {
         let mut b = Builder::default();
+        // Where no norm follows, layers are decoupled: their magnitudes and biases are blocks, too.
+        let followed = if norm.normalizes { Followed::ByNorm } else { Followed::ByOther { decouple: true } };
         let net = Net {
-            conv1: Conv2d::new(&mut b, "conv1", (2, 3), 3, 1, 1),
+            conv1: Conv2d::new(&mut b, "conv1", (2, 3), Geometry { k: 3, stride: 1, pad: 1 }, followed),
             bn1: (norm.build)(&mut b, "bn1", 3),
-            conv2: Conv2d::new(&mut b, "conv2", (3, 3), 3, 2, 1),
+            conv2: Conv2d::new(&mut b, "conv2", (3, 3), Geometry { k: 3, stride: 2, pad: 1 }, followed),
             bn2: (norm.build)(&mut b, "bn2", 3),
-            fc: Linear::head(&mut b, "fc", (3, 4)),
+            fc: Linear::head(&mut b, "fc", (3, 4), !norm.normalizes),
         };
         b.finish(Box::new(net))
     }
@@ -72,7 +74,7 @@ impl Problem {
         let mut rng = Rng::new(9, "values", 0, 0);
         // Away from the defaults: γ = 1, β = 0 would hide mistakes.
         for (spec, value) in store.specs().to_vec().iter().zip(&mut store.values) {
-            if spec.role.is_second_order() {
+            if spec.is_second_order() {
                 value.make_mut().iter_mut().for_each(|v| *v += 0.3 * rng.normal());
             }
         }
@@ -165,13 +167,14 @@ fn pruned_block_products_equal_the_dense_hessians_block() {
         let p = Problem::new(norm, mode);
         let (dense, offsets, gradient) = (p.dense(), p.offsets(), p.gradient());
         for block in 0..p.store.values.len() {
-            if !p.store.specs()[block].role.is_second_order() {
+            if !p.store.specs()[block].is_second_order() {
                 continue;
             }
             let name = &p.store.specs()[block].name;
             let c = p.store.values[block].shape().len();
+            let shape = p.store.values[block].shape().prepend(c + 1);
             // K = C + 1 probes in one sweep: e_1 … e_C and 1.
-            let mut probes = Array::zeros(&p.pool, Shape::new(&[c + 1, c]));
+            let mut probes = Array::zeros(&p.pool, shape);
             (0..c).for_each(|i| probes.make_mut()[i * c + i] = 1.0);
             probes.make_mut()[c * c..].fill(1.0);
             let (mut tape, leaves, loss) = p.pass(Tape::new(&p.pool, c + 1), |i| Probes {

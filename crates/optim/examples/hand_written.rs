@@ -15,8 +15,13 @@ struct Quadratic {
 
 impl Quadratic {
     fn new(a: &[f64]) -> Self {
-        let spec =
-            ParamSpec { name: "gamma".into(), shape: vec![a.len()], role: Role::NormScale, head: false };
+        let spec = ParamSpec {
+            name: "gamma".into(),
+            shape: vec![a.len()],
+            role: Role::NormScale,
+            head: false,
+            decoupled: false,
+        };
         let point = Array::zeros(&Pool::new(), Shape::new(&spec.shape));
         Quadratic { specs: vec![spec], point: vec![point], a: a.to_vec() }
     }

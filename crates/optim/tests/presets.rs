@@ -34,6 +34,7 @@ impl Toy {
             shape: shape.to_vec(),
             role,
             head: false,
+            decoupled: false,
         };
         let specs = vec![spec("w", &[2, 3], Role::Weight), spec("g", &[4], Role::NormScale)];
         let pool = Pool::new();

@@ -127,6 +127,10 @@ pub struct ModelInfo {
     pub model: String,
     /// The norm between its layers, by name.
     pub norm: String,
+    /// Layers that no norm follows are decoupled.
+    pub decouple: bool,
+    /// The size that images were made to have, if another than their own.
+    pub image_size: Option<usize>,
     /// The data set it was trained on.
     pub dataset: String,
     /// What was done to pixels: (value − mean)/std per channel, on the files' own scale.
@@ -219,9 +223,30 @@ fn load_state<T: Real>(
             fail(format!("tensor '{name}' has type {:?}; F32, F64 or I64 is expected", view.dtype()))
         })
     };
-    for (spec, value) in store.specs().iter().zip(&mut values) {
-        let read = fetch(&spec.name, &spec.shape)?;
-        value.make_mut().iter_mut().zip(read).for_each(|(v, r)| *v = T::from_f64(r));
+    for (i, spec) in store.specs().iter().enumerate() {
+        // A decoupled layer takes plain weights, too: directions V = W, magnitudes ‖W_i‖ compute the same function.
+        let plain = |part: &str| {
+            let name = format!("{}.weight", spec.name.strip_suffix(part)?);
+            (!found.contains_key(&spec.name) && found.contains_key(&name)).then_some(name)
+        };
+        if let Some(name) = plain(".weight_g") {
+            let directions = format!("{}_v", name);
+            let v = store.specs().iter().position(|s| s.name == directions).map(|v| values[v].clone());
+            let v = v.ok_or_else(|| fail(format!("tensor '{}' is missing", spec.name)))?;
+            for row in 0..spec.len() {
+                let norm = sph_nn::row_norm(&v, row);
+                if norm == 0.0 {
+                    let layer = name.trim_end_matches(".weight");
+                    let reason =
+                        format!("layer '{layer}' cannot be decoupled: row {row} of its weights is zero");
+                    return Err(Error::checkpoint(path, reason));
+                }
+                values[i].make_mut()[row] = T::from_f64(norm);
+            }
+            continue;
+        }
+        let read = fetch(&plain(".weight_v").unwrap_or(spec.name.clone()), &spec.shape)?;
+        values[i].make_mut().iter_mut().zip(read).for_each(|(v, r)| *v = T::from_f64(r));
     }
     for (spec, buffer) in store.buffer_specs().iter().zip(&mut buffers) {
         let shape: &[usize] = if spec.kind == BufferKind::Count { &[] } else { &[spec.len] };

@@ -104,6 +104,41 @@ fn count(text: &str) -> std::result::Result<usize, String> {
     }
 }
 
+/// The parser of `--image-size`.
+pub(crate) fn pixels(text: &str) -> std::result::Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if (1..=1024).contains(&n) => Ok(n),
+        _ => Err("must be a whole number from 1 to 1024".into()),
+    }
+}
+
+/// The parser of `--decouple`.
+pub(crate) fn decouple_names() -> PossibleValuesParser {
+    names([("none", "one tensor of weights per layer"), ("auto", "layers that no norm follows")].into_iter())
+}
+
+/// The model and how it is built.
+#[derive(Args, Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ModelArgs {
+    /// Model.
+    #[arg(long, default_value = models::DEFAULT, value_parser = model_names())]
+    pub model: String,
+    /// Norm between the model's layers.
+    #[arg(long, default_value = norms::DEFAULT.name, value_parser = norm_names())]
+    pub norm: String,
+    /// Split weights into magnitudes, which get second-order steps with the biases, and directions.
+    #[arg(long, default_value = "none", value_parser = decouple_names())]
+    pub decouple: String,
+}
+
+impl ModelArgs {
+    /// Layers that no norm follows are decoupled.
+    pub fn decouples(&self) -> bool {
+        self.decouple == "auto"
+    }
+}
+
 /// The optimizer and its settings. A setting that the chosen optimizer does not have is an error.
 #[derive(Args, Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -327,12 +362,14 @@ pub struct TrainArgs {
     /// Fraction of the training images held out to choose the best epoch on.
     #[arg(long, default_value_t = 0.0, value_parser = below_one, value_name = "FRACTION")]
     pub val_split: f64,
+    /// Height and width that images are made to have: enlarged by a whole factor, then padded [default: their own].
+    #[arg(long, value_parser = pixels, value_name = "PIXELS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
     /// Model.
-    #[arg(long, default_value = models::DEFAULT, value_parser = model_names())]
-    pub model: String,
-    /// Norm between the model's layers.
-    #[arg(long, default_value = norms::DEFAULT.name, value_parser = norm_names())]
-    pub norm: String,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub model: ModelArgs,
     /// Images per step.
     #[arg(short, long, default_value = "64", value_parser = count)]
     pub batch_size: usize,

@@ -38,7 +38,7 @@ impl<T: Real> Batch<T> {
 /// use sph_optim::{Answer, Curvature, presets::SphDrs};
 /// use sph_tensor::{Array, Pool, Shape};
 ///
-/// let config = ModelConfig { in_channels: 1, image_size: (8, 8), classes: 3, norm: norms::DEFAULT };
+/// let config = ModelConfig { in_channels: 1, image_size: (8, 8), classes: 3, norm: norms::DEFAULT, decouple: false };
 /// let network = models::build("mlp", &config).unwrap();
 /// let pool = Pool::<f32>::new();
 /// let mut objective = Objective::new(network, &pool, 0);

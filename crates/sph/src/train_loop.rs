@@ -3,7 +3,7 @@
 use crate::checkpoint::{self, Best, Checkpoint, EpochSums, ModelInfo, Progress};
 use crate::config::{TrainArgs, shown};
 use crate::data::loader::{Augmentation, EpochOrder, Source};
-use crate::data::{DATASETS, DataOptions, Dataset};
+use crate::data::{self, DataOptions, Dataset};
 use crate::error::{Error, Result};
 use crate::objective::{Batch, Objective};
 use crate::observers::{EpochEvent, Observer, StepEvent};
@@ -41,24 +41,23 @@ pub struct Outcome {
     pub overhead: Option<f64>,
 }
 
-/// The data set called `name`.
+/// The model that `info` names, for images like those of `data`.
 ///
 /// # Errors
-/// When it is unknown or its files cannot be read.
-pub fn load_dataset(name: &str, options: &DataOptions) -> Result<Dataset> {
-    let row = DATASETS.iter().find(|d| d.name == name);
-    (row.ok_or_else(|| Error::Config(format!("unknown data set '{name}'")))?.load)(options)
-}
-
-/// The model called `name`, with the norm called `norm`, for images like those of `data`.
-///
-/// # Errors
-/// When either is unknown.
-pub fn build_model(name: &str, norm: &str, data: &Dataset) -> Result<Network> {
+/// When model or norm is unknown.
+pub fn build_model(info: &ModelInfo, data: &Dataset) -> Result<Network> {
     let (h, w, c) = data.train.size;
-    let norm = norms::find(norm).ok_or_else(|| Error::Config(format!("unknown norm '{norm}'")))?;
-    let config = ModelConfig { in_channels: c, image_size: (h, w), classes: data.classes, norm };
-    models::build(name, &config).ok_or_else(|| Error::Config(format!("unknown model '{name}'")))
+    let norm =
+        norms::find(&info.norm).ok_or_else(|| Error::Config(format!("unknown norm '{}'", info.norm)))?;
+    let config = ModelConfig {
+        in_channels: c,
+        image_size: (h, w),
+        classes: data.classes,
+        norm,
+        decouple: info.decouple,
+    };
+    models::build(&info.model, &config)
+        .ok_or_else(|| Error::Config(format!("unknown model '{}'", info.model)))
 }
 
 /// A run under way.
@@ -85,8 +84,8 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     /// When data, model and settings do not fit each other.
     pub fn new(args: &TrainArgs, run: RunDir) -> Result<Self> {
-        let options = DataOptions { data_dir: args.data_dir.clone() };
-        let mut data = load_dataset(&args.dataset, &options)?;
+        let options = DataOptions { data_dir: args.data_dir.clone(), image_size: args.image_size };
+        let mut data = data::load(&args.dataset, &options)?;
         let held_out = (args.val_split > 0.0).then(|| data.split_validation(args.val_split));
         if held_out.as_ref().is_some_and(|v| v.is_empty()) {
             let n = data.train.len();
@@ -95,8 +94,16 @@ impl<T: Real> Trainer<T> {
         if data.train.is_empty() {
             return Err(Error::Config(format!("--val-split {} leaves no image to train on", args.val_split)));
         }
+        let info = ModelInfo {
+            model: args.model.model.clone(),
+            norm: args.model.norm.clone(),
+            decouple: args.model.decouples(),
+            image_size: args.image_size,
+            dataset: args.dataset.clone(),
+            normalisation: data.normalisation.clone(),
+        };
         let pool = Pool::new();
-        let mut objective = Objective::new(build_model(&args.model, &args.norm, &data)?, &pool, args.seed);
+        let mut objective = Objective::new(build_model(&info, &data)?, &pool, args.seed);
         objective.smoothing = args.smoothing;
         let specs = objective.store.specs().to_vec();
         let optimizer = args.optimizer.build(&specs, args.seed)?;
@@ -111,13 +118,10 @@ impl<T: Real> Trainer<T> {
             return Err(Error::Config(format!("--batch-size {b} is more than the {n} training images")));
         }
         let schedule = args.schedule()?;
+        // Images that the model cannot take are found out before a folder is made.
+        objective.evaluate_on(&train.batch(&pool, &[0], None::<EpochOrder>))?;
         Ok(Trainer {
-            info: ModelInfo {
-                model: args.model.clone(),
-                norm: args.norm.clone(),
-                dataset: args.dataset.clone(),
-                normalisation: data.normalisation.clone(),
-            },
+            info,
             args: args.clone(),
             run,
             objective,
@@ -173,8 +177,8 @@ impl<T: Real> Trainer<T> {
         };
         let images = self.train.set.len();
         format!(
-            "{} with {} ({n} parameters{second}) on {images} images of {}, --opt {}",
-            a.model, a.norm, a.dataset, a.optimizer.opt
+            "{} with norm {} ({n} parameters{second}) on {images} images of {}, --opt {}",
+            a.model.model, a.model.norm, a.dataset, a.optimizer.opt
         )
     }
 

@@ -51,7 +51,13 @@ impl Golden {
 
     /// The tiny ResNet with the parameters and buffers under these prefixes.
     fn objective(&self, param: &str, buffer: &str) -> Objective<f64> {
-        let config = ModelConfig { in_channels: 3, image_size: (8, 8), classes: 5, norm: norms::DEFAULT };
+        let config = ModelConfig {
+            in_channels: 3,
+            image_size: (8, 8),
+            classes: 5,
+            norm: norms::DEFAULT,
+            decouple: false,
+        };
         let mut b = Builder::default();
         let model = models::resnet(&mut b, &config, &[1, 1, 1], &[4, 8, 16]);
         let mut objective = Objective::new(b.finish(model), &Pool::new(), 0);

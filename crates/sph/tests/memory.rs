@@ -71,7 +71,13 @@ struct Fixture {
 }
 
 fn fixture(model: &str, size: usize, images: usize, sph: bool) -> Fixture {
-    let config = ModelConfig { in_channels: 3, image_size: (size, size), classes: 10, norm: norms::DEFAULT };
+    let config = ModelConfig {
+        in_channels: 3,
+        image_size: (size, size),
+        classes: 10,
+        norm: norms::DEFAULT,
+        decouple: false,
+    };
     let pool = Pool::new();
     let f = Objective::new(models::build(model, &config).unwrap(), &pool, 0);
     let mut rng = Rng::new(1, "memory", 0, 0);

@@ -13,7 +13,8 @@ use std::collections::BTreeMap;
 
 /// A small ResNet with parameters away from their defaults, and a batch.
 fn network() -> Objective<f64> {
-    let config = ModelConfig { in_channels: 2, image_size: (4, 4), classes: 3, norm: norms::DEFAULT };
+    let config =
+        ModelConfig { in_channels: 2, image_size: (4, 4), classes: 3, norm: norms::DEFAULT, decouple: false };
     let mut b = Builder::default();
     let model = models::resnet(&mut b, &config, &[1, 1, 1], &[3, 4, 5]);
     let mut f = Objective::new(b.finish(model), &Pool::new(), 1);

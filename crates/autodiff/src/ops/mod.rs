@@ -18,6 +18,7 @@ mod matmul;
 mod max_pool;
 mod relu;
 mod rms_norm;
+mod weight_norm;
 
 pub use add::{Add, add};
 pub use avg_pool::{AvgPool, avg_pool};
@@ -34,6 +35,7 @@ pub use matmul::{MatMul, linear, matmul};
 pub use max_pool::{MaxPool, max_pool};
 pub use relu::{Relu, relu};
 pub use rms_norm::rms_norm;
+pub use weight_norm::{WeightNorm, weight_norm};
 
 use crate::Op;
 use sph_tensor::{Array, Pool, Rng, Shape};
@@ -58,6 +60,7 @@ pub struct Case {
 
 /// All ops.
 pub const OPS: &[OpRow] = &[
+    OpRow { name: "weight_norm", about: "rows of a magnitude and a direction", cases: weight_norm::cases },
     OpRow {
         name: "group_norm",
         about: "normalization of each sample by groups of channels",

@@ -1,36 +1,54 @@
-//! 2-D convolution without bias, as used before a norm.
+//! 2-D convolution.
 
-use crate::{Builder, Forward, Init, LayerError, Module, Role};
+use super::weights::{Followed, Weights};
+use crate::{Builder, Forward, Init, LayerError, Module};
 use sph_autodiff::{Var, ops};
 use sph_tensor::Element;
 
-/// `X.weight` [out, in, k, k]; initialised as torchvision's ResNets are: normal, variance 2/(out·k²).
+/// `X.weight` (out×in×k×k); initialised as torchvision's ResNets are: normal, variance 2/(out·k²), bias 0.
 #[derive(Debug)]
 pub struct Conv2d {
     layer: String,
-    weight: usize,
-    stride: usize,
-    pad: usize,
+    weights: Weights,
+    bias: Option<usize>,
+    geometry: Geometry,
+}
+
+/// Kernel size, stride and zero padding, the same for both axes.
+#[derive(Debug, Clone, Copy)]
+pub struct Geometry {
+    /// Height and width of the kernel.
+    pub k: usize,
+    /// Step between output pixels.
+    pub stride: usize,
+    /// Zeros on every side.
+    pub pad: usize,
 }
 
 impl Conv2d {
-    /// A k×k convolution named `layer`.
+    /// A convolution named `layer`.
     pub fn new(
         b: &mut Builder,
         layer: &str,
         (input, out): (usize, usize),
-        k: usize,
-        stride: usize,
-        pad: usize,
+        geometry: Geometry,
+        followed: Followed,
     ) -> Self {
+        let k = geometry.k;
         let init = Init::Normal((2.0 / (out * k * k) as f64).sqrt());
-        let weight = b.param(format!("{layer}.weight"), &[out, input, k, k], Role::Weight, init);
-        Conv2d { layer: layer.to_string(), weight, stride, pad }
+        let weights = Weights::new(b, layer, &[out, input, k, k], init, followed);
+        let bias = Weights::bias(b, layer, out, Init::Constant(0.0), followed);
+        Conv2d { layer: layer.to_string(), weights, bias, geometry }
     }
 }
 
 impl<T: Element> Module<T> for Conv2d {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
-        f.apply(ops::conv2d(self.stride, self.pad), &[x], &[self.weight], &self.layer)
+        let w = self.weights.forward(f, &self.layer)?;
+        let y = f.apply(ops::conv2d(self.geometry.stride, self.geometry.pad), &[x, &w], &[], &self.layer)?;
+        match self.bias {
+            Some(bias) => f.apply(ops::bias(), &[&y], &[bias], &self.layer),
+            None => Ok(y),
+        }
     }
 }

@@ -2,6 +2,8 @@
 
 mod conv2d;
 mod linear;
+mod weights;
 
-pub use conv2d::Conv2d;
+pub use conv2d::{Conv2d, Geometry};
 pub use linear::Linear;
+pub use weights::Followed;

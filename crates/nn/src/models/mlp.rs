@@ -18,13 +18,13 @@ pub fn mlp(b: &mut Builder, config: &ModelConfig, widths: &[usize]) -> Box<dyn M
         .enumerate()
         .map(|(i, &width)| {
             let i = i + 1;
-            let linear = Linear::new(b, &format!("fc{i}"), (input, width), false);
+            let linear = Linear::new(b, &format!("fc{i}"), (input, width), config.followed());
             let norm = (config.norm.build)(b, &format!("bn{i}"), width);
             input = width;
             (linear, norm, format!("relu{i}"))
         })
         .collect();
-    let fc = Linear::head(b, "fc", (input, config.classes));
+    let fc = Linear::head(b, "fc", (input, config.classes), config.decouple);
     Box::new(Mlp { hidden, fc })
 }
 

@@ -2,10 +2,13 @@
 
 mod mlp;
 mod resnet;
+mod vgg;
 
 pub use mlp::mlp;
 pub use resnet::{ResNet, resnet};
+pub use vgg::vgg;
 
+use crate::layers::Followed;
 use crate::norms::NormRow;
 use crate::{Builder, Model, Network};
 
@@ -20,6 +23,15 @@ pub struct ModelConfig {
     pub classes: usize,
     /// The norm between its layers.
     pub norm: &'static NormRow,
+    /// Decouple the weights of every layer that no norm follows.
+    pub decouple: bool,
+}
+
+impl ModelConfig {
+    /// What stands behind a layer in front of this configuration's norm.
+    fn followed(&self) -> Followed {
+        if self.norm.normalizes { Followed::ByNorm } else { Followed::ByOther { decouple: self.decouple } }
+    }
 }
 
 /// A row of the table of models.
@@ -48,6 +60,11 @@ pub const MODELS: &[ModelRow] = &[
         name: "resnet20",
         about: "CIFAR-style ResNet, widths 16-32-64, three blocks each",
         build: |b, c| resnet(b, c, &[3, 3, 3], &[16, 32, 64]),
+    },
+    ModelRow {
+        name: "vgg11",
+        about: "VGG-11, 8 convolutions of width 64 to 512, images of 32 pixels and more",
+        build: |b, c| vgg(b, c, &[&[64], &[128], &[256, 256], &[512, 512], &[512, 512]]),
     },
 ];
 

@@ -1,8 +1,7 @@
 //! CIFAR-style residual networks (He et al. 2016, §4.2) with projection shortcuts, torchvision's names.
 
-use crate::layers::{Conv2d, Linear};
+use crate::layers::{Conv2d, Geometry, Linear};
 use crate::models::ModelConfig;
-use crate::norms::NormRow;
 use crate::{Builder, Forward, LayerError, Model, Module, Real};
 use sph_autodiff::{Var, ops};
 
@@ -15,15 +14,15 @@ struct ConvNorm {
 impl ConvNorm {
     fn new(
         b: &mut Builder,
-        kind: &NormRow,
+        config: &ModelConfig,
         (conv, norm): (&str, &str),
         channels: (usize, usize),
         k: usize,
         stride: usize,
     ) -> Self {
         ConvNorm {
-            conv: Conv2d::new(b, conv, channels, k, stride, k / 2),
-            norm: (kind.build)(b, norm, channels.1),
+            conv: Conv2d::new(b, conv, channels, Geometry { k, stride, pad: k / 2 }, config.followed()),
+            norm: (config.norm.build)(b, norm, channels.1),
         }
     }
 }
@@ -46,16 +45,16 @@ struct BasicBlock {
 impl BasicBlock {
     fn new(
         b: &mut Builder,
-        norm: &NormRow,
+        config: &ModelConfig,
         layer: String,
         (input, out): (usize, usize),
         stride: usize,
     ) -> Self {
         let name = |part: &str| format!("{layer}.{part}");
-        let first = ConvNorm::new(b, norm, (&name("conv1"), &name("bn1")), (input, out), 3, stride);
-        let second = ConvNorm::new(b, norm, (&name("conv2"), &name("bn2")), (out, out), 3, 1);
+        let first = ConvNorm::new(b, config, (&name("conv1"), &name("bn1")), (input, out), 3, stride);
+        let second = ConvNorm::new(b, config, (&name("conv2"), &name("bn2")), (out, out), 3, 1);
         let downsample = (stride != 1 || input != out).then(|| {
-            ConvNorm::new(b, norm, (&name("downsample.0"), &name("downsample.1")), (input, out), 1, stride)
+            ConvNorm::new(b, config, (&name("downsample.0"), &name("downsample.1")), (input, out), 1, stride)
         });
         BasicBlock { first, second, downsample, layer }
     }
@@ -88,14 +87,14 @@ pub struct ResNet {
 /// pooling and the classifier.
 pub fn resnet(b: &mut Builder, config: &ModelConfig, blocks: &[usize], widths: &[usize]) -> Box<dyn Model> {
     let mut channels = widths[0];
-    let stem = ConvNorm::new(b, config.norm, ("conv1", "bn1"), (config.in_channels, channels), 3, 1);
+    let stem = ConvNorm::new(b, config, ("conv1", "bn1"), (config.in_channels, channels), 3, 1);
     let mut all = Vec::new();
     for (stage, (&count, &width)) in blocks.iter().zip(widths).enumerate() {
         for i in 0..count {
             let stride = if stage > 0 && i == 0 { 2 } else { 1 };
             all.push(BasicBlock::new(
                 b,
-                config.norm,
+                config,
                 format!("layer{}.{i}", stage + 1),
                 (channels, width),
                 stride,
@@ -103,7 +102,7 @@ pub fn resnet(b: &mut Builder, config: &ModelConfig, blocks: &[usize], widths: &
             channels = width;
         }
     }
-    let fc = Linear::head(b, "fc", (channels, config.classes));
+    let fc = Linear::head(b, "fc", (channels, config.classes), config.decouple);
     Box::new(ResNet { stem, blocks: all, fc })
 }
 

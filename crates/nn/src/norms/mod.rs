@@ -5,6 +5,7 @@ mod group_norm;
 mod grouped;
 mod instance_norm;
 mod layer_norm;
+mod none;
 mod rms_norm;
 
 pub use batch_norm::BatchNorm;
@@ -18,6 +19,8 @@ pub struct NormRow {
     pub name: &'static str,
     /// What it normalizes over.
     pub about: &'static str,
+    /// It normalizes: false for `none` alone.
+    pub normalizes: bool,
     /// Builds the layer of the given name over `channels`.
     pub build: fn(&mut Builder, &str, channels: usize) -> Box<dyn Model>,
 }
@@ -27,16 +30,39 @@ pub const NORMS: &[NormRow] = &[
     NormRow {
         name: "bn",
         about: "BatchNorm: each channel over batch, height and width",
+        normalizes: true,
         build: batch_norm::build,
     },
-    NormRow { name: "gn", about: "GroupNorm: each sample over groups of channels", build: group_norm::build },
+    NormRow {
+        name: "gn",
+        about: "GroupNorm: each sample over groups of channels",
+        normalizes: true,
+        build: group_norm::build,
+    },
     NormRow {
         name: "ln",
         about: "LayerNorm: each sample over channels, height and width",
+        normalizes: true,
         build: layer_norm::build,
     },
-    NormRow { name: "in", about: "InstanceNorm: each channel of each sample", build: instance_norm::build },
-    NormRow { name: "rms", about: "RMSNorm: each sample, no mean, no shift", build: rms_norm::build },
+    NormRow {
+        name: "in",
+        about: "InstanceNorm: each channel of each sample",
+        normalizes: true,
+        build: instance_norm::build,
+    },
+    NormRow {
+        name: "rms",
+        about: "RMSNorm: each sample, no mean, no shift",
+        normalizes: true,
+        build: rms_norm::build,
+    },
+    NormRow {
+        name: "none",
+        about: "no norm; convolutions get a bias",
+        normalizes: false,
+        build: none::build,
+    },
 ];
 
 /// The default of every model.

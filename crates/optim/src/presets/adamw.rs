@@ -1,6 +1,6 @@
 //! AdamW (Loshchilov and Hutter 2019): θ ← θ − lr (m̂/(√v̂ + ε) + λθ).
 
-use super::{is_1d, select};
+use super::select;
 use crate::group::{Group, Optimizer};
 use crate::transforms::{AddDecayedWeights, ScaleByAdam};
 use sph_nn::ParamSpec;
@@ -39,8 +39,8 @@ impl AdamW {
         Optimizer::new(
             specs,
             vec![
-                group("weights", select(specs, |s| !is_1d(s)), self.weight_decay),
-                group("1d", select(specs, is_1d), self.weight_decay_1d),
+                group("weights", select(specs, |s| !s.is_1d()), self.weight_decay),
+                group("1d", select(specs, ParamSpec::is_1d), self.weight_decay_1d),
             ],
         )
     }

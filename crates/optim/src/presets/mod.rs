@@ -43,8 +43,3 @@ use sph_nn::ParamSpec;
 fn select(specs: &[ParamSpec], f: impl Fn(&ParamSpec) -> bool) -> Vec<usize> {
     specs.iter().enumerate().filter(|(_, s)| f(s)).map(|(i, _)| i).collect()
 }
-
-/// Weight decay has a value of its own on 1-D parameters.
-fn is_1d(spec: &ParamSpec) -> bool {
-    spec.shape.len() <= 1
-}

@@ -1,6 +1,6 @@
 //! SGD with momentum, PyTorch's form: g ← g + λθ; m ← μm + g; θ ← θ − lr·m.
 
-use super::{is_1d, select};
+use super::select;
 use crate::group::{Group, Optimizer};
 use crate::transform::Transform;
 use crate::transforms::{AddDecayedWeights, Momentum};
@@ -47,8 +47,8 @@ impl Sgd {
         Optimizer::new(
             specs,
             vec![
-                group("weights", select(specs, |s| !is_1d(s)), self.weight_decay),
-                group("1d", select(specs, is_1d), self.weight_decay_1d),
+                group("weights", select(specs, |s| !s.is_1d()), self.weight_decay),
+                group("1d", select(specs, ParamSpec::is_1d), self.weight_decay_1d),
             ],
         )
     }

@@ -3,7 +3,7 @@
 //! On a block b:  θ_b ← θ_b − lr (τ m_b / rectified(d_b) + λ_b θ_b), with momentum m_b of the gradient and d_b the average of
 //! what the probes found.
 
-use super::{SettingsError, Sgd, is_1d, select};
+use super::{SettingsError, Sgd, select};
 use crate::curvature::estimator::{Averaging, Correction};
 use crate::curvature::probes::{Estimate, PROBES, Probe};
 use crate::curvature::rectifiers::{RECTIFIERS, Rectifier};
@@ -87,7 +87,7 @@ impl SphDrs {
 
     /// The second-order blocks among `specs`, in order.
     pub fn blocks(specs: &[ParamSpec]) -> Vec<usize> {
-        select(specs, |s| s.role.is_second_order())
+        select(specs, |s| s.is_second_order())
     }
 
     /// Whether these settings make sense together and for `specs`.
@@ -143,7 +143,7 @@ impl SphDrs {
     pub fn build<T: Element>(&self, specs: &[ParamSpec]) -> Result<Optimizer<T>, SettingsError> {
         self.validate(specs)?;
         let blocks = Self::blocks(specs);
-        let is_block = |s: &ParamSpec| s.role.is_second_order();
+        let is_block = |s: &ParamSpec| s.is_second_order();
         let is_head_bias = |s: &ParamSpec| s.head && s.role == Role::Bias;
         let slots: Vec<Option<usize>> = if self.ancestor {
             // Every 1-D tensor has a slot; the classifier's bias visits nothing.
@@ -184,8 +184,8 @@ impl SphDrs {
         Ok(Optimizer::new(
             specs,
             vec![
-                first_order("weights", select(specs, |s| !is_1d(s)), self.weight_decay),
-                first_order("1d", select(specs, |s| is_1d(s) && !is_block(s)), self.weight_decay_1d),
+                first_order("weights", select(specs, |s| !s.is_1d()), self.weight_decay),
+                first_order("1d", select(specs, |s| s.is_1d() && !is_block(s)), self.weight_decay_1d),
                 second_order,
             ],
         ))

@@ -1,6 +1,6 @@
 //! `sph bench`: the time of training steps on synthetic data, for side-by-side measuring.
 
-use crate::config::{OptArgs, model_names, norm_names, seed, threads};
+use crate::config::{ModelArgs, OptArgs, seed, threads};
 use crate::error::{Error, Result};
 use crate::objective::{Batch, Objective};
 use crate::timing::{self, Times};
@@ -19,11 +19,8 @@ use std::time::Instant;
 )]
 pub struct BenchArgs {
     /// Model.
-    #[arg(long, default_value = models::DEFAULT, value_parser = model_names())]
-    pub model: String,
-    /// Norm between the model's layers.
-    #[arg(long, default_value = norms::DEFAULT.name, value_parser = norm_names())]
-    pub norm: String,
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Images per step.
     #[arg(short, long, default_value = "128", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch_size: u32,
@@ -53,11 +50,17 @@ const WARMUP: usize = 2;
 pub fn run(args: &BenchArgs) -> Result<()> {
     let threads = super::configure_threads(args.threads)?;
     let pool = Pool::<f32>::new();
-    let norm =
-        norms::find(&args.norm).ok_or_else(|| Error::Config(format!("unknown norm '{}'", args.norm)))?;
-    let config = ModelConfig { in_channels: 3, image_size: (32, 32), classes: 10, norm };
-    let network = models::build(&args.model, &config)
-        .ok_or_else(|| Error::Config(format!("unknown model '{}'", args.model)))?;
+    let norm = norms::find(&args.model.norm)
+        .ok_or_else(|| Error::Config(format!("unknown norm '{}'", args.model.norm)))?;
+    let config = ModelConfig {
+        in_channels: 3,
+        image_size: (32, 32),
+        classes: 10,
+        norm,
+        decouple: args.model.decouples(),
+    };
+    let network = models::build(&args.model.model, &config)
+        .ok_or_else(|| Error::Config(format!("unknown model '{}'", args.model.model)))?;
     let mut objective = Objective::new(network, &pool, args.seed);
     let specs = objective.store.specs().to_vec();
     let mut optimizer = args.optimizer.build(&specs, args.seed)?;
@@ -85,8 +88,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let convolution = sph_tensor::kernels::conv::kernels_in_use::<f32>();
     if args.json {
         let record = serde_json::json!({
-            "model": args.model,
-            "norm": args.norm,
+            "model": args.model.model,
+            "norm": args.model.norm,
             "batch_size": n,
             "opt": args.optimizer.opt,
             "steps": steps,
@@ -103,7 +106,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         super::say(&format!(
             "{} batch {n} {}: step {median:.2} ms (median of {}, min {min:.2}), {:.0} images/s, buffers {pool_mb:.0} MB, \
              convolution {convolution}",
-            args.model,
+            args.model.model,
             args.optimizer.opt,
             steps,
             n as f64 / median * 1e3

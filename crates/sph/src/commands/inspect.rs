@@ -1,12 +1,12 @@
 //! `sph inspect`: loss, gradients and exact curvature of one batch, for looking at and for checking against other programs.
 
 use crate::checkpoint::{self, ModelInfo, Tensor};
-use crate::config::{dataset_names, model_names, norm_names, seed, threads};
+use crate::config::{dataset_names, decouple_names, model_names, norm_names, pixels, seed, threads};
 use crate::data::loader::{EpochOrder, Source};
 use crate::data::{self, DataOptions};
 use crate::error::{Error, Result};
 use crate::objective::{Batch, Objective};
-use crate::train_loop::{build_model, load_dataset, mode};
+use crate::train_loop::{build_model, mode};
 use clap::Args;
 use sph_nn::{BufferKind, Real, norms};
 use sph_optim::presets::SphDrs;
@@ -30,6 +30,12 @@ pub struct InspectArgs {
     /// Norm between the model's layers [default: that of the checkpoint, or bn].
     #[arg(long, value_parser = norm_names())]
     pub norm: Option<String>,
+    /// Decoupling [default: that of the checkpoint, or none]; plain weights in the checkpoint are converted.
+    #[arg(long, value_parser = decouple_names())]
+    pub decouple: Option<String>,
+    /// Height and width that images are made to have [default: those of the checkpoint, or their own].
+    #[arg(long, value_parser = pixels, value_name = "PIXELS")]
+    pub image_size: Option<usize>,
     /// Model state, ours or PyTorch's; needs --model when the file does not name one.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
@@ -87,16 +93,23 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     })?;
     let norm =
         args.norm.clone().or(info.as_ref().map(|i| i.norm.clone())).unwrap_or(norms::DEFAULT.name.into());
+    let decouple = match &args.decouple {
+        Some(name) => name == "auto",
+        None => info.as_ref().is_some_and(|i| i.decouple),
+    };
+    let image_size = args.image_size.or(info.as_ref().and_then(|i| i.image_size));
     let dataset = args.dataset.clone().or(info.map(|i| i.dataset)).unwrap_or(data::DEFAULT.into());
-    let data = load_dataset(&dataset, &DataOptions { data_dir: args.data_dir.clone() })?;
+    let data = data::load(&dataset, &DataOptions { data_dir: args.data_dir.clone(), image_size })?;
     let pool = Pool::<T>::new();
     let about = ModelInfo {
         model: model.clone(),
-        norm: norm.clone(),
+        norm,
+        decouple,
+        image_size,
         dataset: dataset.clone(),
         normalisation: data.normalisation.clone(),
     };
-    let mut f = Objective::new(build_model(&model, &norm, &data)?, &pool, args.seed);
+    let mut f = Objective::new(build_model(&about, &data)?, &pool, args.seed);
     if let Some((path, bytes)) = &file {
         checkpoint::load_model(path, bytes, &mut f.store)?;
     }

@@ -36,7 +36,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
         }
         None => {
             // Data, model and settings are checked before a folder is made.
-            let default = || default_name(&args.output, &args.model, &args.dataset);
+            let default = || default_name(&args.output, &args.model.model, &args.dataset);
             let name = args.experiment.clone().unwrap_or_else(default);
             Trainer::<f32>::new(args, RunDir::planned(&args.output, &name)?)?
         }

@@ -3,13 +3,14 @@
 
 mod digits;
 mod fashion_mnist;
+mod fit;
 pub mod idx;
 pub mod loader;
 mod split;
 
 pub use split::stratified;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -113,6 +114,8 @@ impl Dataset {
 pub struct DataOptions {
     /// The folder the user named.
     pub data_dir: Option<PathBuf>,
+    /// Height and width that images are made to have; theirs by default.
+    pub image_size: Option<usize>,
 }
 
 /// A row of the table of data sets.
@@ -123,6 +126,22 @@ pub struct DatasetRow {
     pub about: &'static str,
     /// Reads it.
     pub load: fn(&DataOptions) -> Result<Dataset>,
+}
+
+/// The data set called `name`.
+///
+/// # Errors
+/// When it is unknown, its files cannot be read, or its images do not fit.
+pub fn load(name: &str, options: &DataOptions) -> Result<Dataset> {
+    let row = DATASETS.iter().find(|d| d.name == name);
+    let mut data = (row.ok_or_else(|| Error::Config(format!("unknown data set '{name}'")))?.load)(options)?;
+    if let Some(size) = options.image_size {
+        // The normalisation stays that of the images as they came.
+        for set in [&mut data.train, &mut data.test] {
+            *set = Arc::new(fit::fit(set, size).map_err(Error::Config)?);
+        }
+    }
+    Ok(data)
 }
 
 /// All data sets.

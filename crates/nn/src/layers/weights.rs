@@ -1,0 +1,74 @@
+//! The weights of a convolution or linear layer: one tensor, or decoupled into magnitudes and directions.
+
+use crate::{Builder, Forward, Init, LayerError, Role};
+use sph_autodiff::{Var, ops};
+use sph_tensor::Element;
+
+/// What stands behind a layer with weights; it decides about bias and decoupling (docs/algorithm.md §1.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Followed {
+    /// A norm: no bias, and the weights' scale does not matter.
+    ByNorm,
+    /// Anything else: a bias, and the weights are decoupled when asked for.
+    ByOther {
+        /// Magnitudes and directions instead of one tensor.
+        decouple: bool,
+    },
+}
+
+/// `X.weight`, or `X.weight_v` (directions) and `X.weight_g` (magnitudes, PyTorch's shape [out, 1, …]).
+#[derive(Debug)]
+pub(super) enum Weights {
+    Plain(usize),
+    Decoupled { v: usize, gamma: usize },
+}
+
+impl Weights {
+    pub(super) fn new(b: &mut Builder, layer: &str, shape: &[usize], init: Init, followed: Followed) -> Self {
+        if followed != (Followed::ByOther { decouple: true }) {
+            return Weights::Plain(b.param(format!("{layer}.weight"), shape, Role::Weight, init));
+        }
+        let v = b.param(format!("{layer}.weight_v"), shape, Role::Direction, init);
+        let magnitudes: Vec<usize> = (0..shape.len()).map(|i| if i == 0 { shape[0] } else { 1 }).collect();
+        // The function computed is that of one tensor with V's initial values.
+        let gamma =
+            b.param(format!("{layer}.weight_g"), &magnitudes, Role::Magnitude, Init::RowNorms { of: v });
+        Weights::Decoupled { v, gamma }
+    }
+
+    /// `X.bias` of such a layer, when it has one.
+    pub(super) fn bias(
+        b: &mut Builder,
+        layer: &str,
+        out: usize,
+        init: Init,
+        followed: Followed,
+    ) -> Option<usize> {
+        let Followed::ByOther { decouple } = followed else { return None };
+        let bias = b.param(format!("{layer}.bias"), &[out], Role::Bias, init);
+        if decouple {
+            b.mark_decoupled(bias);
+        }
+        Some(bias)
+    }
+
+    /// All parameters.
+    pub(super) fn params(&self) -> Vec<usize> {
+        match *self {
+            Weights::Plain(w) => vec![w],
+            Weights::Decoupled { v, gamma } => vec![v, gamma],
+        }
+    }
+
+    /// The weights W.
+    pub(super) fn forward<T: Element>(
+        &self,
+        f: &mut Forward<'_, T>,
+        layer: &str,
+    ) -> Result<Var<T>, LayerError> {
+        match *self {
+            Weights::Plain(w) => Ok(f.param(w).clone()),
+            Weights::Decoupled { v, gamma } => f.apply(ops::weight_norm(), &[], &[v, gamma], layer),
+        }
+    }
+}

@@ -1,0 +1,42 @@
+//! Images made to fit a model: enlarged by a whole factor, then padded.
+
+use super::ImageSet;
+
+/// Images of `size`×`size`: every pixel repeated as often as fits in both directions, the rest padded with zeros on both sides.
+///
+/// # Errors
+/// When the images are larger than that.
+pub fn fit(set: &ImageSet, size: usize) -> Result<ImageSet, String> {
+    let (h, w, c) = set.size;
+    if h > size || w > size {
+        return Err(format!(
+            "--image-size {size} is less than the images' {h}×{w}; images are enlarged, not cut"
+        ));
+    }
+    let factor = (size / h).min(size / w);
+    let (top, left) = ((size - factor * h) / 2, (size - factor * w) / 2);
+    let mut images = vec![0; set.len() * size * size * c];
+    for (from, to) in set.images.chunks_exact(h * w * c).zip(images.chunks_exact_mut(size * size * c)) {
+        for y in 0..factor * h {
+            for x in 0..factor * w {
+                let pixel = (y / factor * w + x / factor) * c;
+                let out = ((top + y) * size + left + x) * c;
+                to[out..out + c].copy_from_slice(&from[pixel..pixel + c]);
+            }
+        }
+    }
+    Ok(ImageSet { size: (size, size, c), images, labels: set.labels.clone() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pixels_are_repeated_and_the_rest_is_padded() {
+        let set = ImageSet { size: (1, 2, 1), images: vec![3, 7], labels: vec![0] };
+        let out = fit(&set, 4).unwrap();
+        assert_eq!(out.images, [0, 0, 0, 0, 3, 3, 7, 7, 3, 3, 7, 7, 0, 0, 0, 0]);
+        assert!(fit(&set, 1).unwrap_err().contains("--image-size 1"));
+    }
+}
