@@ -51,13 +51,11 @@ impl Golden {
 
     /// The tiny ResNet with the parameters and buffers under these prefixes.
     fn objective(&self, param: &str, buffer: &str) -> Objective<f64> {
-        let config = ModelConfig {
-            in_channels: 3,
-            image_size: (8, 8),
-            classes: 5,
-            norm: norms::DEFAULT,
-            decouple: false,
-        };
+        self.objective_with(norms::DEFAULT, param, buffer)
+    }
+
+    fn objective_with(&self, norm: &'static norms::NormRow, param: &str, buffer: &str) -> Objective<f64> {
+        let config = ModelConfig { in_channels: 3, image_size: (8, 8), classes: 5, norm, decouple: false };
         let mut b = Builder::default();
         let model = models::resnet(&mut b, &config, &[1, 1, 1], &[4, 8, 16]);
         let mut objective = Objective::new(b.finish(model), &Pool::new(), 0);
@@ -249,4 +247,36 @@ fn sgd_and_adamw_agree_with_pytorch_over_10_steps() {
     let adamw = AdamW { weight_decay_1d: 0.05, ..AdamW::default() };
     let optimizer = adamw.build(f.params());
     follow(&golden, optimizer, f, 1e-2, "adamw.", &[10], 1e-10);
+}
+
+#[test]
+fn the_norms_over_groups_agree_with_pytorch() {
+    let golden = Golden::read("norms");
+    for norm in norms::NORMS.iter().filter(|n| n.normalizes && n.name != "bn") {
+        let case = norm.name;
+        let mut f = golden.objective_with(norm, &format!("{case}.param"), "no buffers");
+        f.set_batch(golden.batch(f.pool(), 0));
+        let (all, pool): (Vec<usize>, _) = ((0..f.params().len()).collect(), f.pool().clone());
+        let blocks = SphDrs::blocks(f.params());
+        assert!(!blocks.is_empty());
+        for block in blocks {
+            let name = f.params()[block].name.clone();
+            let c = f.params()[block].len();
+            let mut sweep = Sweep { rows: vec![block], ..Sweep::default() };
+            sweep.tangents.insert(block, identity(&pool, c));
+            let want = Request { gradient: all.clone(), sweeps: vec![sweep], keep: false };
+            let mut out = Answer::default();
+            f.evaluate(&want, &mut out).unwrap();
+            close(&[out.loss], golden.get(&format!("{case}.loss")), 1e-9, case);
+            close(f.logits().unwrap().as_slice(), golden.get(&format!("{case}.logits")), 1e-9, case);
+            for &i in &all {
+                let name = &f.params()[i].name;
+                let got = out.gradient[i].as_ref().unwrap().as_slice();
+                close(got, golden.get(&format!("{case}.grad.{name}")), 1e-9, &format!("{case} grad {name}"));
+            }
+            let hessian = out.products[0].get(block).unwrap();
+            let want = golden.get(&format!("{case}.hessian.{name}"));
+            close(hessian.as_slice(), want, 1e-9, &format!("{case} hessian {name}"));
+        }
+    }
 }
