@@ -200,7 +200,7 @@ pub struct OptArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<String>,
     /// Which blocks sph visits at which step [default: cyclic].
-    #[arg(long, value_parser = names(SCHEDULE_KINDS.iter().map(|s| (s.0, ""))))]
+    #[arg(long, value_parser = names(SCHEDULE_KINDS.iter().map(|s| (s.0, s.2))))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curvature_schedule: Option<String>,
     /// Visit at each n-th step only [default: 1].

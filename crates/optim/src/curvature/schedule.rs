@@ -14,9 +14,12 @@ pub enum ScheduleKind {
     Joint,
 }
 
-/// The kinds by the names users give.
-pub const SCHEDULE_KINDS: &[(&str, ScheduleKind)] =
-    &[("cyclic", ScheduleKind::Cyclic), ("all", ScheduleKind::All), ("joint", ScheduleKind::Joint)];
+/// The kinds by the names users give, and what they do.
+pub const SCHEDULE_KINDS: &[(&str, ScheduleKind, &str)] = &[
+    ("cyclic", ScheduleKind::Cyclic, "one block per step, in turn"),
+    ("all", ScheduleKind::All, "every block each step, a sweep per layer"),
+    ("joint", ScheduleKind::Joint, "every block each step from one sweep over all (ones, rademacher)"),
+];
 
 /// Visits of blocks over steps.
 #[derive(Debug, Clone, PartialEq, Eq)]
