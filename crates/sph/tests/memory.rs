@@ -101,8 +101,14 @@ impl Fixture {
 #[test]
 fn a_warm_step_makes_no_large_allocation() {
     let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
-    for sph in [false, true] {
-        let mut t = fixture("resnet8", 16, 32, sph);
+    // 1,024 images: there even the logits and their softmax are large.
+    for (model, size, images, sph) in [
+        ("resnet8", 16, 32, false),
+        ("resnet8", 16, 32, true),
+        ("mlp", 4, 1024, false),
+        ("mlp", 4, 1024, true),
+    ] {
+        let mut t = fixture(model, size, images, sph);
         let cycle = SphDrs::blocks(t.f.params()).len();
         // Twice: in the first cycle the averages of later blocks do not exist yet.
         t.steps(2 * cycle);

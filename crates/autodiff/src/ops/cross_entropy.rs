@@ -27,18 +27,14 @@ pub fn cross_entropy(targets: Arc<[u32]>, smoothing: f64) -> CrossEntropy {
     CrossEntropy { targets, smoothing }
 }
 
-/// Softmax of every row of `classes` logits, and the logarithm of each row's normaliser Σ exp.
-pub fn softmax_rows<T: Element>(logits: &[T], classes: usize) -> (Vec<f64>, Vec<f64>) {
-    let mut p: Vec<f64> = logits.iter().map(|v| v.to_f64()).collect();
-    let mut log_norm = Vec::with_capacity(p.len() / classes.max(1));
-    for row in p.chunks_exact_mut(classes) {
-        let max = row.iter().copied().fold(f64::NEG_INFINITY, |a, b| if b > a || b.is_nan() { b } else { a });
-        row.iter_mut().for_each(|v| *v = Element::exp(*v - max));
-        let sum: f64 = row.iter().sum();
-        row.iter_mut().for_each(|v| *v /= sum);
-        log_norm.push(max + Element::ln(sum));
-    }
-    (p, log_norm)
+/// Softmax of a row of logits into `p`; returns the logarithm of its normaliser Σ exp.
+fn softmax<T: Element>(logits: &[T], p: &mut [f64]) -> f64 {
+    let nan_wins = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
+    let max = logits.iter().map(|v| v.to_f64()).fold(f64::NEG_INFINITY, nan_wins);
+    p.iter_mut().zip(logits).for_each(|(p, v)| *p = Element::exp(v.to_f64() - max));
+    let sum: f64 = p.iter().sum();
+    p.iter_mut().for_each(|p| *p /= sum);
+    max + Element::ln(sum)
 }
 
 impl CrossEntropy {
@@ -48,12 +44,11 @@ impl CrossEntropy {
         if self.targets[n] as usize == c { 1.0 - self.smoothing + uniform } else { uniform }
     }
 
-    /// (p − q)/N at every logit.
-    fn slope<T: Element>(&self, r: &Record<T>) -> Vec<f64> {
+    /// (p − q)/N by logit.
+    fn slope<'a, T: Element>(&'a self, r: &'a Record<T>) -> impl Fn(usize) -> f64 + 'a {
         let (n, classes) = (r.x[0][0], r.x[0][1]);
         let p = r.saved.at(0).as_slice();
-        let slope = |i: usize| (p[i].to_f64() - self.target(i / classes, i % classes, classes)) / n as f64;
-        (0..p.len()).map(slope).collect()
+        move |i| (p[i].to_f64() - self.target(i / classes, i % classes, classes)) / n as f64
     }
 }
 
@@ -76,23 +71,26 @@ impl<T: Element> Op<T> for CrossEntropy {
 
     fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
         let (n, classes) = (x[0].shape()[0], x[0].shape()[1]);
-        let (p, log_norm) = softmax_rows(x[0].as_slice(), classes);
+        let mut saved = cx.array(x[0].shape());
+        let mut p = vec![0.0; classes];
         let mut loss = 0.0;
-        for (i, row) in x[0].as_slice().chunks_exact(classes).enumerate() {
+        let rows = x[0].as_slice().chunks_exact(classes).zip(saved.make_mut().chunks_exact_mut(classes));
+        for (i, (row, saved)) in rows.enumerate() {
+            let log_norm = softmax(row, &mut p);
+            saved.iter_mut().zip(&p).for_each(|(s, p)| *s = T::from_f64(*p));
             // −Σ q·(x − log Σ exp x), with Σ q = 1.
             let fit: f64 = row.iter().enumerate().map(|(c, v)| self.target(i, c, classes) * v.to_f64()).sum();
-            loss += log_norm[i] - fit;
+            loss += log_norm - fit;
         }
-        let p: Vec<T> = p.into_iter().map(T::from_f64).collect();
-        let p = Array::from_slice(&cx.pool, x[0].shape(), &p);
-        (Array::full(&cx.pool, y, T::from_f64(loss / n as f64)), Saved::new([Some(p)]))
+        (Array::full(&cx.pool, y, T::from_f64(loss / n as f64)), Saved::new([Some(saved)]))
     }
 
     fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.x[0]);
             let y_bar = y_bar.as_slice()[0].to_f64();
-            x_bar.make_mut().iter_mut().zip(self.slope(r)).for_each(|(x, s)| *x = T::from_f64(y_bar * s));
+            let slope = self.slope(r);
+            x_bar.make_mut().iter_mut().enumerate().for_each(|(i, x)| *x = T::from_f64(y_bar * slope(i)));
             x_bar
         })]
     }
@@ -100,7 +98,8 @@ impl<T: Element> Op<T> for CrossEntropy {
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let (slope, x_dot) = (self.slope(r), x_dot[0].expect("a tangent"));
         cx.each_probe(r.y, |k, y_dot| {
-            y_dot[0] = T::from_f64(slope.iter().zip(x_dot.part(k)).map(|(s, x)| s * x.to_f64()).sum());
+            y_dot[0] =
+                T::from_f64(x_dot.part(k).iter().enumerate().map(|(i, x)| slope(i) * x.to_f64()).sum());
         })
     }
 
@@ -121,7 +120,7 @@ impl<T: Element> Op<T> for CrossEntropy {
         let scale = y_bar.as_slice()[0].to_f64() / n as f64;
         let out = cx.each_probe(r.x[0], |k, out| {
             let y_bar_dot = y_bar_dot.map_or(0.0, |y| y.part(k)[0].to_f64());
-            out.iter_mut().zip(&slope).for_each(|(o, s)| *o = T::from_f64(y_bar_dot * s));
+            out.iter_mut().enumerate().for_each(|(i, o)| *o = T::from_f64(y_bar_dot * slope(i)));
             let Some(x_dot) = x_dot[0] else { return };
             let rows = out.chunks_exact_mut(classes).zip(x_dot.part(k).chunks_exact(classes));
             for ((out, x_dot), p) in rows.zip(p.chunks_exact(classes)) {

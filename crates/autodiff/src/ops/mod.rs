@@ -25,7 +25,7 @@ pub use avg_pool::{AvgPool, avg_pool};
 pub use batch_norm::{BatchNorm, Moments, batch_norm};
 pub use bias::{Bias, bias};
 pub use conv2d::{Conv2d, conv2d};
-pub use cross_entropy::{CrossEntropy, cross_entropy, softmax_rows};
+pub use cross_entropy::{CrossEntropy, cross_entropy};
 pub use flatten::{Flatten, flatten};
 pub use global_avg_pool::{GlobalAvgPool, global_avg_pool};
 pub use group_norm::group_norm;
