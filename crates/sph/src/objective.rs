@@ -53,7 +53,7 @@ pub struct Objective<T: Real> {
     /// Parameters and running statistics.
     pub store: Store<T>,
     pool: Pool<T>,
-    /// Label smoothing in [0, 1).
+    /// Label smoothing of the training loss, at least 0 and less than 1.
     pub smoothing: f64,
     /// Training or evaluation.
     pub mode: Mode,
@@ -111,13 +111,14 @@ impl<T: Real> Objective<T> {
         self.logits.as_ref()
     }
 
-    /// Loss and logits of `batch` without derivatives or side effects, in evaluation mode.
+    /// Loss and logits of `batch` without derivatives or side effects, in evaluation mode. Label smoothing is a matter of
+    /// training: the loss is plain cross-entropy, comparable between runs.
     ///
     /// # Errors
     /// When the batch does not fit the network.
     pub fn evaluate_on(&self, batch: &Batch<T>) -> Result<(f64, Array<T>), LayerError> {
         let f = Forward::new(&self.store, &self.pool, Mode::Eval);
-        let (_, loss, logits) = self.run(f, batch)?;
+        let (_, loss, logits) = self.run(f, batch, 0.0)?;
         Ok((scalar(&loss), logits))
     }
 
@@ -151,7 +152,7 @@ impl<T: Real> Objective<T> {
         }
         let mut f = Forward::new(&self.store, &self.pool, mode);
         f.tape.watch_finite();
-        let (f, _, _) = self.run(f, batch).ok()?;
+        let (f, _, _) = self.run(f, batch, self.smoothing).ok()?;
         f.tape.first_non_finite().map(|layer| format!("layer '{layer}'"))
     }
 
@@ -169,11 +170,16 @@ impl<T: Real> Objective<T> {
         self.batch.as_ref()
     }
 
-    fn run<'a>(&self, mut f: Forward<'a, T>, batch: &Batch<T>) -> Result<Pass<'a, T>, LayerError> {
+    fn run<'a>(
+        &self,
+        mut f: Forward<'a, T>,
+        batch: &Batch<T>,
+        smoothing: f64,
+    ) -> Result<Pass<'a, T>, LayerError> {
         let images = f.tape.constant(batch.images.clone());
         let logits = T::module(&*self.network.model).forward(&mut f, &images)?;
         drop(images);
-        let loss = losses::cross_entropy(&mut f, &logits, batch.targets.clone(), self.smoothing)?;
+        let loss = losses::cross_entropy(&mut f, &logits, batch.targets.clone(), smoothing)?;
         let logits = logits.value().clone();
         Ok((f, loss, logits))
     }
@@ -217,7 +223,7 @@ impl<T: Real> Curvature<T> for Objective<T> {
             grad: grad[i] || keep,
             hvp: carried.is_some_and(|s| s.rows.contains(&i)),
         });
-        let (f, loss, logits) = self.run(f, self.batch()?).map_err(other)?;
+        let (f, loss, logits) = self.run(f, self.batch()?, self.smoothing).map_err(other)?;
         out.loss = scalar(&loss);
         let (mut tape, leaves) = f.into_parts();
         let mut adjoints = tape.backward(&loss);
@@ -276,7 +282,7 @@ impl<T: Real> Curvature<T> for Objective<T> {
             moved.values[i].accumulate(&step);
         }
         let f = Forward::new(&moved, &self.pool, self.mode);
-        let (_, loss, _) = self.run(f, self.batch()?).map_err(other)?;
+        let (_, loss, _) = self.run(f, self.batch()?, self.smoothing).map_err(other)?;
         Ok(scalar(&loss))
     }
 

@@ -280,3 +280,13 @@ fn the_norms_over_groups_agree_with_pytorch() {
         }
     }
 }
+
+#[test]
+fn evaluation_is_plain_cross_entropy_whatever_the_training_smooths() {
+    let golden = Golden::read("resnet_tiny");
+    let mut f = golden.objective("param", "buffer");
+    f.smoothing = 0.1;
+    let (loss, logits) = f.evaluate_on(&golden.batch(f.pool(), 0)).unwrap();
+    close(&[loss], golden.get("eval.loss"), 1e-9, "loss");
+    close(logits.as_slice(), golden.get("eval.logits"), 1e-9, "logits");
+}
