@@ -1,6 +1,7 @@
 //! The two element types: `f32` for work, `f64` for checks.
 
 use crate::kernels::conv::{self, ConvKernels};
+use crate::special;
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
@@ -16,8 +17,7 @@ pub enum DType {
 
 /// A floating-point number that arrays hold: `f32` or `f64`.
 ///
-/// Transcendental functions come from `libm`, not from the platform, so that they give the same bits on
-/// every machine.
+/// Transcendental functions are ours for f32 and `libm`'s for f64, not the platform's: the same bits on every machine.
 pub trait Element:
     Copy
     + Default
@@ -51,6 +51,10 @@ pub trait Element:
     fn exp(self) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
+    /// Hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// The error function.
+    fn erf(self) -> Self;
     /// Square root.
     fn sqrt(self) -> Self;
     /// Absolute value.
@@ -66,7 +70,7 @@ pub trait Element:
 }
 
 macro_rules! element {
-    ($t:ty, $dtype:expr, $exp:path, $ln:path, $conv:path) => {
+    ($t:ty, $dtype:expr, $exp:path, $tanh:path, $erf:path, $ln:path, $conv:path) => {
         impl Element for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -79,8 +83,17 @@ macro_rules! element {
             fn to_f64(self) -> f64 {
                 self as f64
             }
+            #[inline(always)]
             fn exp(self) -> Self {
                 $exp(self)
+            }
+            #[inline(always)]
+            fn tanh(self) -> Self {
+                $tanh(self)
+            }
+            #[inline(always)]
+            fn erf(self) -> Self {
+                $erf(self)
             }
             fn ln(self) -> Self {
                 $ln(self)
@@ -104,8 +117,8 @@ macro_rules! element {
     };
 }
 
-element!(f32, DType::F32, libm::expf, libm::logf, conv_f32);
-element!(f64, DType::F64, libm::exp, libm::log, conv_f64);
+element!(f32, DType::F32, special::exp, special::tanh, special::erf, libm::logf, conv_f32);
+element!(f64, DType::F64, libm::exp, libm::tanh, libm::erf, libm::log, conv_f64);
 
 fn conv_f32() -> &'static ConvKernels<f32> {
     #[cfg(target_arch = "x86_64")]

@@ -24,6 +24,7 @@ mod parallel;
 mod pool;
 mod rng;
 mod shape;
+mod special;
 
 pub use array::Array;
 pub use element::{DType, Element};

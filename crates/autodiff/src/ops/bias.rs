@@ -1,4 +1,4 @@
-//! Bias over the last axis: y = x + b;  ẏ = ẋ + ḃ;  x̄ = ȳ, b̄ = Σ_rows ȳ;  x̄̇ = ȳ̇, b̄̇ = Σ_rows ȳ̇.
+//! Bias over the last axis or axes: y = x + b;  ẏ = ẋ + ḃ;  x̄ = ȳ, b̄ = Σ_rows ȳ;  x̄̇ = ȳ̇, b̄̇ = Σ_rows ȳ̇.
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::{Case, case, normal};
@@ -8,7 +8,7 @@ use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map, kernels::reduc
 #[derive(Debug)]
 pub struct Bias;
 
-/// x + b with b along x's last axis.
+/// x + b, where b's axes are x's last ones (leading axes of extent 1 aside): a bias per channel, or embeddings of positions.
 pub fn bias() -> Bias {
     Bias
 }
@@ -24,10 +24,11 @@ impl<T: Element> Op<T> for Bias {
     }
 
     fn output_shape(&self, x: &[Shape]) -> Result<Shape, ShapeError> {
-        if x[1].rank() == 1 && x[0].rank() >= 1 && x[1][0] == x[0].last() {
+        let own: Vec<usize> = x[1].dims().iter().copied().skip_while(|&d| d == 1).collect();
+        if x[0].dims().ends_with(&own) && x[1].len() > 0 {
             Ok(x[0])
         } else {
-            Err(ShapeError::new("bias", "the bias does not match the last axis", x))
+            Err(ShapeError::new("bias", "the bias does not match the last axes", x))
         }
     }
 
@@ -81,5 +82,6 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case(Bias, vec![normal(&[5, 3], 0), normal(&[3], 1)]),
         case(Bias, vec![normal(&[2, 3, 2, 4], 0), normal(&[4], 1)]),
+        case(Bias, vec![normal(&[2, 3, 4], 0), normal(&[1, 3, 4], 1)]),
     ]
 }

@@ -1,5 +1,5 @@
 //! 2-D convolution (cross-correlation, as everywhere in deep learning): y = x ∗ w, bilinear in x and w.
-//! x is NHWC, w is OIHW; any kernel size, one stride and one zero padding for both axes.
+//! x is NHWC, w is OIHW; any kernel size, one stride and one zero padding for both axes, any number of groups.
 
 use crate::op::Context;
 use crate::ops::{Case, case, normal};
@@ -13,18 +13,26 @@ use sph_tensor::{Element, Shape, ShapeError};
 pub struct Conv2d {
     stride: usize,
     pad: usize,
+    groups: usize,
 }
 
 /// x ∗ w with the given stride (≥ 1) and zero padding.
 pub fn conv2d(stride: usize, pad: usize) -> BilinearOp<Conv2d> {
-    BilinearOp(Conv2d { stride, pad })
+    grouped_conv2d(stride, pad, 1)
+}
+
+/// x ∗ w in groups of channels: w is [O, I/groups, H, W], and the outputs of a group see its inputs alone, as in PyTorch.
+pub fn grouped_conv2d(stride: usize, pad: usize, groups: usize) -> BilinearOp<Conv2d> {
+    BilinearOp(Conv2d { stride, pad, groups })
 }
 
 impl Conv2d {
     fn geometry(&self, x: Shape, w: Shape) -> Option<Conv> {
         let (&[n, h, width, c], &[out, i, kh, kw]) = (x.dims(), w.dims()) else { return None };
         let window = Window { n, h, w: width, c, kh, kw, stride: self.stride, pad: self.pad };
-        (i == c && window.fits()).then_some(Conv { window, out })
+        let groups = self.groups;
+        let fits = groups > 0 && i * groups == c && out % groups == 0 && window.fits();
+        fits.then_some(Conv { window, out, groups })
     }
 
     fn conv(&self, (x, w): (Shape, Shape)) -> Conv {
@@ -62,6 +70,8 @@ pub(super) fn cases() -> Vec<Case> {
         case(conv2d(1, 1), vec![normal(&[2, 4, 5, 3], 0), normal(&[4, 3, 3, 3], 1)]),
         case(conv2d(2, 1), vec![normal(&[2, 5, 4, 2], 0), normal(&[3, 2, 3, 3], 1)]),
         case(conv2d(2, 0), vec![normal(&[2, 4, 4, 3], 0), normal(&[2, 3, 1, 1], 1)]),
+        case(grouped_conv2d(2, 1, 3), vec![normal(&[2, 4, 5, 3], 0), normal(&[3, 1, 3, 3], 1)]),
+        case(grouped_conv2d(1, 1, 2), vec![normal(&[2, 3, 4, 4], 0), normal(&[6, 2, 3, 3], 1)]),
         case(conv2d(1, 2), vec![normal(&[1, 4, 3, 2], 0), normal(&[2, 2, 2, 5], 1)]),
     ]
 }

@@ -1,4 +1,4 @@
-//! Matrix product: y = a·b, or y = a·bᵀ for a linear layer with weights [out, in].
+//! Matrix product: y = a·b, or y = a·bᵀ for a linear layer with weights [out, in]. All axes of a but the last count rows.
 //!
 //! ```text
 //! y = a·b:   ā = ȳ·bᵀ, b̄ = aᵀ·ȳ        y = a·bᵀ:   ā = ȳ·b, b̄ = ȳᵀ·a
@@ -16,18 +16,18 @@ pub struct MatMul {
     transposed: bool,
 }
 
-/// a·b with a [M, K] and b [K, N].
+/// a·b with a [.., M, K] and b [K, N].
 pub fn matmul() -> BilinearOp<MatMul> {
     BilinearOp(MatMul { transposed: false })
 }
 
-/// x·Wᵀ with x [N, in] and W [out, in], PyTorch's layout.
+/// x·Wᵀ with x [.., in] and W [out, in], PyTorch's layout.
 pub fn linear() -> BilinearOp<MatMul> {
     BilinearOp(MatMul { transposed: true })
 }
 
 fn view<T>(data: &[T], shape: Shape) -> View<'_, T> {
-    View::new(data, shape[0], shape[1])
+    View::new(data, shape.rows(), shape.last())
 }
 
 impl MatMul {
@@ -47,10 +47,12 @@ impl<T: Element> Bilinear<T> for MatMul {
 
     fn output_shape(&self, a: Shape, b: Shape) -> Result<Shape, ShapeError> {
         let inner = usize::from(self.transposed);
-        if a.rank() != 2 || b.rank() != 2 || a[1] != b[inner] {
+        if a.rank() < 2 || b.rank() != 2 || a.last() != b[inner] {
             return Err(ShapeError::new("matmul", "inner dimensions differ", &[a, b]));
         }
-        Ok(Shape::new(&[a[0], self.columns(b)]))
+        let mut dims = a.dims().to_vec();
+        dims[a.rank() - 1] = self.columns(b);
+        Ok(Shape::new(&dims))
     }
 
     fn apply(&self, _cx: &Context<T>, (sa, sb): (Shape, Shape), a: &[T], b: &[T], y: &mut [T]) {
@@ -58,11 +60,11 @@ impl<T: Element> Bilinear<T> for MatMul {
     }
 
     fn adjoint_x(&self, _cx: &Context<T>, (sa, sb): (Shape, Shape), y_bar: &[T], b: &[T], a_bar: &mut [T]) {
-        product(a_bar, false, View::new(y_bar, sa[0], self.columns(sb)), self.right(b, sb).t());
+        product(a_bar, false, View::new(y_bar, sa.rows(), self.columns(sb)), self.right(b, sb).t());
     }
 
     fn adjoint_w(&self, _cx: &Context<T>, (sa, sb): (Shape, Shape), a: &[T], y_bar: &[T], b_bar: &mut [T]) {
-        let (a, y_bar) = (view(a, sa), View::new(y_bar, sa[0], self.columns(sb)));
+        let (a, y_bar) = (view(a, sa), View::new(y_bar, sa.rows(), self.columns(sb)));
         let (left, right) = if self.transposed { (y_bar.t(), a) } else { (a.t(), y_bar) };
         product(b_bar, false, left, right);
     }
@@ -72,5 +74,6 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case(matmul(), vec![normal(&[4, 3], 0), normal(&[3, 5], 1)]),
         case(linear(), vec![normal(&[4, 3], 0), normal(&[5, 3], 1)]),
+        case(linear(), vec![normal(&[2, 3, 4], 0), normal(&[2, 4], 1)]),
     ]
 }

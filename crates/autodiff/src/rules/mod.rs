@@ -3,9 +3,13 @@
 mod bilinear;
 mod group_norm;
 mod linear;
+mod mean_loss;
 mod normalize;
+mod pointwise;
 
 pub use bilinear::{Bilinear, BilinearOp};
 pub use group_norm::{GroupNormOp, Groups};
 pub use linear::{Linear, LinearOp};
+pub use mean_loss::{ElementLoss, MeanLossOp};
 pub(crate) use normalize::{Coefficients, Sums, combine, sums};
+pub use pointwise::{Pointwise, PointwiseOp};

@@ -45,8 +45,13 @@ impl<'a, T> View<'a, T> {
 }
 
 /// `dst = a·b`, or `dst += a·b` when `accumulate`, on the calling thread. `dst` is row-major and contiguous.
-#[allow(unsafe_code)]
 pub fn serial<T: Element>(dst: &mut [T], accumulate: bool, a: View<T>, b: View<T>) {
+    scaled(dst, accumulate, T::ONE, a, b);
+}
+
+/// [`serial`] with the product times `scale`.
+#[allow(unsafe_code)]
+pub fn scaled<T: Element>(dst: &mut [T], accumulate: bool, scale: T, a: View<T>, b: View<T>) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(b.rows, k, "inner dimensions");
     assert_eq!(dst.len(), m * n, "size of the product");
@@ -68,7 +73,7 @@ pub fn serial<T: Element>(dst: &mut [T], accumulate: bool, a: View<T>, b: View<T
             b.col_stride as isize,
             b.row_stride as isize,
             T::ONE,
-            T::ONE,
+            scale,
             false,
             false,
             false,
@@ -89,6 +94,24 @@ pub fn matmul<T: Element>(dst: &mut [T], accumulate: bool, a: View<T>, b: View<T
     let rows = ((1 << 19) / (n * a.cols).max(1)).max(m.div_ceil(16)).max(64).next_multiple_of(8);
     for_chunks_of_work(dst, rows * n, m * n * a.cols, |i, part| {
         serial(part, accumulate, a.row_range(i * rows, part.len() / n), b);
+    });
+}
+
+/// `dst[i] = scale·f(i).0·f(i).1` for every matrix i of `dst`, `size` elements each; `work` is the multiply-adds of all.
+pub fn batched<'a, T: Element>(
+    dst: &mut [T],
+    size: usize,
+    work: usize,
+    scale: T,
+    f: impl Fn(usize) -> (View<'a, T>, View<'a, T>) + Sync,
+) {
+    // About 64 parts: enough for a balance between threads, large enough to be worth a task.
+    let per_part = (dst.len() / size.max(1)).div_ceil(64).max(1);
+    for_chunks_of_work(dst, (per_part * size).max(1), work, |part, dst| {
+        for (i, dst) in dst.chunks_exact_mut(size.max(1)).enumerate() {
+            let (a, b) = f(part * per_part + i);
+            scaled(dst, false, scale, a, b);
+        }
     });
 }
 

@@ -67,6 +67,46 @@ pub fn per_channel<T: Element, const A: usize, const B: usize>(
     });
 }
 
+/// `out[i] = f([x₀[i], …])`.
+pub fn zip<T: Element, const A: usize>(out: &mut [T], x: [&[T]; A], f: impl Fn([T; A]) -> T + Sync) {
+    per_channel(out, x, [], 1, |x, []| f(x));
+}
+
+/// `f([row r of x₀, …], row r of out)` for every row of `width` elements.
+pub fn rows<T: Element, const A: usize>(
+    out: &mut [T],
+    x: [&[T]; A],
+    width: usize,
+    f: impl Fn([&[T]; A], &mut [T]) + Sync,
+) {
+    assert!(x.iter().all(|x| x.len() == out.len()));
+    let width = width.max(1);
+    let chunk = (CHUNK / width).max(1) * width;
+    for_chunks(out, chunk, |i, out| {
+        vectorized(|| {
+            for (r, out) in out.chunks_exact_mut(width).enumerate() {
+                let from = i * chunk + r * width;
+                f(from_fn(|a| &x[a][from..from + width]), out);
+            }
+        });
+    });
+}
+
+/// Σ f(a[i], b[i]) in sixteen partial sums, which vector code can keep.
+#[inline(always)]
+pub fn dot_with<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
+    const LANES: usize = 16;
+    let mut sums = [T::ZERO; LANES];
+    let (a16, b16) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let rest = a16.remainder().iter().zip(b16.remainder()).map(|(a, b)| f(*a, *b)).sum::<T>();
+    for (a, b) in a16.zip(b16) {
+        for i in 0..LANES {
+            sums[i] += f(a[i], b[i]);
+        }
+    }
+    sums.into_iter().sum::<T>() + rest
+}
+
 /// True when every element is finite.
 pub fn all_finite<T: Element>(a: &[T]) -> bool {
     // A sum is finite only if every term is (NaN and ∞ spread), but may overflow: look closer only then.

@@ -8,11 +8,13 @@
 //! | `gemm` | matrix product on strided views |
 //! | `conv` | 2-D convolution and its two adjoints, NHWC |
 //! | `window` | gathering and scattering of sliding windows |
+//! | `layout` | permuting axes, copying along one axis |
 //! | `map` | element-wise loops, with or without per-channel coefficients |
 //! | `reduce` | per-channel sums, means and variances |
 
 pub mod conv;
 pub mod gemm;
+pub mod layout;
 pub mod map;
 pub mod reduce;
 pub mod window;

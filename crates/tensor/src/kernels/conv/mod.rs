@@ -1,22 +1,26 @@
 //! 2-D convolution on NHWC images: forward, adjoint in the data, adjoint in the weights.
 //!
 //! Weights come in PyTorch's OIHW layout and are rearranged by the kernels. Which kernels run depends on the element type
-//! and the CPU alone ([`kernels_in_use`]): `avx512` for f32 where the CPU has it, `portable` everywhere else.
+//! and the CPU alone ([`kernels_in_use`]): `avx512` for f32 where the CPU has it, `portable` everywhere else. Convolutions in
+//! groups are split over them, and have loops of their own where every channel is a group (`grouped`).
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+mod grouped;
 pub(crate) mod portable;
 
 use crate::kernels::window::Window;
 use crate::{Element, Pool, Shape};
 
-/// A convolution: the sliding window and the number of output channels.
+/// A convolution: the sliding window, the number of output channels and of groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Conv {
     /// Input images and window.
     pub window: Window,
     /// Output channels.
     pub out: usize,
+    /// Groups of channels, each convolved on its own; divides input and output channels. 1 is the usual convolution.
+    pub groups: usize,
 }
 
 impl Conv {
@@ -25,14 +29,14 @@ impl Conv {
         Shape::new(&[self.window.n, self.window.oh(), self.window.ow(), self.out])
     }
 
-    /// Shape of the weights, OIHW.
+    /// Shape of the weights, OIHW; I is the input channels of one group.
     pub fn weight_shape(&self) -> Shape {
-        Shape::new(&[self.out, self.window.c, self.window.kh, self.window.kw])
+        Shape::new(&[self.out, self.window.c / self.groups, self.window.kh, self.window.kw])
     }
 
     /// Multiply-adds of one pass over the whole batch, padded taps counted.
     pub fn multiply_adds(&self) -> usize {
-        self.window.positions() * self.window.patch() * self.out
+        self.window.positions() * self.window.patch() / self.groups * self.out
     }
 
     /// The convolution with flipped weights that maps output adjoints to input adjoints, at stride 1.
@@ -41,6 +45,7 @@ impl Conv {
         (g.stride == 1 && g.kh == g.kw && g.pad < g.kh).then(|| Conv {
             window: Window { h: g.oh(), w: g.ow(), c: self.out, pad: g.kh - 1 - g.pad, ..g },
             out: g.c,
+            groups: 1,
         })
     }
 
@@ -71,19 +76,23 @@ pub fn kernels_in_use<T: Element>() -> &'static str {
     T::conv_kernels().name
 }
 
+fn kernels<T: Element>(conv: &Conv) -> &'static ConvKernels<T> {
+    if conv.groups == 1 { T::conv_kernels() } else { grouped::kernels(conv) }
+}
+
 /// `y = x ∗ w`. `x` NHWC, `w` OIHW, `y` of [`Conv::output_shape`].
 pub fn forward<T: Element>(conv: &Conv, x: &[T], w: &[T], y: &mut [T], pool: &Pool<T>) {
-    (T::conv_kernels().forward)(conv, x, w, y, pool);
+    (kernels::<T>(conv).forward)(conv, x, w, y, pool);
 }
 
 /// `x̄ = ȳ ∗ᵀ w`, the adjoint of [`forward`] in `x`.
 pub fn backward_data<T: Element>(conv: &Conv, y_bar: &[T], w: &[T], x_bar: &mut [T], pool: &Pool<T>) {
-    (T::conv_kernels().backward_data)(conv, y_bar, w, x_bar, pool);
+    (kernels::<T>(conv).backward_data)(conv, y_bar, w, x_bar, pool);
 }
 
 /// `w̄ = Σ patchᵀ ȳ`, the adjoint of [`forward`] in `w`, OIHW.
 pub fn backward_weight<T: Element>(conv: &Conv, x: &[T], y_bar: &[T], w_bar: &mut [T], pool: &Pool<T>) {
-    (T::conv_kernels().backward_weight)(conv, x, y_bar, w_bar, pool);
+    (kernels::<T>(conv).backward_weight)(conv, x, y_bar, w_bar, pool);
 }
 
 #[cfg(test)]
@@ -108,20 +117,24 @@ mod tests {
                 pad: r.below(4),
             };
             if window.fits() {
-                all.push(Conv { window, out: 1 + r.below(36) });
+                all.push(Conv { window, out: 1 + r.below(36), groups: 1 });
             }
         }
         // Batches of which several images make one part.
         for (n, h, c, out) in [(40, 4, 20, 35), (100, 4, 64, 64), (40, 8, 16, 32), (33, 8, 5, 17)] {
             for stride in [1, 2] {
-                all.push(Conv { window: Window { n, h, w: h, c, kh: 3, kw: 3, stride, pad: 1 }, out });
+                all.push(Conv {
+                    window: Window { n, h, w: h, c, kh: 3, kw: 3, stride, pad: 1 },
+                    out,
+                    groups: 1,
+                });
             }
         }
         for (c, out) in [(16, 16), (16, 32), (3, 16), (64, 64)] {
             for stride in [1, 2] {
                 let window = Window { n: 9, h: 16, w: 16, c, kh: 3, kw: 3, stride, pad: 1 };
-                all.push(Conv { window, out });
-                all.push(Conv { window: Window { kh: 1, kw: 1, pad: 0, ..window }, out });
+                all.push(Conv { window, out, groups: 1 });
+                all.push(Conv { window: Window { kh: 1, kw: 1, pad: 0, ..window }, out, groups: 1 });
             }
         }
         all
@@ -144,10 +157,11 @@ mod tests {
                     if y >= g.h || x >= g.w {
                         continue;
                     }
+                    let (ci, co) = (g.c / conv.groups, conv.out / conv.groups);
                     for c in 0..g.c {
-                        for o in 0..conv.out {
+                        for o in c / ci * co..(c / ci + 1) * co {
                             let xi = ((n * g.h + y) * g.w + x) * g.c + c;
-                            f(p * conv.out + o, xi, ((o * g.c + c) * g.kh + ky) * g.kw + kx);
+                            f(p * conv.out + o, xi, ((o * ci + c % ci) * g.kh + ky) * g.kw + kx);
                         }
                     }
                 }
@@ -163,13 +177,39 @@ mod tests {
 
     #[test]
     fn all_three_passes_agree_with_a_naive_loop_in_f64() {
-        agree(&portable::KERNELS);
-        agree(f32::conv_kernels());
+        shapes().iter().for_each(|conv| agree(&portable::KERNELS, *conv));
+        shapes().iter().for_each(|conv| agree(f32::conv_kernels(), *conv));
     }
 
-    fn agree(kernels: &ConvKernels<f32>) {
+    #[test]
+    fn convolutions_in_groups_agree_with_a_naive_loop_in_f64() {
+        let mut r = Rng::new(12, "groups", 0, 0);
+        let mut count = 0;
+        while count < 300 {
+            let groups = 2 + r.below(5);
+            // Every channel a group, one output each; or any numbers.
+            let (ci, co) = if r.below(2) == 0 { (1, 1) } else { (1 + r.below(4), 1 + r.below(4)) };
+            let window = Window {
+                n: 1 + r.below(20),
+                h: 1 + r.below(9),
+                w: 1 + r.below(9),
+                c: groups * ci,
+                kh: 1 + r.below(4),
+                kw: 1 + r.below(4),
+                stride: 1 + r.below(3),
+                pad: r.below(3),
+            };
+            if window.fits() {
+                let conv = Conv { window, out: groups * co, groups };
+                agree(kernels(&conv), conv);
+                count += 1;
+            }
+        }
+    }
+
+    fn agree(kernels: &ConvKernels<f32>, conv: Conv) {
         let pool = Pool::new();
-        for conv in shapes() {
+        {
             let g = conv.window;
             let x = random(g.n * g.image(), 0);
             let w = random(conv.weight_shape().len(), 1);

@@ -1,0 +1,37 @@
+//! Binary cross-entropy of logits: L = (1/n) Σ −tᵢ log σ(xᵢ) − (1 − tᵢ) log(1 − σ(xᵢ)).
+//!
+//! ℓ = max(x, 0) − xt + log(1 + e^(−|x|)), which overflows nowhere;  ℓ′ = σ − t,  ℓ″ = σ(1 − σ).
+
+use crate::ops::{Case, case, normal};
+use crate::rules::{ElementLoss, MeanLossOp};
+use sph_tensor::Element;
+use std::sync::Arc;
+
+/// See [`bce`].
+#[derive(Debug)]
+pub struct Bce;
+
+/// The mean over all elements of the cross-entropy between σ(x) and t in [0, 1], PyTorch's `BCEWithLogitsLoss`; one target
+/// per element of x.
+pub fn bce(targets: Arc<[f64]>) -> MeanLossOp<Bce> {
+    MeanLossOp::new(targets)
+}
+
+impl ElementLoss for Bce {
+    const NAME: &'static str = "bce";
+
+    fn at(x: f64, target: f64) -> [f64; 3] {
+        let small = Element::exp(-x.abs());
+        let sigma = if x >= 0.0 { 1.0 } else { small } / (1.0 + small);
+        [Element::max(x, 0.0) - x * target + Element::ln(1.0 + small), sigma - target, sigma * (1.0 - sigma)]
+    }
+
+    fn refuse(target: f64) -> Option<String> {
+        (!(0.0..=1.0).contains(&target)).then(|| format!("target {target} is not in [0, 1]"))
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    let targets: Vec<f64> = normal(&[12], 1).to_f64().iter().map(|t| 1.0 / (1.0 + t * t)).collect();
+    vec![case(bce(targets.into()), vec![normal(&[4, 3], 0)])]
+}

@@ -1,0 +1,29 @@
+//! Hyperbolic tangent: y = tanh x;  f′ = 1 − y²,  f″ = −2y(1 − y²).
+
+use crate::ops::{Case, case, normal};
+use crate::rules::{Pointwise, PointwiseOp};
+use sph_tensor::Element;
+
+/// See [`tanh`].
+#[derive(Debug)]
+pub struct Tanh;
+
+/// tanh x.
+pub fn tanh() -> PointwiseOp<Tanh> {
+    PointwiseOp(Tanh)
+}
+
+impl<T: Element> Pointwise<T> for Tanh {
+    const NAME: &'static str = "tanh";
+
+    #[inline(always)]
+    fn at(x: T) -> [T; 3] {
+        let y = x.tanh();
+        let slope = T::ONE - y * y;
+        [y, slope, -(y + y) * slope]
+    }
+}
+
+pub(super) fn cases() -> Vec<Case> {
+    vec![case(tanh(), vec![normal(&[4, 5, 3], 0)])]
+}
