@@ -200,4 +200,17 @@ pub trait Op<T: Element>: Debug + Send + Sync {
         let bars = self.vjp(cx, r, y_bar, need);
         (bars, self.vjp_tangent(cx, r, x_dot, y_bar, y_bar_dot, need_dot))
     }
+
+    /// The Kronecker factors of the Fisher block of input 1, when it is a layer's weights: A = (1/N) Σ aaᵀ over its inputs (a 1 behind
+    /// each when `bias`), and G = (N/T) Σ ȳȳᵀ. `None` for other ops.
+    fn kronecker_factors(
+        &self,
+        cx: &Context<T>,
+        r: &Record<T>,
+        y_bar: &Array<T>,
+        bias: bool,
+    ) -> Option<[Array<T>; 2]> {
+        let _ = (cx, r, y_bar, bias);
+        None
+    }
 }

@@ -182,4 +182,11 @@ impl<T: Element> Tape<T> {
         }));
         Ok(Var { id: self.nodes.len() - 1, value, dot, wants_bar: need.any(), wants_bar_dot: need_dot.any() })
     }
+
+    /// The Kronecker factors of the Fisher block of `weights` (see [`Op::kronecker_factors`]), on a [`Tape::keeping`] recording whose
+    /// backward sweep has run; `None` when no layer with weights reads them or the loss does not depend on it.
+    pub fn kronecker_factors(&self, weights: &Var<T>, bias: bool) -> Option<[Array<T>; 2]> {
+        let reader = self.nodes.iter().flatten().find(|n| n.inputs.get(1) == Some(&weights.id))?;
+        reader.op.kronecker_factors(&self.cx, &reader.record, reader.y_bar.as_ref()?, bias)
+    }
 }

@@ -9,6 +9,7 @@ pub struct Builder {
     pub(crate) params: Vec<(ParamSpec, Init)>,
     pub(crate) buffers: Vec<BufferSpec>,
     pub(crate) statistics: Vec<RunningStatistics>,
+    dropouts: u64,
 }
 
 /// Where the running statistics of one norm are kept.
@@ -23,8 +24,7 @@ pub(crate) struct RunningStatistics {
 impl Builder {
     /// Registers a parameter and returns its number.
     pub fn param(&mut self, name: String, shape: &[usize], role: Role, init: Init) -> usize {
-        let spec = ParamSpec { name, shape: shape.to_vec(), role, head: false, decoupled: false };
-        self.params.push((spec, init));
+        self.params.push((ParamSpec::new(name, shape, role), init));
         self.params.len() - 1
     }
 
@@ -36,6 +36,17 @@ impl Builder {
     /// Marks a bias as that of a decoupled layer.
     pub fn mark_decoupled(&mut self, param: usize) {
         self.params[param].0.decoupled = true;
+    }
+
+    /// Marks a bias whose curvature is zero on some of its entries.
+    pub fn mark_flat(&mut self, param: usize) {
+        self.params[param].0.flat = true;
+    }
+
+    /// The number of a new source of random masks.
+    pub fn dropout(&mut self) -> u64 {
+        self.dropouts += 1;
+        self.dropouts - 1
     }
 
     /// Registers a buffer and returns its number.

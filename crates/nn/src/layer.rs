@@ -2,7 +2,7 @@
 
 use crate::store::Store;
 use sph_autodiff::{Leaf, Op, Tape, Var};
-use sph_tensor::{Array, Element, Pool, ShapeError};
+use sph_tensor::{Array, Element, Pool, Rng, ShapeError};
 
 /// Training or evaluation: decides where batch normalization takes its statistics from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Forward<'a, T: Element> {
     leaves: Vec<Var<T>>,
     store: &'a Store<T>,
     mode: Mode,
+    /// Seed and number of the batch, by which layers draw their masks: the same in every pass over the batch.
+    pub draw: (u64, u64),
 }
 
 impl<'a, T: Element> Forward<'a, T> {
@@ -64,12 +66,17 @@ impl<'a, T: Element> Forward<'a, T> {
                 tape.leaf(Leaf { value: store.values[i].clone(), dot, grad, hvp })
             })
             .collect();
-        Forward { tape, leaves, store, mode }
+        Forward { tape, leaves, store, mode, draw: (0, 0) }
     }
 
     /// Training or evaluation.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// The stream of the source of random masks with this number ([`crate::Builder::dropout`]).
+    pub fn rng(&self, source: u64) -> Rng {
+        Rng::new(self.draw.0, "dropout", source, self.draw.1)
     }
 
     /// The leaf of parameter number `param`.

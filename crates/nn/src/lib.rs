@@ -6,10 +6,10 @@
 //! - [`models::MODELS`]: the models by name; parameter names and layouts are torchvision's.
 //!
 //! ```
-//! use sph_nn::{Builder, Forward, Mode, Module, Real, Store, models, norms};
+//! use sph_nn::{Forward, Mode, Module, Real, Store, models};
 //! use sph_tensor::{Array, Pool, Shape};
 //!
-//! let config = models::ModelConfig { in_channels: 1, image_size: (8, 8), classes: 10, norm: norms::DEFAULT, decouple: false };
+//! let config = models::ModelConfig::new(1, (8, 8), 10);
 //! let network = models::build("resnet8", &config).unwrap();
 //! let pool = Pool::<f32>::new();
 //! let store = Store::init(&network, &pool, 0);
@@ -26,9 +26,11 @@ pub mod losses;
 pub mod models;
 pub mod norms;
 mod param;
+mod selection;
 mod store;
 
 pub use builder::{Builder, Network};
 pub use layer::{Forward, LayerError, Mode, Model, Module, Probes, Real};
 pub use param::{BufferKind, BufferSpec, Init, ParamSpec, Role};
+pub use selection::{SELECTION_WORDS, Selection, SelectionError};
 pub use store::{Store, row_norm};

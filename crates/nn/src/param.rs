@@ -32,15 +32,36 @@ pub struct ParamSpec {
     pub head: bool,
     /// The bias of a decoupled layer.
     pub decoupled: bool,
+    /// Its curvature is zero on some of its entries, identically: the keys' part of an attention layer's bias.
+    pub flat: bool,
+    /// Not trained: no optimizer moves it and no gradient of it is taken.
+    pub frozen: bool,
 }
 
 impl ParamSpec {
+    /// A parameter without tags.
+    pub fn new(name: impl Into<String>, shape: &[usize], role: Role) -> Self {
+        let tags = [false; 4];
+        let [head, decoupled, flat, frozen] = tags;
+        ParamSpec { name: name.into(), shape: shape.to_vec(), role, head, decoupled, flat, frozen }
+    }
+
     /// γ and β of norms, magnitudes and biases of decoupled layers: the parameters whose partial Hessian is cheap
-    /// (docs/algorithm.md §1). The classifier's bias is not among them: softmax does not feel a shift, so its row sums are 0.
+    /// (docs/algorithm.md §1). The classifier's bias is not among them: softmax does not feel a shift, so its row sums are 0. Nor
+    /// is a bias whose curvature is zero in places.
     pub fn is_second_order(&self) -> bool {
         match self.role {
             Role::NormScale | Role::NormShift | Role::Magnitude => true,
-            Role::Bias => self.decoupled && !self.head,
+            Role::Bias => self.decoupled && self.may_be_second_order(),
+            Role::Direction | Role::Weight | Role::Embedding => false,
+        }
+    }
+
+    /// One number per channel whose curvature is worth asking for: [`ParamSpec::is_second_order`], and other biases when selected.
+    pub fn may_be_second_order(&self) -> bool {
+        match self.role {
+            Role::NormScale | Role::NormShift | Role::Magnitude => true,
+            Role::Bias => !self.head && !self.flat,
             Role::Direction | Role::Weight | Role::Embedding => false,
         }
     }

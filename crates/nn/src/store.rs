@@ -49,6 +49,11 @@ impl<T: Element> Store<T> {
         &self.specs
     }
 
+    /// Marks the parameters that `frozen` names as not trained, and the others as trained.
+    pub fn freeze(&mut self, frozen: impl Fn(&ParamSpec) -> bool) {
+        self.specs.iter_mut().for_each(|s| s.frozen = frozen(s));
+    }
+
     /// The buffers.
     pub fn buffer_specs(&self) -> &[BufferSpec] {
         &self.buffer_specs

@@ -15,13 +15,7 @@ struct Quadratic {
 
 impl Quadratic {
     fn new(a: &[f64]) -> Self {
-        let spec = ParamSpec {
-            name: "gamma".into(),
-            shape: vec![a.len()],
-            role: Role::NormScale,
-            head: false,
-            decoupled: false,
-        };
+        let spec = ParamSpec::new("gamma", &[a.len()], Role::NormScale);
         let point = Array::zeros(&Pool::new(), Shape::new(&spec.shape));
         Quadratic { specs: vec![spec], point: vec![point], a: a.to_vec() }
     }

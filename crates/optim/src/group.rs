@@ -2,7 +2,7 @@
 
 use crate::curvature::{Answer, Curvature, EvalError, Request};
 use crate::state::{StateDict, StateError};
-use crate::transform::{Transform, UpdateContext};
+use crate::transform::{BlockReport, Transform, UpdateContext};
 use sph_nn::ParamSpec;
 use sph_tensor::{Array, Element, kernels::map};
 
@@ -60,9 +60,16 @@ impl<T: Element> Optimizer<T> {
     /// When `f` cannot be evaluated, or the loss or an update is not finite; the point has not moved then.
     pub fn step(&mut self, f: &mut dyn Curvature<T>, lr: f64) -> Result<StepReport, EvalError> {
         self.request.clear();
+        // Shared, not copied; let go of before the point moves.
+        let values = f.values().to_vec();
         for g in &mut self.groups {
-            let (specs, values, step) = (&self.specs, f.values(), self.steps);
-            let cx = UpdateContext { specs, values, members: &g.members, step };
+            let cx = UpdateContext {
+                specs: &self.specs,
+                values: &values,
+                members: &g.members,
+                step: self.steps,
+                lr,
+            };
             g.chain.iter_mut().for_each(|t| t.request(&cx, &mut self.request));
             self.request.gradient.extend(&g.members);
         }
@@ -72,11 +79,25 @@ impl<T: Element> Optimizer<T> {
             return Err(EvalError::NonFiniteLoss(report.loss));
         }
         let mut updates = std::mem::take(&mut self.answer.gradient);
-        for g in &mut self.groups {
-            let (specs, values, step) = (&self.specs, f.values(), self.steps);
-            let cx = UpdateContext { specs, values, members: &g.members, step };
-            g.chain.iter_mut().for_each(|t| t.update(&cx, &self.answer, &mut updates));
+        // What is in no group does not move, even if its gradient was given.
+        for (i, update) in updates.iter_mut().enumerate() {
+            if !self.groups.iter().any(|g| g.members.contains(&i)) {
+                *update = None;
+            }
         }
+        for g in &mut self.groups {
+            let cx = UpdateContext {
+                specs: &self.specs,
+                values: &values,
+                members: &g.members,
+                step: self.steps,
+                lr,
+            };
+            for t in &mut g.chain {
+                t.update(&cx, f, &self.answer, &mut updates)?;
+            }
+        }
+        drop(values);
         let scale = T::from_f64(-lr);
         for (update, spec) in updates.iter_mut().zip(&self.specs) {
             let Some(update) = update else { continue };
@@ -93,12 +114,23 @@ impl<T: Element> Optimizer<T> {
         Ok(report)
     }
 
+    /// What is known of the curvature of each second-order block.
+    pub fn report(&self, values: &[Array<T>]) -> Vec<BlockReport> {
+        let of = |g: &Group<T>| {
+            let (specs, members, step) = (&self.specs, &g.members, self.steps);
+            let cx = UpdateContext { specs, values, members, step, lr: 0.0 };
+            g.chain.iter().flat_map(|t| t.report(&cx)).collect::<Vec<_>>()
+        };
+        self.groups.iter().flat_map(of).collect()
+    }
+
     /// All state, by name.
     pub fn save(&self, values: &[Array<T>]) -> StateDict<T> {
         let mut to = StateDict::default();
         to.numbers.insert("steps".into(), self.steps);
         for g in &self.groups {
-            let cx = UpdateContext { specs: &self.specs, values, members: &g.members, step: self.steps };
+            let cx =
+                UpdateContext { specs: &self.specs, values, members: &g.members, step: self.steps, lr: 0.0 };
             for t in &g.chain {
                 t.save(&cx, &format!("{}.{}", g.name, t.name()), &mut to);
             }
@@ -113,7 +145,8 @@ impl<T: Element> Optimizer<T> {
     pub fn load(&mut self, values: &[Array<T>], mut from: StateDict<T>) -> Result<(), StateError> {
         self.steps = from.take_number("steps");
         for g in &mut self.groups {
-            let cx = UpdateContext { specs: &self.specs, values, members: &g.members, step: self.steps };
+            let cx =
+                UpdateContext { specs: &self.specs, values, members: &g.members, step: self.steps, lr: 0.0 };
             for t in &mut g.chain {
                 t.load(&cx, &format!("{}.{}", g.name, t.name()), &mut from)?;
             }

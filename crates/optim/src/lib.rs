@@ -4,7 +4,7 @@
 //! - [`Curvature`]: what an optimizer may ask about the loss. A tape implements it; so can any function
 //!   (`examples/hand_written.rs`).
 //! - [`Transform`]: says what it wants to know, then turns the answer into an update.
-//! - [`presets`]: SPH-DRS, SGD, AdamW.
+//! - [`presets`]: SPH-DRS, SGD, Adam, AdamW, AdaHessian, K-FAC.
 //! - [`curvature`]: probes, rectifiers, the schedule of visits, averaging (docs/algorithm.md §4 and §5).
 //! - [`lr`]: learning-rate schedules.
 
@@ -20,6 +20,6 @@ pub mod transforms;
 pub use curvature::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 pub use group::{Group, Optimizer, StepReport};
 pub use presets::SettingsError;
-pub use sph_nn::{ParamSpec, Role};
+pub use sph_nn::{ParamSpec, Role, Selection};
 pub use state::{StateDict, StateError};
-pub use transform::{Transform, UpdateContext};
+pub use transform::{BlockReport, Transform, UpdateContext};

@@ -1,6 +1,6 @@
 //! The trait of an optimizer's building block.
 
-use crate::curvature::{Answer, Request};
+use crate::curvature::{Answer, Curvature, EvalError, Request};
 use crate::state::{StateDict, StateError};
 use sph_nn::ParamSpec;
 use sph_tensor::{Array, Element};
@@ -17,6 +17,27 @@ pub struct UpdateContext<'a, T: Element> {
     pub members: &'a [usize],
     /// Steps taken before this one.
     pub step: u64,
+    /// The step's learning rate.
+    pub lr: f64,
+}
+
+/// What is known of a block's curvature, and what a step does with it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BlockReport {
+    /// The block's name.
+    pub block: String,
+    /// How often it was visited.
+    pub visits: u64,
+    /// Sum of the averaged curvature: of row sums or diagonal entries, whichever the probe finds, or of eigenvalues.
+    pub trace: f64,
+    /// The smallest.
+    pub min: f64,
+    /// The largest.
+    pub max: f64,
+    /// Fraction that is negative.
+    pub negative: f64,
+    /// Minimum, quartiles and maximum of the effective multipliers τ/rectified.
+    pub multipliers: [f64; 5],
 }
 
 /// One link of an optimizer's chain. It first says what it wants to know beyond the gradient, then turns the answer
@@ -33,8 +54,24 @@ pub trait Transform<T: Element>: Debug + Send {
         let _ = (cx, want);
     }
 
-    /// Changes the entries of `updates` that belong to `cx.members`.
-    fn update(&mut self, cx: &UpdateContext<'_, T>, answer: &Answer<T>, updates: &mut [Option<Array<T>>]);
+    /// Changes the entries of `updates` that belong to `cx.members`. What the answer does not say can be asked of `f`, which
+    /// stands where the answer was given: products if the request said `keep`, losses, factors.
+    ///
+    /// # Errors
+    /// When `f` cannot answer.
+    fn update(
+        &mut self,
+        cx: &UpdateContext<'_, T>,
+        f: &mut dyn Curvature<T>,
+        answer: &Answer<T>,
+        updates: &mut [Option<Array<T>>],
+    ) -> Result<(), EvalError>;
+
+    /// What it knows of its members' curvature.
+    fn report(&self, cx: &UpdateContext<'_, T>) -> Vec<BlockReport> {
+        let _ = cx;
+        Vec::new()
+    }
 
     /// Writes its state under names that begin with `prefix`.
     fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {

@@ -1,6 +1,7 @@
 //! Every optimizer on every toy objective: it makes progress, and its state survives a checkpoint.
 
-use sph_optim::presets::{AdamW, PRESETS, Sgd, SphDrs};
+use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, PRESETS, Sgd, SphDrs};
+use sph_optim::transforms::DrsConfig;
 use sph_optim::{Answer, Curvature, Directions, EvalError, Optimizer, ParamSpec, Request, Role, Sweep};
 use sph_tensor::{Array, Pool, Shape};
 
@@ -29,14 +30,8 @@ fn log_cosh(_i: usize, x: f64) -> (f64, f64, f64) {
 
 impl Toy {
     fn new(f: fn(usize, f64) -> (f64, f64, f64)) -> Self {
-        let spec = |name: &str, shape: &[usize], role| ParamSpec {
-            name: name.into(),
-            shape: shape.to_vec(),
-            role,
-            head: false,
-            decoupled: false,
-        };
-        let specs = vec![spec("w", &[2, 3], Role::Weight), spec("g", &[4], Role::NormScale)];
+        let specs =
+            vec![ParamSpec::new("w", &[2, 3], Role::Weight), ParamSpec::new("g", &[4], Role::NormScale)];
         let pool = Pool::new();
         let values = specs.iter().map(|s| Array::full(&pool, Shape::new(&s.shape), 0.3)).collect();
         Toy { specs, values, f }
@@ -81,12 +76,18 @@ impl Curvature<f64> for Toy {
         }
         Ok(())
     }
-    fn loss_at(&mut self, _step: &Directions<f64>) -> Result<f64, EvalError> {
-        Ok(self.loss())
+    fn loss_at(&mut self, step: &Directions<f64>) -> Result<f64, EvalError> {
+        let moved = |p: usize| {
+            let step = step.get(p).map(|s| s.to_f64());
+            self.map(p, |i, x| (self.f)(i, x + step.as_ref().map_or(0.0, |s| s[i])).0)
+        };
+        Ok((0..2).flat_map(moved).sum())
     }
     fn apply(&mut self, updates: &[Option<Array<f64>>]) {
         for (value, update) in self.values.iter_mut().zip(updates) {
-            value.accumulate(update.as_ref().unwrap());
+            if let Some(update) = update {
+                value.accumulate(update);
+            }
         }
     }
 }
@@ -95,6 +96,10 @@ fn build(name: &str, specs: &[ParamSpec]) -> Optimizer<f64> {
     match name {
         "sph" => SphDrs { tau: 0.1, ..SphDrs::default() }.build(specs).unwrap(),
         "sgd" => Sgd { nesterov: true, ..Sgd::default() }.build(specs),
+        "adam" => Adam::default().build(specs),
+        "adahessian" => AdaHessian { betas: (0.9, 0.99), ..AdaHessian::default() }.build(specs),
+        // Without layers there is nothing to precondition, and every member takes SGD's step.
+        "kfac" => Kfac { seed: 1, ..Kfac::default() }.build(specs),
         "adamw" => AdamW { weight_decay: 0.001, ..AdamW::default() }.build(specs),
         other => panic!("{other} has no toy settings: add them"),
     }
@@ -200,5 +205,93 @@ fn all_probes_agree_on_a_diagonal_block() {
             .iter()
             .zip(&want)
             .for_each(|(g, w)| assert!((g - w).abs() < 1e-12, "{}: {g} {w}", probe.name));
+    }
+}
+
+/// The settings under which the two-dimensional step is Newton's in its subspace: lr 1, no damping, Q measured at every step.
+fn undamped() -> SphDrs {
+    let drs = DrsConfig { refresh: 1, lambda: 0.0, lambda_min: 0.0, delta: 0.0, ..DrsConfig::default() };
+    SphDrs { weight_decay: 0.01, first_order: FirstOrder::Drs(drs), ..SphDrs::default() }
+}
+
+/// On a strictly convex quadratic each step ends in the minimiser of its subspace: the new gradient (decay's part included) is
+/// orthogonal to both directions.
+#[test]
+fn drs_minimises_a_quadratic_over_each_subspace() {
+    let mut toy = Toy::new(|i, x| {
+        let (a, at) = (0.5 + i as f64, 1.0 + 0.7 * i as f64);
+        (0.5 * a * (x - at) * (x - at), a * (x - at), a)
+    });
+    let mut optimizer = undamped().build(toy.params()).unwrap();
+    let gradient = |toy: &Toy| toy.map(0, |i, x| (toy.f)(i, x).1 + 0.01 * x);
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let mut last: Option<Vec<f64>> = None;
+    // Six coordinates with six curvatures: conjugate directions end after six steps.
+    for step in 0..6 {
+        let (g, before) = (gradient(&toy), toy.values[0].to_f64());
+        optimizer.step(&mut toy, 1.0).unwrap();
+        let after = gradient(&toy);
+        let scale = dot(&g, &g);
+        assert!(dot(&after, &g).abs() < 1e-9 * scale, "step {step}: {}", dot(&after, &g) / scale);
+        if let Some(d) = &last {
+            assert!(dot(&after, d).abs() < 1e-9 * (scale * dot(d, d)).sqrt(), "step {step}: last direction");
+        }
+        last = Some(toy.values[0].as_slice().iter().zip(&before).map(|(a, b)| a - b).collect());
+    }
+    assert!(gradient(&toy).iter().all(|g| g.abs() < 1e-9), "{:?}", gradient(&toy));
+}
+
+#[test]
+fn drs_makes_progress_where_curvature_is_negative_and_its_state_goes_on() {
+    for f in [bowl, double_well, log_cosh] {
+        let settings = SphDrs {
+            tau: 0.1,
+            first_order: FirstOrder::Drs(DrsConfig { refresh: 3, ..DrsConfig::default() }),
+            ..SphDrs::default()
+        };
+        let mut toy = Toy::new(f);
+        let mut optimizer = settings.build(toy.params()).unwrap();
+        let start = toy.loss();
+        (0..100).for_each(|_| assert!(optimizer.step(&mut toy, 0.2).is_ok()));
+        assert!(toy.loss() < start && toy.map(0, |i, x| (f)(i, x).1.abs()).iter().all(|g| *g < 0.05));
+        let mut twin = Toy::new(f);
+        twin.values = toy.values.clone();
+        let mut restored = settings.build(twin.params()).unwrap();
+        restored.load(twin.values(), optimizer.save(toy.values())).unwrap();
+        for _ in 0..5 {
+            optimizer.step(&mut toy, 0.2).unwrap();
+            restored.step(&mut twin, 0.2).unwrap();
+        }
+        (0..2).for_each(|p| assert_eq!(toy.values[p].as_slice(), twin.values[p].as_slice()));
+    }
+}
+
+/// A loss that the model does not foresee rising is not stepped into.
+#[test]
+fn drs_takes_back_a_step_that_rises_too_far() {
+    // Nearly flat where we stand, a wall where the step would end.
+    let mut toy = Toy::new(|_, x| if x < 0.31 { (1.0 - 0.1 * x, -0.1, 1e-3) } else { (100.0, 0.0, 0.0) });
+    let settings = SphDrs { first_order: FirstOrder::Drs(DrsConfig::default()), ..SphDrs::default() };
+    let mut optimizer = settings.build(toy.params()).unwrap();
+    let before = toy.values[0].to_f64();
+    optimizer.step(&mut toy, 1.0).unwrap();
+    assert_eq!(toy.values[0].to_f64(), before);
+}
+
+#[test]
+fn frozen_parameters_stay_and_blocks_follow_names() {
+    let mut toy = Toy::new(bowl);
+    toy.specs[0].frozen = true;
+    let settings = SphDrs { selection: Some("g".parse().unwrap()), ..SphDrs::default() };
+    let mut optimizer = settings.build(toy.params()).unwrap();
+    let before = toy.values.clone();
+    optimizer.step(&mut toy, 0.1).unwrap();
+    assert_eq!(toy.values[0].as_slice(), before[0].as_slice());
+    assert_ne!(toy.values[1].as_slice(), before[1].as_slice());
+    for (selection, message) in [("w", "'w' selects nothing"), ("nowhere*", "'nowhere*'"), ("head", "'head'")]
+    {
+        let settings = SphDrs { selection: Some(selection.parse().unwrap()), ..SphDrs::default() };
+        let e = settings.build::<f64>(toy.params()).unwrap_err().to_string();
+        assert!(e.contains(message), "{selection}: {e}");
     }
 }

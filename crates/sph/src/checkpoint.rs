@@ -129,6 +129,9 @@ pub struct ModelInfo {
     pub norm: String,
     /// Layers that no norm follows are decoupled.
     pub decouple: bool,
+    /// The stem, where it was named.
+    #[serde(default)]
+    pub stem: Option<String>,
     /// The size that images were made to have, if another than their own.
     pub image_size: Option<usize>,
     /// The data set it was trained on.

@@ -5,14 +5,16 @@ use crate::error::{Error, Result};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::{Args, Command, CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
-use sph_nn::{ParamSpec, Real, models, norms};
+use sph_nn::models::{self, ModelConfig, STEMS, Stem};
+use sph_nn::{ParamSpec, Real, Selection, Store, norms};
 use sph_optim::Optimizer;
 use sph_optim::curvature::SCHEDULE_KINDS;
 use sph_optim::curvature::estimator::Averaging;
 use sph_optim::curvature::probes::PROBES;
 use sph_optim::curvature::rectifiers::RECTIFIERS;
 use sph_optim::lr::{SCHEDULES, ScheduleConfig, ScheduleRow};
-use sph_optim::presets::{AdamW, PRESETS, PresetRow, Sgd, SphDrs};
+use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, PRESETS, PresetRow, Sgd, SphDrs};
+use sph_optim::transforms::DrsConfig;
 use std::path::{Path, PathBuf};
 
 /// A parser of names from a table with what each is; clap answers a wrong one with the nearest.
@@ -93,6 +95,10 @@ fn below_one(text: &str) -> std::result::Result<f64, String> {
     number(text, |v| (0.0..1.0).contains(&v), "at least 0 and less than 1")
 }
 
+fn power(text: &str) -> std::result::Result<f64, String> {
+    number(text, |v| v > 0.0 && v <= 1.0, "greater than 0 and at most 1")
+}
+
 fn probability(text: &str) -> std::result::Result<f64, String> {
     number(text, |v| (0.0..=1.0).contains(&v), "from 0 to 1")
 }
@@ -117,6 +123,15 @@ pub(crate) fn decouple_names() -> PossibleValuesParser {
     names([("none", "one tensor of weights per layer"), ("auto", "layers that no norm follows")].into_iter())
 }
 
+/// The parser of `--stem`.
+pub(crate) fn stem_names() -> PossibleValuesParser {
+    names(STEMS.iter().map(|s| (s.0, s.2)))
+}
+
+fn selection(text: &str) -> std::result::Result<String, String> {
+    text.parse::<Selection>().map(|s| s.to_string()).map_err(|e| e.to_string())
+}
+
 /// The model and how it is built.
 #[derive(Args, Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -124,15 +139,50 @@ pub struct ModelArgs {
     /// Model.
     #[arg(long, default_value = models::DEFAULT, value_parser = model_names())]
     pub model: String,
-    /// Norm between the model's layers.
-    #[arg(long, default_value = norms::DEFAULT.name, value_parser = norm_names())]
-    pub norm: String,
+    /// Norm between the model's layers [default: bn; vit_tiny and mlp_mixer: ln].
+    #[arg(long, value_parser = norm_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<String>,
     /// Split weights into magnitudes, which get second-order steps with the biases, and directions.
     #[arg(long, default_value = "none", value_parser = decouple_names())]
     pub decouple: String,
+    /// How resnet18, 34 and 50 begin [default: by the images' size].
+    #[arg(long, value_parser = stem_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stem: Option<String>,
+    /// Probability of dropout in vit_tiny and mlp_mixer.
+    #[arg(long, default_value_t = 0.0, value_parser = below_one)]
+    pub dropout: f64,
+}
+
+/// The stem called `name`.
+pub(crate) fn stem(name: Option<&str>) -> Result<Option<Stem>> {
+    name.map(|n| row(STEMS, |s| s.0, n).map(|s| s.1)).transpose()
+}
+
+/// The norm called `name`, or the one that `model` has by default.
+pub(crate) fn norm(name: Option<&str>, model: &str) -> Result<&'static norms::NormRow> {
+    match name {
+        Some(name) => row(norms::NORMS, |n| n.name, name),
+        None => models::find(model).map(|m| m.default_norm()).map_err(|e| Error::Config(e.to_string())),
+    }
 }
 
 impl ModelArgs {
+    /// What it says about the model, for images of these channels and size.
+    ///
+    /// # Errors
+    /// When a name is unknown.
+    pub fn config(&self, channels: usize, size: (usize, usize), classes: usize) -> Result<ModelConfig> {
+        Ok(ModelConfig {
+            norm: norm(self.norm.as_deref(), &self.model)?,
+            decouple: self.decouples(),
+            stem: stem(self.stem.as_deref())?,
+            dropout: self.dropout,
+            ..ModelConfig::new(channels, size, classes)
+        })
+    }
+
     /// Layers that no norm follows are decoupled.
     pub fn decouples(&self) -> bool {
         self.decouple == "auto"
@@ -151,11 +201,15 @@ pub struct OptArgs {
     #[arg(long, value_parser = names([("seed", "the ancestor's step to the letter")].into_iter()))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
-    /// Learning rate [default: 0.1; adamw: 0.001].
+    /// Parameters that are trained: all, 1d (norms, biases, magnitudes), norm, scale, shift, magnitude, bias, head, or patterns of names
+    /// such as 'layer4.*,fc.*'. The others are frozen: no gradient of theirs is computed.
+    #[arg(long, default_value = "all", value_parser = selection, value_name = "WHICH")]
+    pub trainable: String,
+    /// Learning rate [default: 0.1; adam, adamw: 0.001; adahessian: 0.15; kfac: 0.01].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
-    /// Momentum of sph and sgd [default: 0.9].
+    /// Momentum of sph, sgd and kfac [default: 0.9].
     #[arg(long, value_parser = below_one)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
@@ -163,7 +217,7 @@ pub struct OptArgs {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nesterov: Option<bool>,
-    /// Weight decay on weights [default: 0.0005; adamw: 0.05; preset seed: 0].
+    /// Weight decay on weights [default: 0.0005; adam: 0; adamw: 0.05; preset seed: 0].
     #[arg(long, value_parser = not_negative)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
@@ -171,11 +225,11 @@ pub struct OptArgs {
     #[arg(long = "weight-decay-1d", value_parser = not_negative)]
     #[serde(rename = "weight-decay-1d", skip_serializing_if = "Option::is_none")]
     pub weight_decay_1d: Option<f64>,
-    /// Decays of adamw's averages, two numbers [default: 0.9,0.999].
+    /// Decays of the averages of adam, adamw and adahessian, two numbers [default: 0.9,0.999].
     #[arg(long, value_parser = betas, value_name = "B1,B2")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opt_betas: Option<Betas>,
-    /// Guard of adamw's division [default: 1e-8].
+    /// Guard of the division in adam, adamw [default: 1e-8] and adahessian [default: 1e-4].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opt_eps: Option<f64>,
@@ -203,7 +257,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = names(SCHEDULE_KINDS.iter().map(|s| (s.0, s.2))))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curvature_schedule: Option<String>,
-    /// Visit at each n-th step only [default: 1].
+    /// Ask for curvature at each n-th step only (sph, adahessian) [default: 1].
     #[arg(long, value_parser = count, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curvature_every: Option<usize>,
@@ -215,6 +269,38 @@ pub struct OptArgs {
     #[arg(long, value_parser = names(RECTIFIERS.iter().map(|r| (r.name, r.about))))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rectifier: Option<String>,
+    /// Second-order blocks of sph, in the words and patterns of --trainable [default: norms, and what is decoupled].
+    #[arg(long, value_parser = selection, value_name = "WHICH")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_order: Option<String>,
+    /// What sph does with the other parameters [default: sgd].
+    #[arg(long, value_parser = names([("sgd", "momentum SGD"), ("drs", "dimension-reduced second-order steps; want large batches")].into_iter()))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_order: Option<String>,
+    /// Steps between measurements of drs's model [default: 10].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drs_refresh: Option<usize>,
+    /// Hessian power k of adahessian, greater than 0 and at most 1 [default: 1].
+    #[arg(long, value_parser = power)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hessian_power: Option<f64>,
+    /// Tikhonov damping λ of kfac [default: 0.03].
+    #[arg(long, value_parser = positive)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damping: Option<f64>,
+    /// Decay of the averages of kfac's factors [default: 0.95].
+    #[arg(long, value_parser = below_one)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor_decay: Option<f64>,
+    /// Steps between measurements of kfac's factors [default: 10].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor_every: Option<usize>,
+    /// Steps between inversions of kfac's factors [default: 10].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inverse_every: Option<usize>,
 }
 
 /// The row called `name` of a table; names were checked against the table when they were parsed.
@@ -240,21 +326,30 @@ impl OptArgs {
     /// # Errors
     /// Naming the first that does not.
     pub fn validate(&self) -> Result<()> {
-        let given: [(&str, bool, &[&str]); 14] = [
+        let averages: &[&str] = &["adam", "adamw", "adahessian"];
+        let given: [(&str, bool, &[&str]); 22] = [
             ("curvature-schedule", self.curvature_schedule.is_some(), &["sph"]),
-            ("curvature-every", self.curvature_every.is_some(), &["sph"]),
+            ("curvature-every", self.curvature_every.is_some(), &["sph", "adahessian"]),
             ("max-multiplier", self.max_multiplier.is_some(), &["sph"]),
             ("preset", self.preset.is_some(), &["sph"]),
-            ("momentum", self.momentum.is_some(), &["sph", "sgd"]),
+            ("momentum", self.momentum.is_some(), &["sph", "sgd", "kfac"]),
             ("nesterov", self.nesterov.is_some(), &["sgd"]),
-            ("opt-betas", self.opt_betas.is_some(), &["adamw"]),
-            ("opt-eps", self.opt_eps.is_some(), &["adamw"]),
+            ("opt-betas", self.opt_betas.is_some(), averages),
+            ("opt-eps", self.opt_eps.is_some(), averages),
             ("tau", self.tau.is_some(), &["sph"]),
             ("eps", self.eps.is_some(), &["sph"]),
             ("curvature-decay", self.curvature_decay.is_some(), &["sph"]),
             ("average", self.average.is_some(), &["sph"]),
             ("probe", self.probe.is_some(), &["sph"]),
             ("rectifier", self.rectifier.is_some(), &["sph"]),
+            ("second-order", self.second_order.is_some(), &["sph"]),
+            ("first-order", self.first_order.is_some(), &["sph"]),
+            ("drs-refresh", self.drs_refresh.is_some(), &["sph"]),
+            ("hessian-power", self.hessian_power.is_some(), &["adahessian"]),
+            ("damping", self.damping.is_some(), &["kfac"]),
+            ("factor-decay", self.factor_decay.is_some(), &["kfac"]),
+            ("factor-every", self.factor_every.is_some(), &["kfac"]),
+            ("inverse-every", self.inverse_every.is_some(), &["kfac"]),
         ];
         if let Some((flag, _, of)) = given.iter().find(|(_, given, of)| *given && !of.contains(&&*self.opt)) {
             let of = of.join(" and ");
@@ -268,10 +363,100 @@ impl OptArgs {
                 "--preset seed averages curvature with --momentum; leave --curvature-decay out".into(),
             ));
         }
+        let drs = self.first_order.as_deref() == Some("drs");
+        if self.drs_refresh.is_some() && !drs {
+            return Err(Error::Config("--drs-refresh needs --first-order drs".into()));
+        }
+        if self.preset.is_some() && drs {
+            return Err(Error::Config(
+                "--preset seed is SGD on the other parameters; leave --first-order out".into(),
+            ));
+        }
         Ok(())
     }
 
-    /// The optimizer over `specs`; `seed` is that of random probes.
+    /// Freezes what `--trainable` does not name.
+    ///
+    /// # Errors
+    /// When a part of it names no parameter of the model.
+    pub fn freeze<T: Real>(&self, store: &mut Store<T>) -> Result<()> {
+        let fail = |e: sph_nn::SelectionError| Error::Config(format!("--trainable {}: {e}", self.trainable));
+        let selection: Selection = self.trainable.parse().map_err(fail)?;
+        selection.select(store.specs(), |_| true).map_err(fail)?;
+        store.freeze(|s| !selection.matches(s));
+        Ok(())
+    }
+
+    /// Betas and eps: those given, or these.
+    fn averages(&self, betas: (f64, f64), eps: f64) -> ((f64, f64), f64) {
+        (self.opt_betas.map_or(betas, |b| (b.0, b.1)), self.opt_eps.unwrap_or(eps))
+    }
+
+    /// The second-order blocks among `specs`; none for optimizers without.
+    ///
+    /// # Errors
+    /// When `--second-order` chooses none.
+    pub fn blocks(&self, specs: &[ParamSpec]) -> Result<Vec<usize>> {
+        match &*self.opt {
+            "sph" => self.sph(0)?.chosen(specs).map_err(|e| Error::Config(e.to_string())),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The settings of sph.
+    fn sph(&self, seed: u64) -> Result<SphDrs> {
+        let weight_decay = self.weight_decay.unwrap_or(self.preset_row()?.weight_decay);
+        let weight_decay_1d = self.weight_decay_1d.unwrap_or(0.0);
+        let momentum = self.momentum.unwrap_or(0.9);
+        let d = if self.preset.is_some() {
+            // One weight decay, none by default.
+            let decay = self.weight_decay.unwrap_or(0.0);
+            let decay_1d = self.weight_decay_1d.unwrap_or(decay);
+            SphDrs { weight_decay: decay, weight_decay_1d: decay_1d, ..SphDrs::seed() }
+        } else {
+            SphDrs { weight_decay, weight_decay_1d, ..SphDrs::default() }
+        };
+        let averaging = match self.average.as_deref() {
+            Some("signed") => Averaging::Signed,
+            Some(_) => Averaging::Absolute,
+            None => d.averaging,
+        };
+        let probe = self.probe.as_deref().map_or(Ok(d.probe), |n| row(PROBES, |p| p.name, n))?;
+        let rectifier =
+            self.rectifier.as_deref().map_or(Ok(d.rectifier), |n| row(RECTIFIERS, |r| r.name, n))?;
+        let schedule = match self.curvature_schedule.as_deref() {
+            Some(name) => row(SCHEDULE_KINDS, |s| s.0, name)?.1,
+            None => d.schedule,
+        };
+        let selection = self.second_order.as_deref().map(str::parse).transpose();
+        let selection = selection.map_err(|e| Error::Config(format!("--second-order: {e}")))?;
+        let first_order = match self.first_order.as_deref() {
+            Some("drs") => {
+                let d = DrsConfig::default();
+                let refresh = self.drs_refresh.map_or(d.refresh, |n| n as u64);
+                FirstOrder::Drs(DrsConfig { refresh, ..d })
+            }
+            _ => FirstOrder::Sgd,
+        };
+        Ok(SphDrs {
+            selection,
+            first_order,
+            momentum,
+            tau: self.tau.unwrap_or(d.tau),
+            eps: self.eps.unwrap_or(d.eps),
+            curvature_decay: self.curvature_decay.unwrap_or(d.curvature_decay),
+            averaging,
+            probe,
+            rectifier,
+            schedule,
+            every: self.curvature_every.unwrap_or(1) as u64,
+            max_multiplier: self.max_multiplier,
+            seed,
+            ..d
+        })
+    }
+
+    /// The optimizer over `specs`; `seed` is that of random probes and labels.
     ///
     /// # Errors
     /// As [`OptArgs::validate`].
@@ -285,50 +470,39 @@ impl OptArgs {
                 let nesterov = self.nesterov.unwrap_or(false);
                 Sgd { momentum, nesterov, weight_decay, weight_decay_1d }.build(specs)
             }
+            "adam" => {
+                let d = Adam::default();
+                let (betas, eps) = self.averages(d.betas, d.eps);
+                Adam { betas, eps, weight_decay, weight_decay_1d }.build(specs)
+            }
             "adamw" => {
                 let d = AdamW::default();
-                let betas = self.opt_betas.map_or(d.betas, |b| (b.0, b.1));
-                let eps = self.opt_eps.unwrap_or(d.eps);
+                let (betas, eps) = self.averages(d.betas, d.eps);
                 AdamW { betas, eps, weight_decay, weight_decay_1d }.build(specs)
             }
-            "sph" => {
-                let d = if self.preset.is_some() {
-                    // One weight decay, none by default.
-                    let decay = self.weight_decay.unwrap_or(0.0);
-                    let decay_1d = self.weight_decay_1d.unwrap_or(decay);
-                    SphDrs { weight_decay: decay, weight_decay_1d: decay_1d, ..SphDrs::seed() }
-                } else {
-                    SphDrs { weight_decay, weight_decay_1d, ..SphDrs::default() }
-                };
-                let averaging = match self.average.as_deref() {
-                    Some("signed") => Averaging::Signed,
-                    Some(_) => Averaging::Absolute,
-                    None => d.averaging,
-                };
-                let probe = self.probe.as_deref().map_or(Ok(d.probe), |n| row(PROBES, |p| p.name, n))?;
-                let rectifier =
-                    self.rectifier.as_deref().map_or(Ok(d.rectifier), |n| row(RECTIFIERS, |r| r.name, n))?;
-                let schedule = match self.curvature_schedule.as_deref() {
-                    Some(name) => row(SCHEDULE_KINDS, |s| s.0, name)?.1,
-                    None => d.schedule,
-                };
-                SphDrs {
+            "adahessian" => {
+                let d = AdaHessian::default();
+                let (betas, eps) = self.averages(d.betas, d.eps);
+                let power = self.hessian_power.unwrap_or(d.power);
+                let every = self.curvature_every.unwrap_or(1) as u64;
+                AdaHessian { betas, eps, power, every, weight_decay, weight_decay_1d, seed }.build(specs)
+            }
+            "kfac" => {
+                let d = Kfac::default();
+                let steps = |given: Option<usize>, default: u64| given.map_or(default, |n| n as u64);
+                Kfac {
                     momentum,
-                    tau: self.tau.unwrap_or(d.tau),
-                    eps: self.eps.unwrap_or(d.eps),
-                    curvature_decay: self.curvature_decay.unwrap_or(d.curvature_decay),
-                    averaging,
-                    probe,
-                    rectifier,
-                    schedule,
-                    every: self.curvature_every.unwrap_or(1) as u64,
-                    max_multiplier: self.max_multiplier,
+                    weight_decay,
+                    weight_decay_1d,
+                    damping: self.damping.unwrap_or(d.damping),
+                    factor_decay: self.factor_decay.unwrap_or(d.factor_decay),
+                    factor_every: steps(self.factor_every, d.factor_every),
+                    inverse_every: steps(self.inverse_every, d.inverse_every),
                     seed,
-                    ..d
                 }
                 .build(specs)
-                .map_err(|e| Error::Config(e.to_string()))?
             }
+            "sph" => self.sph(seed)?.build(specs).map_err(|e| Error::Config(e.to_string()))?,
             other => {
                 return Err(Error::Config(format!("--opt {other} is in the table but has no settings here")));
             }

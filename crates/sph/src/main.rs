@@ -19,8 +19,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(Box<TrainArgs>),
-    Bench(bench::BenchArgs),
-    Inspect(inspect::InspectArgs),
+    Bench(Box<bench::BenchArgs>),
+    Inspect(Box<inspect::InspectArgs>),
 }
 
 /// The user's mistakes, and runs that cannot go on.

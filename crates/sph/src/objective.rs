@@ -2,9 +2,10 @@
 
 use sph_autodiff::{Tape, Var, sweep};
 use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store, losses};
+use sph_optim::curvature::{Factors, FisherLabels};
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::kernels::map::all_finite;
-use sph_tensor::{Array, Pool};
+use sph_tensor::{Array, Element, Pool, Rng};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -34,11 +35,10 @@ impl<T: Real> Batch<T> {
 /// ```
 /// use sph::{Batch, Objective};
 /// use sph_nn::models::{self, ModelConfig};
-/// use sph_nn::norms;
 /// use sph_optim::{Answer, Curvature, presets::SphDrs};
 /// use sph_tensor::{Array, Pool, Shape};
 ///
-/// let config = ModelConfig { in_channels: 1, image_size: (8, 8), classes: 3, norm: norms::DEFAULT, decouple: false };
+/// let config = ModelConfig::new(1, (8, 8), 3);
 /// let network = models::build("mlp", &config).unwrap();
 /// let pool = Pool::<f32>::new();
 /// let mut objective = Objective::new(network, &pool, 0);
@@ -57,6 +57,9 @@ pub struct Objective<T: Real> {
     pub smoothing: f64,
     /// Training or evaluation.
     pub mode: Mode,
+    seed: u64,
+    /// The number of the batch at hand, by which layers draw their masks.
+    pub draw: u64,
     batch: Option<Batch<T>>,
     logits: Option<Array<T>>,
     kept: Option<(Tape<T>, Vec<Var<T>>)>,
@@ -84,6 +87,8 @@ impl<T: Real> Objective<T> {
             pool: pool.clone(),
             smoothing: 0.0,
             mode: Mode::Train,
+            seed,
+            draw: 0,
             batch: None,
             logits: None,
             kept: None,
@@ -101,9 +106,10 @@ impl<T: Real> Objective<T> {
         &self.network
     }
 
-    /// Sets the batch that the loss is taken on.
+    /// Sets the batch that the loss is taken on; masks of dropout are drawn anew for it.
     pub fn set_batch(&mut self, batch: Batch<T>) {
         self.batch = Some(batch);
+        self.draw += 1;
     }
 
     /// Logits of the last evaluation, [N, classes].
@@ -134,7 +140,9 @@ impl<T: Real> Objective<T> {
     pub fn time_gradient(&mut self) -> Result<Duration, EvalError> {
         let buffers = self.store.buffers.clone();
         let (logits, time) = (self.logits.clone(), self.evaluation_time);
-        let want = Request { gradient: (0..self.store.values.len()).collect(), ..Request::default() };
+        let trained = |i: &usize| !self.store.specs()[*i].frozen;
+        let gradient = (0..self.store.values.len()).filter(trained).collect();
+        let want = Request { gradient, ..Request::default() };
         let result = self.evaluate(&want, &mut Answer::default());
         let taken = std::mem::replace(&mut self.evaluation_time, time);
         (self.store.buffers, self.logits) = (buffers, logits);
@@ -176,6 +184,7 @@ impl<T: Real> Objective<T> {
         batch: &Batch<T>,
         smoothing: f64,
     ) -> Result<Pass<'a, T>, LayerError> {
+        f.draw = (self.seed, self.draw);
         let images = f.tape.constant(batch.images.clone());
         let logits = T::module(&*self.network.model).forward(&mut f, &images)?;
         drop(images);
@@ -191,6 +200,22 @@ impl<T: Real> Objective<T> {
 
 fn scalar<T: Real>(loss: &Var<T>) -> f64 {
     loss.value().as_slice()[0].to_f64()
+}
+
+/// A class for every row of logits, drawn from their softmax.
+fn sample<T: Real>(logits: &Array<T>, rng: &mut Rng) -> Arc<[u32]> {
+    let classes = logits.shape().last();
+    let draw = |row: &[T]| {
+        let max = row.iter().fold(f64::NEG_INFINITY, |m, v| m.max(v.to_f64()));
+        let weights: Vec<f64> = row.iter().map(|v| Element::exp(v.to_f64() - max)).collect();
+        let mut rest = rng.uniform() * weights.iter().sum::<f64>();
+        let chosen = weights.iter().position(|w| {
+            rest -= w;
+            rest < 0.0
+        });
+        chosen.unwrap_or(classes - 1) as u32
+    };
+    logits.as_slice().chunks_exact(classes).map(draw).collect()
 }
 
 impl<T: Real> Curvature<T> for Objective<T> {
@@ -219,8 +244,8 @@ impl<T: Real> Curvature<T> for Objective<T> {
         };
         let f = Forward::on(tape, &self.store, self.mode, |i| Probes {
             dot: carried.and_then(|s| s.tangents.get(i).cloned()),
-            // What is kept can be asked for any parameter's rows.
-            grad: grad[i] || keep,
+            // What is kept can be asked for any trained parameter's rows.
+            grad: grad[i] || (keep && !self.store.specs()[i].frozen),
             hvp: carried.is_some_and(|s| s.rows.contains(&i)),
         });
         let (f, loss, logits) = self.run(f, self.batch()?, self.smoothing).map_err(other)?;
@@ -284,6 +309,38 @@ impl<T: Real> Curvature<T> for Objective<T> {
         let f = Forward::new(&moved, &self.pool, self.mode);
         let (_, loss, _) = self.run(f, self.batch()?, self.smoothing).map_err(other)?;
         Ok(scalar(&loss))
+    }
+
+    fn kronecker_factors(
+        &mut self,
+        weights: &[(usize, bool)],
+        labels: &FisherLabels,
+    ) -> Result<Vec<Option<Factors<T>>>, EvalError> {
+        let wanted = |i: usize| weights.iter().any(|(w, _)| *w == i);
+        let mut f = Forward::on(Tape::keeping(&self.pool), &self.store, self.mode, |i| Probes {
+            dot: None,
+            grad: wanted(i),
+            hvp: false,
+        });
+        f.draw = (self.seed, self.draw);
+        let images = f.tape.constant(self.batch()?.images.clone());
+        let logits = T::module(&*self.network.model).forward(&mut f, &images).map_err(other)?;
+        let targets = match labels {
+            FisherLabels::Given(targets) => targets.clone(),
+            FisherLabels::Sampled { seed, draw } => {
+                sample(logits.value(), &mut Rng::new(*seed, "fisher", *draw, 0))
+            }
+        };
+        let loss = losses::cross_entropy(&mut f, &logits, targets, 0.0).map_err(other)?;
+        let (mut tape, leaves) = f.into_parts();
+        tape.backward(&loss);
+        let factors = |&(w, bias): &(usize, bool)| {
+            let [a, g] = tape.kronecker_factors(&leaves[w], bias)?;
+            // An average would never forget them.
+            let finite = all_finite(a.as_slice()) && all_finite(g.as_slice());
+            finite.then_some(Factors { a, g })
+        };
+        Ok(weights.iter().map(factors).collect())
     }
 
     fn apply(&mut self, updates: &[Option<Array<T>>]) {

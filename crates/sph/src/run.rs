@@ -15,7 +15,7 @@ impl RunDir {
     /// When a run is there already, or a file stands in the way.
     pub fn planned(output: &Path, name: &str) -> Result<Self> {
         let run = RunDir(output.join(name));
-        let files = [run.args(), run.summary(), run.last(), run.best(), run.checkpoint()];
+        let files = [run.args(), run.summary(), run.curvature(), run.last(), run.best(), run.checkpoint()];
         if files.iter().any(|f| f.exists()) {
             let path = run.0.display();
             return Err(Error::Config(format!(
@@ -80,6 +80,11 @@ impl RunDir {
     /// One row per epoch.
     pub fn summary(&self) -> PathBuf {
         self.0.join("summary.csv")
+    }
+
+    /// One row per second-order block and epoch.
+    pub fn curvature(&self) -> PathBuf {
+        self.0.join("curvature.csv")
     }
 
     /// Model state after the last epoch.

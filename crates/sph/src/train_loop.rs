@@ -1,19 +1,17 @@
 //! The training loop: epochs of steps, evaluation, checkpoints. It prints nothing; observers do.
 
 use crate::checkpoint::{self, Best, Checkpoint, EpochSums, ModelInfo, Progress};
-use crate::config::{TrainArgs, shown};
+use crate::config::{self, TrainArgs, shown};
 use crate::data::loader::{Augmentation, EpochOrder, Source};
 use crate::data::{self, DataOptions, Dataset};
 use crate::error::{Error, Result};
 use crate::objective::{Batch, Objective};
-use crate::observers::{EpochEvent, Observer, StepEvent};
+use crate::observers::{CurvatureEvent, EpochEvent, Observer, StepEvent};
 use crate::run::RunDir;
 use crate::timing::Times;
 use sph_nn::models::{self, ModelConfig};
-use sph_nn::norms;
-use sph_nn::{Mode, Network, Real};
+use sph_nn::{Mode, Network, ParamSpec, Real};
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
-use sph_optim::presets::SphDrs;
 use sph_optim::{EvalError, Optimizer};
 use sph_tensor::{Array, Pool};
 use std::sync::Arc;
@@ -41,23 +39,20 @@ pub struct Outcome {
     pub overhead: Option<f64>,
 }
 
-/// The model that `info` names, for images like those of `data`.
+/// The model that `info` names, for images like those of `data`, with this dropout in training.
 ///
 /// # Errors
-/// When model or norm is unknown.
-pub fn build_model(info: &ModelInfo, data: &Dataset) -> Result<Network> {
+/// When a name is unknown, or the model does not have what `info` says.
+pub fn build_model(info: &ModelInfo, data: &Dataset, dropout: f64) -> Result<Network> {
     let (h, w, c) = data.train.size;
-    let norm =
-        norms::find(&info.norm).ok_or_else(|| Error::Config(format!("unknown norm '{}'", info.norm)))?;
     let config = ModelConfig {
-        in_channels: c,
-        image_size: (h, w),
-        classes: data.classes,
-        norm,
+        norm: config::norm(Some(&info.norm), &info.model)?,
         decouple: info.decouple,
+        stem: config::stem(info.stem.as_deref())?,
+        dropout,
+        ..ModelConfig::new(c, (h, w), data.classes)
     };
-    models::build(&info.model, &config)
-        .ok_or_else(|| Error::Config(format!("unknown model '{}'", info.model)))
+    models::build(&info.model, &config).map_err(|e| Error::Config(e.to_string()))
 }
 
 /// A run under way.
@@ -67,6 +62,8 @@ pub struct Trainer<T: Real> {
     info: ModelInfo,
     objective: Objective<T>,
     optimizer: Optimizer<T>,
+    /// The second-order blocks, when the optimizer has any.
+    blocks: Vec<usize>,
     schedule: (&'static ScheduleRow, ScheduleConfig),
     train: Source,
     validation: Option<Source>,
@@ -96,17 +93,21 @@ impl<T: Real> Trainer<T> {
         }
         let info = ModelInfo {
             model: args.model.model.clone(),
-            norm: args.model.norm.clone(),
+            norm: config::norm(args.model.norm.as_deref(), &args.model.model)?.name.into(),
             decouple: args.model.decouples(),
+            stem: args.model.stem.clone(),
             image_size: args.image_size,
             dataset: args.dataset.clone(),
             normalisation: data.normalisation.clone(),
         };
         let pool = Pool::new();
-        let mut objective = Objective::new(build_model(&info, &data)?, &pool, args.seed);
+        let network = build_model(&info, &data, args.model.dropout)?;
+        let mut objective = Objective::new(network, &pool, args.seed);
+        args.optimizer.freeze(&mut objective.store)?;
         objective.smoothing = args.smoothing;
         let specs = objective.store.specs().to_vec();
         let optimizer = args.optimizer.build(&specs, args.seed)?;
+        let blocks = args.optimizer.blocks(&specs)?;
         let source = |set: Arc<_>| Source {
             set,
             normalisation: data.normalisation.clone(),
@@ -126,6 +127,7 @@ impl<T: Real> Trainer<T> {
             run,
             objective,
             optimizer,
+            blocks,
             schedule,
             train,
             validation: held_out.map(source),
@@ -156,6 +158,8 @@ impl<T: Real> Trainer<T> {
         let pool = trainer.objective.pool().clone();
         let state = checkpoint.restore(&mut trainer.objective.store, &pool)?;
         trainer.optimizer.load(&trainer.objective.store.values, state)?;
+        // One batch a step: masks go on where they were.
+        trainer.objective.draw = trainer.optimizer.steps();
         trainer.progress = checkpoint.progress.clone();
         trainer.saved = Some(trainer.progress.epoch);
         Ok(trainer)
@@ -169,16 +173,18 @@ impl<T: Real> Trainer<T> {
     /// What is trained on what with what, in a line.
     pub fn describe(&self) -> String {
         let (a, n) = (&self.args, self.objective.network().size());
-        let blocks = SphDrs::blocks(self.objective.store.specs());
-        let entries: usize = blocks.iter().map(|&b| self.objective.store.specs()[b].len()).sum();
-        let second = match &*a.optimizer.opt {
-            "sph" => format!(", {entries} of them second-order in {} blocks", blocks.len()),
-            _ => String::new(),
+        let entries: usize = self.blocks.iter().map(|&b| self.objective.store.specs()[b].len()).sum();
+        let second = match self.blocks.len() {
+            0 => String::new(),
+            blocks => format!(", {entries} of them second-order in {blocks} blocks"),
         };
+        let frozen: usize =
+            self.objective.store.specs().iter().filter(|s| s.frozen).map(ParamSpec::len).sum();
+        let frozen = if frozen > 0 { format!(", {frozen} frozen") } else { String::new() };
         let images = self.train.set.len();
         format!(
-            "{} with norm {} ({n} parameters{second}) on {images} images of {}, --opt {}",
-            a.model.model, a.model.norm, a.dataset, a.optimizer.opt
+            "{} with norm {} ({n} parameters{second}{frozen}) on {images} images of {}, --opt {}",
+            a.model.model, self.info.norm, a.dataset, a.optimizer.opt
         )
     }
 
@@ -264,6 +270,9 @@ impl<T: Real> Trainer<T> {
         self.progress.last = Some(test);
         self.ensure_finite()?;
         observers.iter_mut().try_for_each(|o| o.epoch(&event))?;
+        let blocks = self.optimizer.report(&self.objective.store.values);
+        let curvature = CurvatureEvent { epoch, step: self.optimizer.steps(), blocks: &blocks };
+        observers.iter_mut().try_for_each(|o| o.curvature(&curvature))?;
         checkpoint::save_model(&self.run.last(), &self.objective.store, &self.info)?;
         if improved {
             checkpoint::save_model(&self.run.best(), &self.objective.store, &self.info)?;

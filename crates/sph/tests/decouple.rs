@@ -11,7 +11,7 @@ use sph_tensor::{Array, Pool, Rng, Shape};
 
 fn objective(norm: &str, decouple: bool, seed: u64) -> Objective<f64> {
     let norm = norms::find(norm).unwrap();
-    let config = ModelConfig { in_channels: 1, image_size: (8, 8), classes: 10, norm, decouple };
+    let config = ModelConfig { norm, decouple, ..ModelConfig::new(1, (8, 8), 10) };
     Objective::new(models::build("resnet8", &config).unwrap(), &Pool::new(), seed)
 }
 
@@ -46,6 +46,7 @@ fn conversion_of_a_checkpoint_keeps_its_outputs() {
         model: "resnet8".into(),
         norm: "none".into(),
         decouple: false,
+        stem: None,
         image_size: None,
         dataset: "digits".into(),
         normalisation: sph::data::Normalisation { mean: vec![0.0], std: vec![1.0] },

@@ -55,7 +55,7 @@ impl Golden {
     }
 
     fn objective_with(&self, norm: &'static norms::NormRow, param: &str, buffer: &str) -> Objective<f64> {
-        let config = ModelConfig { in_channels: 3, image_size: (8, 8), classes: 5, norm, decouple: false };
+        let config = ModelConfig { norm, ..ModelConfig::new(3, (8, 8), 5) };
         let mut b = Builder::default();
         let model = models::resnet(&mut b, &config, &[1, 1, 1], &[4, 8, 16]);
         let mut objective = Objective::new(b.finish(model), &Pool::new(), 0);

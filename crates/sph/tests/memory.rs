@@ -5,7 +5,6 @@
 
 use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
-use sph_nn::norms;
 use sph_optim::presets::{Sgd, SphDrs};
 use sph_optim::{Curvature, Optimizer};
 use sph_tensor::{Array, Pool, Rng, Shape};
@@ -71,13 +70,7 @@ struct Fixture {
 }
 
 fn fixture(model: &str, size: usize, images: usize, sph: bool) -> Fixture {
-    let config = ModelConfig {
-        in_channels: 3,
-        image_size: (size, size),
-        classes: 10,
-        norm: norms::DEFAULT,
-        decouple: false,
-    };
+    let config = ModelConfig::new(3, (size, size), 10);
     let pool = Pool::new();
     let f = Objective::new(models::build(model, &config).unwrap(), &pool, 0);
     let mut rng = Rng::new(1, "memory", 0, 0);

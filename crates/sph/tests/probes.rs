@@ -2,7 +2,6 @@
 
 use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
-use sph_nn::norms;
 use sph_nn::{Builder, Mode};
 use sph_optim::curvature::ScheduleKind;
 use sph_optim::curvature::probes::{PROBES, find};
@@ -13,8 +12,7 @@ use std::collections::BTreeMap;
 
 /// A small ResNet with parameters away from their defaults, and a batch.
 fn network() -> Objective<f64> {
-    let config =
-        ModelConfig { in_channels: 2, image_size: (4, 4), classes: 3, norm: norms::DEFAULT, decouple: false };
+    let config = ModelConfig::new(2, (4, 4), 3);
     let mut b = Builder::default();
     let model = models::resnet(&mut b, &config, &[1, 1, 1], &[3, 4, 5]);
     let mut f = Objective::new(b.finish(model), &Pool::new(), 1);

@@ -33,7 +33,9 @@ fn every_menu_file_has_a_row() {
     );
     check(
         "nn/src/models",
-        sph_nn::models::MODELS.iter().map(|r| r.name.trim_end_matches(char::is_numeric)),
+        sph_nn::models::MODELS
+            .iter()
+            .map(|r| r.name.trim_end_matches(char::is_numeric).trim_end_matches("_tiny")),
         &[],
     );
     check("optim/src/curvature/probes", sph_optim::curvature::probes::PROBES.iter().map(|r| r.name), &[]);
@@ -47,6 +49,7 @@ fn every_menu_file_has_a_row() {
         "optim/src/presets",
         sph_optim::presets::PRESETS.iter().map(|r| match r.name {
             "sph" => "sph_drs",
+            "adahessian" => "ada_hessian",
             other => other,
         }),
         &[],

@@ -3,10 +3,11 @@
 
 use crate::op::Context;
 use crate::ops::{Case, case, normal};
+use crate::rules::kronecker::factors;
 use crate::rules::{Bilinear, BilinearOp};
 use sph_tensor::kernels::conv::{self, Conv};
-use sph_tensor::kernels::window::Window;
-use sph_tensor::{Element, Shape, ShapeError};
+use sph_tensor::kernels::window::{Window, gather};
+use sph_tensor::{Array, Element, Shape, ShapeError};
 
 /// See [`conv2d`].
 #[derive(Debug)]
@@ -62,6 +63,31 @@ impl<T: Element> Bilinear<T> for Conv2d {
 
     fn adjoint_w(&self, cx: &Context<T>, shapes: (Shape, Shape), x: &[T], y_bar: &[T], w_bar: &mut [T]) {
         conv::backward_weight(&self.conv(shapes), x, y_bar, w_bar, &cx.pool);
+    }
+
+    fn factors(
+        &self,
+        cx: &Context<T>,
+        shapes: (Shape, Shape),
+        x: &[T],
+        y_bar: &[T],
+        bias: bool,
+    ) -> Option<[Array<T>; 2]> {
+        let Conv { window: g, out, groups } = self.conv(shapes);
+        // A grouped layer's block has other factors.
+        (groups == 1).then(|| {
+            let taps = g.kh * g.kw;
+            let rows = |first: usize, to: &mut [T]| {
+                let mut patches = cx.array(Shape::new(&[to.len()]));
+                gather(&g, x, first, patches.make_mut());
+                // Patches run over taps, then channels; weights over channels, then taps.
+                let pairs = to.chunks_exact_mut(g.patch()).zip(patches.as_slice().chunks_exact(g.patch()));
+                for (to, from) in pairs {
+                    to.iter_mut().enumerate().for_each(|(i, to)| *to = from[i % taps * g.c + i / taps]);
+                }
+            };
+            factors(cx, (g.n, g.oh() * g.ow()), (g.patch(), out), y_bar, bias, rows)
+        })
     }
 }
 

@@ -6,9 +6,10 @@
 
 use crate::op::Context;
 use crate::ops::{Case, case, normal};
+use crate::rules::kronecker::factors;
 use crate::rules::{Bilinear, BilinearOp};
 use sph_tensor::kernels::gemm::{View, matmul as product};
-use sph_tensor::{Element, Shape, ShapeError};
+use sph_tensor::{Array, Element, Shape, ShapeError};
 
 /// See [`matmul`] and [`linear`].
 #[derive(Debug)]
@@ -67,6 +68,22 @@ impl<T: Element> Bilinear<T> for MatMul {
         let (a, y_bar) = (view(a, sa), View::new(y_bar, sa.rows(), self.columns(sb)));
         let (left, right) = if self.transposed { (y_bar.t(), a) } else { (a.t(), y_bar) };
         product(b_bar, false, left, right);
+    }
+
+    fn factors(
+        &self,
+        cx: &Context<T>,
+        (sa, sb): (Shape, Shape),
+        a: &[T],
+        y_bar: &[T],
+        bias: bool,
+    ) -> Option<[Array<T>; 2]> {
+        let inputs = sa.last();
+        self.transposed.then(|| {
+            let sizes = ((sa[0], sa.rows() / sa[0]), (inputs, self.columns(sb)));
+            let rows = |first: usize, out: &mut [T]| out.copy_from_slice(&a[first * inputs..][..out.len()]);
+            factors(cx, sizes.0, sizes.1, y_bar, bias, rows)
+        })
     }
 }
 

@@ -54,7 +54,7 @@ impl<T: Element> Op<T> for Softmax {
             let max = x.iter().fold(x[0], |m, v| m.max(*v));
             (0..y.len()).for_each(|i| y[i] = (x[i] - max).exp());
             let scale = T::ONE / dot_with(y, y, |a, _| a);
-            y.iter_mut().for_each(|y| *y = *y * scale);
+            y.iter_mut().for_each(|y| *y *= scale);
         });
         (value.clone(), Saved::new([keep.any().then_some(value)]))
     }

@@ -10,7 +10,7 @@
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::{Case, case, normal};
-use sph_tensor::{Array, Element, Shape, ShapeError};
+use sph_tensor::{Array, Element, Shape, ShapeError, by_samples};
 
 const V: usize = 0;
 const GAMMA: usize = 1;
@@ -24,48 +24,63 @@ pub fn weight_norm() -> WeightNorm {
     WeightNorm
 }
 
-fn dot<A: Element, B: Element>(a: &[A], b: &[B]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
-}
-
-/// One row: its direction u, length r and magnitude γ.
-struct Row {
-    u: Vec<f64>,
-    r: f64,
-    gamma: f64,
-}
-
-/// The rows of V and γ.
-fn rows<'a, T: Element>(v: &'a [T], gamma: &'a [T]) -> impl Iterator<Item = Row> + 'a {
-    v.chunks_exact(v.len() / gamma.len().max(1)).zip(gamma).map(|(v, gamma)| {
-        let r = dot(v, v).sqrt();
-        Row { u: v.iter().map(|x| x.to_f64() / r).collect(), r, gamma: gamma.to_f64() }
-    })
-}
-
-impl Row {
-    /// P x.
-    fn project<T: Element>(&self, x: &[T]) -> Vec<f64> {
-        let along = dot(&self.u, x);
-        x.iter().zip(&self.u).map(|(x, u)| x.to_f64() - along * u).collect()
+/// a·b in f64, in eight partial sums.
+fn dot<T: Element>(a: &[T], b: &[T]) -> f64 {
+    let mut sums = [0.0; 8];
+    for (a, b) in a.chunks(8).zip(b.chunks(8)) {
+        a.iter().zip(b).zip(&mut sums).for_each(|((a, b), s)| *s += a.to_f64() * b.to_f64());
     }
-
-    /// u̇ for V̇.
-    fn turn<T: Element>(&self, v_dot: Option<&[T]>) -> Vec<f64> {
-        match v_dot {
-            Some(v_dot) => self.project(v_dot).into_iter().map(|x| x / self.r).collect(),
-            None => vec![0.0; self.u.len()],
-        }
-    }
+    sums.iter().sum()
 }
 
-fn write<T: Element>(out: &mut [T], f: impl Fn(usize) -> f64) {
-    out.iter_mut().enumerate().for_each(|(j, o)| *o = T::from_f64(f(j)));
+/// out = Σ kᵢ xᵢ.
+fn combine<T: Element, const N: usize>(out: &mut [T], k: [f64; N], x: [&[T]; N]) {
+    for (j, o) in out.iter_mut().enumerate() {
+        *o = T::from_f64((0..N).map(|i| k[i] * x[i][j].to_f64()).sum());
+    }
 }
 
 /// Row `i` of rows of `n` elements.
 fn row<T>(a: &[T], i: usize, n: usize) -> &[T] {
     &a[i * n..(i + 1) * n]
+}
+
+/// One row: V_i, its length r, its magnitude γ and the scale γ/r.
+struct Row<'a, T> {
+    v: &'a [T],
+    r: f64,
+    gamma: f64,
+}
+
+impl<T: Element> Row<'_, T> {
+    fn scale(&self) -> f64 {
+        self.gamma / self.r
+    }
+
+    /// u·x.
+    fn along(&self, x: &[T]) -> f64 {
+        dot(self.v, x) / self.r
+    }
+}
+
+/// Runs `f` on every row of V with the part of `out` that belongs to it, in parallel over fixed runs of rows, and puts what it
+/// returns into `column`.
+fn each_row<T: Element>(
+    (v, gamma): (&[T], &[T]),
+    out: &mut [T],
+    column: &mut [T],
+    f: impl Fn(usize, &Row<T>, &mut [T]) -> f64 + Sync,
+) {
+    let n = v.len() / gamma.len().max(1);
+    let results = by_samples(Some(out), gamma.len(), v.len(), |range, out| {
+        let rows = range.zip(out.unwrap_or_default().chunks_exact_mut(n));
+        let one = |(i, out): (usize, &mut [T])| {
+            let v = row(v, i, n);
+            f(i, &Row { v, r: dot(v, v).sqrt(), gamma: gamma[i].to_f64() }, out)
+        };
+        rows.map(one).collect::<Vec<f64>>()
+    });
+    column.iter_mut().zip(results.into_iter().flatten()).for_each(|(c, r)| *c = T::from_f64(r));
 }
 
 impl<T: Element> Op<T> for WeightNorm {
@@ -82,12 +97,11 @@ impl<T: Element> Op<T> for WeightNorm {
     }
 
     fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
-        let n = y.len() / y[0];
         let mut value = cx.array(y);
-        for (out, row) in value.make_mut().chunks_exact_mut(n).zip(rows(x[V].as_slice(), x[GAMMA].as_slice()))
-        {
-            write(out, |j| row.gamma * row.u[j]);
-        }
+        each_row((x[V].as_slice(), x[GAMMA].as_slice()), value.make_mut(), &mut [], |_, w, out| {
+            combine(out, [w.scale()], [w.v]);
+            0.0
+        });
         let saved =
             if keep.any() { Saved::new([Some(x[V].clone()), Some(x[GAMMA].clone())]) } else { Saved::none() };
         (value, saved)
@@ -95,27 +109,32 @@ impl<T: Element> Op<T> for WeightNorm {
 
     fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
         let n = r.y.len() / r.y[0];
-        let (v, gamma) = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
+        let rows = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
         let (mut v_bar, mut gamma_bar) = (cx.array(r.x[V]), cx.array(r.x[GAMMA]));
-        let outputs = v_bar.make_mut().chunks_exact_mut(n).zip(gamma_bar.make_mut());
-        for (i, (weights, (v_bar, gamma_bar))) in rows(v, gamma).zip(outputs).enumerate() {
+        each_row(rows, v_bar.make_mut(), gamma_bar.make_mut(), |i, w, out| {
             let w_bar = row(y_bar.as_slice(), i, n);
-            let projected = weights.project(w_bar);
-            write(v_bar, |j| weights.gamma / weights.r * projected[j]);
-            *gamma_bar = T::from_f64(dot(w_bar, &weights.u));
-        }
+            let along = w.along(w_bar);
+            combine(out, [w.scale(), -w.scale() * along / w.r], [w_bar, w.v]);
+            along
+        });
         vec![need.has(V).then_some(v_bar), need.has(GAMMA).then_some(gamma_bar)]
     }
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let n = r.y.len() / r.y[0];
-        let (v, gamma) = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
+        let rows = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
         cx.each_probe(r.y, |k, y_dot| {
-            for (i, (weights, out)) in rows(v, gamma).zip(y_dot.chunks_exact_mut(n)).enumerate() {
-                let turn = weights.turn(x_dot[V].map(|d| row(d.part(k), i, n)));
+            each_row(rows, y_dot, &mut [], |i, w, out| {
                 let gamma_dot = x_dot[GAMMA].map_or(0.0, |d| d.part(k)[i].to_f64());
-                write(out, |j| gamma_dot * weights.u[j] + weights.gamma * turn[j]);
-            }
+                match x_dot[V].map(|d| row(d.part(k), i, n)) {
+                    Some(v_dot) => {
+                        let turn = (gamma_dot - w.scale() * w.along(v_dot)) / w.r;
+                        combine(out, [turn, w.scale()], [w.v, v_dot]);
+                    }
+                    None => combine(out, [gamma_dot / w.r], [w.v]),
+                }
+                0.0
+            });
         })
     }
 
@@ -129,27 +148,29 @@ impl<T: Element> Op<T> for WeightNorm {
         need: Need,
     ) -> Bars<T> {
         let n = r.y.len() / r.y[0];
-        let (v, gamma) = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
+        let rows = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
         let (mut v_out, mut gamma_out) = (cx.tangent(r.x[V]), cx.tangent(r.x[GAMMA]));
-        let rows_out =
+        let parts =
             v_out.make_mut().chunks_exact_mut(r.y.len()).zip(gamma_out.make_mut().chunks_exact_mut(r.y[0]));
-        for (k, (v_out, gamma_out)) in rows_out.enumerate() {
-            for (i, (weights, out)) in rows(v, gamma).zip(v_out.chunks_exact_mut(n)).enumerate() {
-                let v_dot = x_dot[V].map(|d| row(d.part(k), i, n));
-                let gamma_dot = x_dot[GAMMA].map_or(0.0, |d| d.part(k)[i].to_f64());
+        for (k, (v_out, gamma_out)) in parts.enumerate() {
+            each_row(rows, v_out, gamma_out, |i, w, out| {
                 let w_bar = row(y_bar.as_slice(), i, n);
+                let v_dot = x_dot[V].map(|d| row(d.part(k), i, n));
                 let w_bar_dot = y_bar_dot.map(|d| row(d.part(k), i, n));
-                let (turn, r_dot) = (weights.turn(v_dot), v_dot.map_or(0.0, |d| dot(&weights.u, d)));
-                let (along, turned) = (dot(&weights.u, w_bar), dot(&turn, w_bar));
-                let projected = weights.project(w_bar);
-                let projected_dot = w_bar_dot.map_or(vec![0.0; n], |d| weights.project(d));
-                let (scale, u) = (weights.gamma / weights.r, &weights.u);
-                let scale_dot = gamma_dot / weights.r - scale * r_dot / weights.r;
-                write(out, |j| {
-                    scale_dot * projected[j] + scale * (projected_dot[j] - turn[j] * along - u[j] * turned)
-                });
-                gamma_out[i] = T::from_f64(w_bar_dot.map_or(0.0, |d| dot(u, d)) + turned);
-            }
+                let gamma_dot = x_dot[GAMMA].map_or(0.0, |d| d.part(k)[i].to_f64());
+                let (scale, along) = (w.scale(), w.along(w_bar));
+                let (r_dot, across) = v_dot.map_or((0.0, 0.0), |d| (w.along(d), dot(d, w_bar)));
+                let along_dot = w_bar_dot.map_or(0.0, |d| w.along(d));
+                // u̇·W̄
+                let turned = (across - r_dot * along) / w.r;
+                let scale_dot = (gamma_dot - scale * r_dot) / w.r;
+                let on_v = (scale * (along * r_dot / w.r - along_dot - turned) - scale_dot * along) / w.r;
+                // What is absent has coefficient zero; W̄ stands in for it.
+                let k = [scale_dot, on_v, scale, -scale * along / w.r];
+                let k = [k[0], k[1], w_bar_dot.map_or(0.0, |_| k[2]), v_dot.map_or(0.0, |_| k[3])];
+                combine(out, k, [w_bar, w.v, w_bar_dot.unwrap_or(w_bar), v_dot.unwrap_or(w_bar)]);
+                along_dot + turned
+            });
         }
         vec![need.has(V).then_some(v_out), need.has(GAMMA).then_some(gamma_out)]
     }

@@ -30,6 +30,19 @@ pub trait Bilinear<T: Element>: Debug + Send + Sync {
 
     /// w̄ = Bw(x, ȳ).
     fn adjoint_w(&self, cx: &Context<T>, shapes: (Shape, Shape), x: &[T], y_bar: &[T], w_bar: &mut [T]);
+
+    /// See [`Op::kronecker_factors`].
+    fn factors(
+        &self,
+        cx: &Context<T>,
+        shapes: (Shape, Shape),
+        x: &[T],
+        y_bar: &[T],
+        bias: bool,
+    ) -> Option<[Array<T>; 2]> {
+        let _ = (cx, shapes, x, y_bar, bias);
+        None
+    }
 }
 
 /// The op made from the maps of a [`Bilinear`].
@@ -150,5 +163,15 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
     fn tangents_read(&self, need: Need) -> Need {
         // Bx(ȳ, ẇ) reads ẇ, Bw(ẋ, ȳ) reads ẋ: the activations' tangents are needed for weight tangents only.
         [(X, W), (W, X)].into_iter().filter(|&(asked, _)| need.has(asked)).map(|(_, read)| read).collect()
+    }
+
+    fn kronecker_factors(
+        &self,
+        cx: &Context<T>,
+        r: &Record<T>,
+        y_bar: &Array<T>,
+        bias: bool,
+    ) -> Option<[Array<T>; 2]> {
+        self.0.factors(cx, (r.x[X], r.x[W]), r.saved.at(X).as_slice(), y_bar.as_slice(), bias)
     }
 }

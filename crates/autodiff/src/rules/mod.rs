@@ -2,6 +2,7 @@
 
 mod bilinear;
 mod group_norm;
+pub(crate) mod kronecker;
 mod linear;
 mod mean_loss;
 mod normalize;

@@ -5,7 +5,7 @@ use crate::{Builder, Forward, Init, LayerError, Module};
 use sph_autodiff::{Var, ops};
 use sph_tensor::Element;
 
-/// `X.weight` (out×in×k×k); initialised as torchvision's ResNets are: normal, variance 2/(out·k²), bias 0.
+/// `X.weight` (out×in/groups×k×k); initialised as torchvision's ResNets are: normal, variance 2/(out/groups·k²), bias 0.
 #[derive(Debug)]
 pub struct Conv2d {
     layer: String,
@@ -14,7 +14,7 @@ pub struct Conv2d {
     geometry: Geometry,
 }
 
-/// Kernel size, stride and zero padding, the same for both axes.
+/// Kernel size, stride and zero padding, the same for both axes, and groups of channels.
 #[derive(Debug, Clone, Copy)]
 pub struct Geometry {
     /// Height and width of the kernel.
@@ -23,6 +23,15 @@ pub struct Geometry {
     pub stride: usize,
     /// Zeros on every side.
     pub pad: usize,
+    /// Groups of channels, each convolved on its own.
+    pub groups: usize,
+}
+
+impl Geometry {
+    /// One group, padded so that stride 1 keeps the size of the image for odd `k`.
+    pub fn same(k: usize, stride: usize) -> Self {
+        Geometry { k, stride, pad: k / 2, groups: 1 }
+    }
 }
 
 impl Conv2d {
@@ -34,9 +43,9 @@ impl Conv2d {
         geometry: Geometry,
         followed: Followed,
     ) -> Self {
-        let k = geometry.k;
-        let init = Init::Normal((2.0 / (out * k * k) as f64).sqrt());
-        let weights = Weights::new(b, layer, &[out, input, k, k], init, followed);
+        let (k, groups) = (geometry.k, geometry.groups);
+        let init = Init::Normal((2.0 / (out / groups * k * k) as f64).sqrt());
+        let weights = Weights::new(b, layer, &[out, input / groups, k, k], init, followed);
         let bias = Weights::bias(b, layer, out, Init::Constant(0.0), followed);
         Conv2d { layer: layer.to_string(), weights, bias, geometry }
     }
@@ -45,7 +54,8 @@ impl Conv2d {
 impl<T: Element> Module<T> for Conv2d {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
         let w = self.weights.forward(f, &self.layer)?;
-        let y = f.apply(ops::conv2d(self.geometry.stride, self.geometry.pad), &[x, &w], &[], &self.layer)?;
+        let Geometry { stride, pad, groups, .. } = self.geometry;
+        let y = f.apply(ops::grouped_conv2d(stride, pad, groups), &[x, &w], &[], &self.layer)?;
         match self.bias {
             Some(bias) => f.apply(ops::bias(), &[&y], &[bias], &self.layer),
             None => Ok(y),

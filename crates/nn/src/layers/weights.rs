@@ -14,6 +14,17 @@ pub enum Followed {
         /// Magnitudes and directions instead of one tensor.
         decouple: bool,
     },
+    /// A sum with a shortcut in front of norms: no bias, since they take it away, but the scale matters.
+    ByShortcut {
+        /// Magnitudes and directions instead of one tensor.
+        decouple: bool,
+    },
+}
+
+impl Followed {
+    fn decoupled(self) -> bool {
+        matches!(self, Followed::ByOther { decouple: true } | Followed::ByShortcut { decouple: true })
+    }
 }
 
 /// `X.weight`, or `X.weight_v` (directions) and `X.weight_g` (magnitudes, PyTorch's shape [out, 1, …]).
@@ -25,7 +36,7 @@ pub(super) enum Weights {
 
 impl Weights {
     pub(super) fn new(b: &mut Builder, layer: &str, shape: &[usize], init: Init, followed: Followed) -> Self {
-        if followed != (Followed::ByOther { decouple: true }) {
+        if !followed.decoupled() {
             return Weights::Plain(b.param(format!("{layer}.weight"), shape, Role::Weight, init));
         }
         let v = b.param(format!("{layer}.weight_v"), shape, Role::Direction, init);

@@ -1,14 +1,14 @@
-//! CIFAR-style residual networks (He et al. 2016, §4.2) with projection shortcuts, torchvision's names.
+//! Residual networks (He et al. 2016) with projection shortcuts, torchvision's names.
 
 use crate::layers::{Conv2d, Geometry, Linear};
-use crate::models::ModelConfig;
+use crate::models::{ModelConfig, Stem};
 use crate::{Builder, Forward, LayerError, Model, Module, Real};
 use sph_autodiff::{Var, ops};
 
 /// A convolution and the norm behind it.
-struct ConvNorm {
-    conv: Conv2d,
-    norm: Box<dyn Model>,
+pub(super) struct ConvNorm {
+    pub(super) conv: Conv2d,
+    pub(super) norm: Box<dyn Model>,
 }
 
 impl ConvNorm {
@@ -21,7 +21,7 @@ impl ConvNorm {
         stride: usize,
     ) -> Self {
         ConvNorm {
-            conv: Conv2d::new(b, conv, channels, Geometry { k, stride, pad: k / 2 }, config.followed()),
+            conv: Conv2d::new(b, conv, channels, Geometry::same(k, stride), config.followed()),
             norm: (config.norm.build)(b, norm, channels.1),
         }
     }
@@ -34,37 +34,70 @@ impl<T: Real> Module<T> for ConvNorm {
     }
 }
 
-/// relu(norm2(conv2(relu(norm1(conv1 x)))) + shortcut x)
-struct BasicBlock {
+/// What stands beside a shortcut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Branch {
+    /// Two 3×3 convolutions.
+    Basic,
+    /// 1×1, 3×3 (with the stride) and 1×1 to four times the width.
+    Bottleneck,
+}
+
+impl Branch {
+    /// Output channels over width.
+    fn expansion(self) -> usize {
+        if self == Branch::Basic { 1 } else { 4 }
+    }
+
+    /// Kernel, stride and output channels of each convolution.
+    fn convolutions(self, width: usize, stride: usize) -> Vec<(usize, usize, usize)> {
+        match self {
+            Branch::Basic => vec![(3, stride, width), (3, 1, width)],
+            Branch::Bottleneck => vec![(1, 1, width), (3, stride, width), (1, 1, 4 * width)],
+        }
+    }
+}
+
+/// relu(branch x + shortcut x), with ReLU between the convolutions of the branch.
+struct Block {
     layer: String,
-    first: ConvNorm,
-    second: ConvNorm,
+    branch: Vec<ConvNorm>,
     downsample: Option<ConvNorm>,
 }
 
-impl BasicBlock {
+impl Block {
     fn new(
         b: &mut Builder,
         config: &ModelConfig,
         layer: String,
-        (input, out): (usize, usize),
+        branch: Branch,
+        (input, width): (usize, usize),
         stride: usize,
     ) -> Self {
-        let name = |part: &str| format!("{layer}.{part}");
-        let first = ConvNorm::new(b, config, (&name("conv1"), &name("bn1")), (input, out), 3, stride);
-        let second = ConvNorm::new(b, config, (&name("conv2"), &name("bn2")), (out, out), 3, 1);
+        let (mut from, out) = (input, width * branch.expansion());
+        let mut convolutions = Vec::new();
+        for (i, (k, stride, to)) in branch.convolutions(width, stride).into_iter().enumerate() {
+            let names = (&*format!("{layer}.conv{}", i + 1), &*format!("{layer}.bn{}", i + 1));
+            convolutions.push(ConvNorm::new(b, config, names, (from, to), k, stride));
+            from = to;
+        }
         let downsample = (stride != 1 || input != out).then(|| {
-            ConvNorm::new(b, config, (&name("downsample.0"), &name("downsample.1")), (input, out), 1, stride)
+            let names = (&*format!("{layer}.downsample.0"), &*format!("{layer}.downsample.1"));
+            ConvNorm::new(b, config, names, (input, out), 1, stride)
         });
-        BasicBlock { first, second, downsample, layer }
+        Block { layer, branch: convolutions, downsample }
     }
 }
 
-impl<T: Real> Module<T> for BasicBlock {
+impl<T: Real> Module<T> for Block {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
-        let y = self.first.forward(f, x)?;
-        let y = f.apply(ops::relu(), &[&y], &[], &self.layer)?;
-        let y = self.second.forward(f, &y)?;
+        let mut y = x.clone();
+        for (i, convolution) in self.branch.iter().enumerate() {
+            if i > 0 {
+                y = f.apply(ops::relu(), &[&y], &[], &self.layer)?;
+            }
+            y = convolution.forward(f, &y)?;
+        }
         let y = match &self.downsample {
             Some(shortcut) => {
                 let x = shortcut.forward(f, x)?;
@@ -76,40 +109,51 @@ impl<T: Real> Module<T> for BasicBlock {
     }
 }
 
-/// See [`resnet`].
-pub struct ResNet {
+struct ResNet {
     stem: ConvNorm,
-    blocks: Vec<BasicBlock>,
+    max_pool: bool,
+    blocks: Vec<Block>,
     fc: Linear,
 }
 
-/// A 3×3 stem, one stage of `blocks[i]` blocks per width (the first of every later stage has stride 2), global average
-/// pooling and the classifier.
+/// The CIFAR-style network of basic blocks: [`residual`] with a 3×3 stem whatever the images' size.
 pub fn resnet(b: &mut Builder, config: &ModelConfig, blocks: &[usize], widths: &[usize]) -> Box<dyn Model> {
+    residual(b, &ModelConfig { stem: Some(Stem::Cifar), ..*config }, Branch::Basic, blocks, widths)
+}
+
+/// A stem, one stage of `blocks[i]` blocks per width (the first of every later stage has stride 2), global average pooling and
+/// the classifier. The stem is the configuration's, or [`Stem::of_size`]'s.
+pub fn residual(
+    b: &mut Builder,
+    config: &ModelConfig,
+    branch: Branch,
+    blocks: &[usize],
+    widths: &[usize],
+) -> Box<dyn Model> {
     let mut channels = widths[0];
-    let stem = ConvNorm::new(b, config, ("conv1", "bn1"), (config.in_channels, channels), 3, 1);
+    let stem = config.stem.unwrap_or(Stem::of_size(config.image_size));
+    let (k, stride) = if stem == Stem::Cifar { (3, 1) } else { (7, 2) };
+    let first = ConvNorm::new(b, config, ("conv1", "bn1"), (config.in_channels, channels), k, stride);
     let mut all = Vec::new();
     for (stage, (&count, &width)) in blocks.iter().zip(widths).enumerate() {
         for i in 0..count {
             let stride = if stage > 0 && i == 0 { 2 } else { 1 };
-            all.push(BasicBlock::new(
-                b,
-                config,
-                format!("layer{}.{i}", stage + 1),
-                (channels, width),
-                stride,
-            ));
-            channels = width;
+            let layer = format!("layer{}.{i}", stage + 1);
+            all.push(Block::new(b, config, layer, branch, (channels, width), stride));
+            channels = width * branch.expansion();
         }
     }
     let fc = Linear::head(b, "fc", (channels, config.classes), config.decouple);
-    Box::new(ResNet { stem, blocks: all, fc })
+    Box::new(ResNet { stem: first, max_pool: stem == Stem::Imagenet, blocks: all, fc })
 }
 
 impl<T: Real> Module<T> for ResNet {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
         let mut x = self.stem.forward(f, x)?;
         x = f.apply(ops::relu(), &[&x], &[], "relu")?;
+        if self.max_pool {
+            x = f.apply(ops::max_pool(3, 2, 1), &[&x], &[], "maxpool")?;
+        }
         for block in &self.blocks {
             x = block.forward(f, &x)?;
         }

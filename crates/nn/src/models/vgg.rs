@@ -27,7 +27,7 @@ pub fn vgg(b: &mut Builder, config: &ModelConfig, stages: &[&[usize]]) -> Box<dy
     };
     for stage in stages {
         for &width in *stage {
-            let geometry = Geometry { k: 3, stride: 1, pad: 1 };
+            let geometry = Geometry::same(3, 1);
             let conv = Conv2d::new(b, &name(1), (input, width), geometry, config.followed());
             // Without a norm the rectifier has the next number, as in torchvision.
             let norm = (config.norm.build)(b, &name(usize::from(config.norm.normalizes)), width);

@@ -7,6 +7,8 @@ use sph_tensor::Element;
 
 /// PyTorch's default, added to the variance.
 pub(super) const EPS: f64 = 1e-5;
+/// What transformers use, timm's among them.
+pub(super) const TOKEN_EPS: f64 = 1e-6;
 
 /// `X.weight` (γ = 1) and, when centered, `X.bias` (β = 0); the same in training and evaluation.
 pub(super) struct Grouped<F> {

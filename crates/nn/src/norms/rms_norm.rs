@@ -1,9 +1,14 @@
 //! RMSNorm over channels, height and width of a sample, with a scale per channel.
 
-use super::grouped::{EPS, Grouped};
+use super::grouped::{EPS, Grouped, TOKEN_EPS};
 use crate::{Builder, Model};
 use sph_autodiff::ops;
 
 pub(super) fn build(b: &mut Builder, layer: &str, channels: usize) -> Box<dyn Model> {
     Box::new(Grouped::new(b, layer, channels, false, || ops::rms_norm(false, EPS)))
+}
+
+/// Each token over its channels.
+pub(super) fn tokens(b: &mut Builder, layer: &str, channels: usize) -> Box<dyn Model> {
+    Box::new(Grouped::new(b, layer, channels, false, || ops::rms_norm(true, TOKEN_EPS)))
 }

@@ -25,6 +25,11 @@ impl Eigen {
         values.iter().all(|v| v.is_finite()).then_some(Eigen { n, vectors, values })
     }
 
+    /// The eigenvalues.
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
     /// m ← V f(Λ) Vᵀ m.
     pub(crate) fn apply<T: Element>(&self, f: impl Fn(f64) -> f64, m: &mut [T]) {
         let input: Vec<f64> = m.iter().map(|v| v.to_f64()).collect();

@@ -93,6 +93,35 @@ pub struct Answer<T: Element> {
     pub products: Vec<Directions<T>>,
 }
 
+/// The Kronecker factors of one layer's Fisher block (Martens and Grosse 2015; Grosse and Martens 2016): for a batch of N samples with T
+/// positions each (1 without an axis of positions), inputs a (patches for a convolution, in the order of its weights; a 1
+/// behind them when the layer has a bias) and adjoints ȳ of the mean loss under `labels`,
+///
+/// ```text
+/// A = (1/N) Σ aaᵀ        G = (N/T) Σ ȳȳᵀ
+/// ```
+#[derive(Debug, Clone)]
+pub struct Factors<T: Element> {
+    /// A, as many rows as inputs (and 1 for a bias).
+    pub a: Array<T>,
+    /// G, as many rows as outputs.
+    pub g: Array<T>,
+}
+
+/// The labels under which a Fisher's gradients are taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FisherLabels {
+    /// Drawn from the model's own distribution: the true Fisher.
+    Sampled {
+        /// Seed of the stream.
+        seed: u64,
+        /// Which draw it is.
+        draw: u64,
+    },
+    /// These, one per sample.
+    Given(std::sync::Arc<[u32]>),
+}
+
 /// A loss could not be evaluated.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
@@ -135,6 +164,22 @@ pub trait Curvature<T: Element> {
     /// # Errors
     /// When the loss cannot be evaluated.
     fn loss_at(&mut self, step: &Directions<T>) -> Result<f64, EvalError>;
+
+    /// The Kronecker factors of the layers with these weights (parameter number, whether a bias belongs to it), at the current point and
+    /// without side effects; `None` for a layer that has none (the loss does not depend on it, or its groups are many).
+    ///
+    /// An optional capability: K-FAC alone asks for it.
+    ///
+    /// # Errors
+    /// When this loss is not made of layers, which is the default.
+    fn kronecker_factors(
+        &mut self,
+        weights: &[(usize, bool)],
+        labels: &FisherLabels,
+    ) -> Result<Vec<Option<Factors<T>>>, EvalError> {
+        let _ = (weights, labels);
+        Err(EvalError::Other("this loss has no Kronecker factors: kfac needs layers on a tape".into()))
+    }
 
     /// Moves the point: θ ← θ + update, where there is one.
     fn apply(&mut self, updates: &[Option<Array<T>>]);

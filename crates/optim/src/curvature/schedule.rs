@@ -79,13 +79,7 @@ mod tests {
     use sph_nn::Role;
 
     fn schedule(kind: ScheduleKind, every: u64) -> Schedule {
-        let spec = |name: &str| ParamSpec {
-            name: name.into(),
-            shape: vec![2],
-            role: Role::NormScale,
-            head: false,
-            decoupled: false,
-        };
+        let spec = |name: &str| ParamSpec::new(name, &[2], Role::NormScale);
         let specs = ["a.weight", "a.bias", "b.weight", "b.bias", "fc.bias"].map(spec);
         Schedule::new(kind, every, &[Some(0), Some(1), Some(2), Some(3), None], &specs)
     }

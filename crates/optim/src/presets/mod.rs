@@ -1,12 +1,18 @@
 //! Whole optimizers, one file each, and their table. A new one is a file here and a row of [`PRESETS`].
 
+mod ada_hessian;
+mod adam;
 mod adamw;
+mod kfac;
 mod sgd;
 mod sph_drs;
 
+pub use ada_hessian::AdaHessian;
+pub use adam::Adam;
 pub use adamw::AdamW;
+pub use kfac::Kfac;
 pub use sgd::Sgd;
-pub use sph_drs::SphDrs;
+pub use sph_drs::{FirstOrder, SphDrs};
 
 /// Settings that do not make sense together, or for these parameters; says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,12 +40,25 @@ pub const PRESETS: &[PresetRow] = &[
         weight_decay: 5e-4,
     },
     PresetRow { name: "sgd", about: "SGD with momentum", lr: 0.1, weight_decay: 5e-4 },
+    PresetRow { name: "adam", about: "Adam, L2 inside its averages", lr: 1e-3, weight_decay: 0.0 },
     PresetRow { name: "adamw", about: "AdamW", lr: 1e-3, weight_decay: 0.05 },
+    PresetRow {
+        name: "adahessian",
+        about: "AdaHessian: diagonal by Hutchinson's probes over all parameters",
+        lr: 0.15,
+        weight_decay: 5e-4,
+    },
+    PresetRow {
+        name: "kfac",
+        about: "K-FAC: Kronecker factors of the true Fisher on layers with weights",
+        lr: 0.01,
+        weight_decay: 5e-4,
+    },
 ];
 
 use sph_nn::ParamSpec;
 
-/// Parameter numbers whose spec satisfies `f`.
+/// Numbers of the trained parameters whose spec satisfies `f`.
 fn select(specs: &[ParamSpec], f: impl Fn(&ParamSpec) -> bool) -> Vec<usize> {
-    specs.iter().enumerate().filter(|(_, s)| f(s)).map(|(i, _)| i).collect()
+    specs.iter().enumerate().filter(|(_, s)| !s.frozen && f(s)).map(|(i, _)| i).collect()
 }

@@ -9,9 +9,18 @@ use crate::curvature::probes::{Estimate, PROBES, Probe};
 use crate::curvature::rectifiers::{RECTIFIERS, Rectifier};
 use crate::curvature::{Schedule, ScheduleKind};
 use crate::group::{Group, Optimizer};
-use crate::transforms::{AddDecayedWeights, Momentum, Precondition, PreconditionConfig};
-use sph_nn::{ParamSpec, Role};
+use crate::transforms::{AddDecayedWeights, Drs, DrsConfig, Momentum, Precondition, PreconditionConfig};
+use sph_nn::{ParamSpec, Role, Selection};
 use sph_tensor::Element;
+
+/// What is done with the parameters that are not second-order blocks.
+#[derive(Debug, Clone, PartialEq)]
+pub enum FirstOrder {
+    /// Momentum SGD.
+    Sgd,
+    /// Dimension-reduced second-order steps, our reading of the letters "DRS"; its weight decays are the optimizer's own.
+    Drs(DrsConfig),
+}
 
 /// Settings of SPH-DRS.
 ///
@@ -50,6 +59,10 @@ pub struct SphDrs {
     pub max_multiplier: Option<f64>,
     /// Seed of random probes.
     pub seed: u64,
+    /// The second-order blocks among the parameters that can be one; by role ([`ParamSpec::is_second_order`]) when `None`.
+    pub selection: Option<Selection>,
+    /// What is done with the other parameters.
+    pub first_order: FirstOrder,
     /// The ancestor's bias correction and cycle, to the letter ([`SphDrs::seed`]).
     pub ancestor: bool,
 }
@@ -73,6 +86,8 @@ impl Default for SphDrs {
             every: 1,
             max_multiplier: None,
             seed: 0,
+            selection: None,
+            first_order: FirstOrder::Sgd,
             ancestor: false,
         }
     }
@@ -85,9 +100,25 @@ impl SphDrs {
         SphDrs { weight_decay: 0.0, averaging: Averaging::Absolute, ancestor: true, ..SphDrs::default() }
     }
 
-    /// The second-order blocks among `specs`, in order.
+    /// The second-order blocks among `specs`, in order, chosen by role.
     pub fn blocks(specs: &[ParamSpec]) -> Vec<usize> {
         select(specs, |s| s.is_second_order())
+    }
+
+    /// The second-order blocks that these settings choose.
+    ///
+    /// # Errors
+    /// When a term of the selection chooses none.
+    pub fn chosen(&self, specs: &[ParamSpec]) -> Result<Vec<usize>, SettingsError> {
+        let Some(selection) = &self.selection else { return Ok(Self::blocks(specs)) };
+        let eligible = |s: &ParamSpec| !s.frozen && s.may_be_second_order();
+        let fail = |e: sph_nn::SelectionError| {
+            SettingsError(format!(
+                "second-order blocks: {e} (scales and shifts of norms, magnitudes and biases can be, the classifier's and attention's \
+                 input bias cannot)"
+            ))
+        };
+        selection.select(specs, eligible).map_err(fail)
     }
 
     /// Whether these settings make sense together and for `specs`.
@@ -119,10 +150,12 @@ impl SphDrs {
                 "the preset 'seed' is the probe 'ones' with the schedule 'cyclic' at every step".into(),
             );
         }
-        let blocks = Self::blocks(specs);
+        let blocks = self.chosen(specs)?;
         if blocks.is_empty() {
             return fail(
-                "the model has no second-order blocks (scales or shifts of norms); use sgd or adamw".into(),
+                "the model has no second-order blocks that are trained (scales or shifts of norms, magnitudes); decouple its layers, or use \
+                 sgd or adamw"
+                    .into(),
             );
         }
         if self.probe.estimate == Estimate::Block
@@ -142,14 +175,18 @@ impl SphDrs {
     /// As [`SphDrs::validate`].
     pub fn build<T: Element>(&self, specs: &[ParamSpec]) -> Result<Optimizer<T>, SettingsError> {
         self.validate(specs)?;
-        let blocks = Self::blocks(specs);
-        let is_block = |s: &ParamSpec| s.is_second_order();
+        let blocks = self.chosen(specs)?;
+        let mut chosen = vec![false; specs.len()];
+        blocks.iter().for_each(|&b| chosen[b] = true);
+        let others = |f: &dyn Fn(&ParamSpec) -> bool| -> Vec<usize> {
+            select(specs, f).into_iter().filter(|&i| !chosen[i]).collect()
+        };
         let is_head_bias = |s: &ParamSpec| s.head && s.role == Role::Bias;
         let slots: Vec<Option<usize>> = if self.ancestor {
             // Every 1-D tensor has a slot; the classifier's bias visits nothing.
-            select(specs, |s| is_block(s) || is_head_bias(s))
-                .into_iter()
-                .map(|i| Some(i).filter(|&i| is_block(&specs[i])))
+            (0..specs.len())
+                .filter(|&i| chosen[i] || is_head_bias(&specs[i]))
+                .map(|i| Some(i).filter(|&i| chosen[i]))
                 .collect()
         } else {
             blocks.iter().copied().map(Some).collect()
@@ -160,7 +197,22 @@ impl SphDrs {
             (Correction::OwnVisits, self.curvature_decay)
         };
         let sgd = Sgd { momentum: self.momentum, nesterov: false, ..Sgd::default() };
-        let first_order = |name, members, decay| Group { name, members, chain: sgd.chain(decay) };
+        let sgd_group = |name, members, decay| Group { name, members, chain: sgd.chain(decay) };
+        let mut groups = match &self.first_order {
+            FirstOrder::Sgd => vec![
+                sgd_group("weights", others(&|s| !s.is_1d()), self.weight_decay),
+                sgd_group("1d", others(&ParamSpec::is_1d), self.weight_decay_1d),
+            ],
+            FirstOrder::Drs(config) => {
+                let (weight_decay, weight_decay_1d) = (self.weight_decay, self.weight_decay_1d);
+                let config = DrsConfig { weight_decay, weight_decay_1d, ..config.clone() };
+                vec![Group {
+                    name: "drs",
+                    members: others(&|_| true),
+                    chain: vec![Box::new(Drs::new(config))],
+                }]
+            }
+        };
         let second_order = Group {
             name: "blocks",
             members: blocks,
@@ -181,13 +233,7 @@ impl SphDrs {
                 Box::new(AddDecayedWeights { weight_decay: self.weight_decay_1d }),
             ],
         };
-        Ok(Optimizer::new(
-            specs,
-            vec![
-                first_order("weights", select(specs, |s| !s.is_1d()), self.weight_decay),
-                first_order("1d", select(specs, |s| s.is_1d() && !is_block(s)), self.weight_decay_1d),
-                second_order,
-            ],
-        ))
+        groups.push(second_order);
+        Ok(Optimizer::new(specs, groups))
     }
 }

@@ -1,13 +1,19 @@
 //! The links of optimizers' chains, one file each.
 
 mod add_decayed_weights;
+mod drs;
+mod kfac;
 mod momentum;
 mod precondition;
+mod scale_by_ada_hessian;
 mod scale_by_adam;
 
 pub use add_decayed_weights::AddDecayedWeights;
+pub use drs::{Drs, DrsConfig};
+pub use kfac::{DrawLabels, Kfac, KfacConfig, sampled};
 pub use momentum::Momentum;
 pub use precondition::{Precondition, PreconditionConfig};
+pub use scale_by_ada_hessian::{AdaHessianConfig, DrawProbe, ScaleByAdaHessian, random_signs};
 pub use scale_by_adam::ScaleByAdam;
 
 use crate::state::{StateDict, StateError};

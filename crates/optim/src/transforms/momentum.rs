@@ -1,7 +1,7 @@
 //! Momentum as in PyTorch's SGD: m ← μm + g (no 1−μ), direction m, or g + μm with Nesterov.
 
 use super::{PerParam, load_arrays, save_arrays};
-use crate::curvature::Answer;
+use crate::curvature::{Answer, Curvature, EvalError};
 use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
 use sph_tensor::{Array, Element, kernels::map};
@@ -26,9 +26,15 @@ impl<T: Element> Transform<T> for Momentum<T> {
         "momentum"
     }
 
-    fn update(&mut self, cx: &UpdateContext<'_, T>, _answer: &Answer<T>, updates: &mut [Option<Array<T>>]) {
+    fn update(
+        &mut self,
+        cx: &UpdateContext<'_, T>,
+        _f: &mut dyn Curvature<T>,
+        _answer: &Answer<T>,
+        updates: &mut [Option<Array<T>>],
+    ) -> Result<(), EvalError> {
         if self.decay == 0.0 {
-            return;
+            return Ok(());
         }
         self.m.resize(cx.specs.len(), None);
         let decay = T::from_f64(self.decay);
@@ -43,6 +49,7 @@ impl<T: Element> Transform<T> for Momentum<T> {
                 map::update(g.make_mut(), m.as_slice(), |g, m| if nesterov { g + decay * m } else { m });
             }
         }
+        Ok(())
     }
 
     fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {

@@ -8,9 +8,9 @@ use crate::curvature::eigen::Eigen;
 use crate::curvature::estimator::{Averaging, Correction, Estimator};
 use crate::curvature::probes::{Estimate, Probe, Visit};
 use crate::curvature::rectifiers::Rectifier;
-use crate::curvature::{Answer, Request, Schedule, Sweep};
+use crate::curvature::{Answer, Curvature, EvalError, Request, Schedule, Sweep};
 use crate::state::{StateDict, StateError};
-use crate::transform::{Transform, UpdateContext};
+use crate::transform::{BlockReport, Transform, UpdateContext};
 use sph_tensor::{Array, Element, Rng, Shape, kernels::map};
 use std::collections::BTreeMap;
 
@@ -37,6 +37,13 @@ pub struct PreconditionConfig {
     pub max_multiplier: Option<f64>,
     /// Seed of random probes.
     pub seed: u64,
+}
+
+impl PreconditionConfig {
+    /// τ over the rectified curvature `d`, capped.
+    fn multiplier(&self, d: f64) -> f64 {
+        (self.tau / (self.rectifier.rectify)(d, self.eps)).min(self.max_multiplier.unwrap_or(f64::INFINITY))
+    }
 }
 
 /// Probes that share one sweep. Each keeps the tangents that norms read; what a sweep holds does not grow with the block.
@@ -139,6 +146,23 @@ impl<T: Element> Precondition<T> {
         estimates
     }
 
+    /// The averaged curvature of a block, entry by entry, or eigenvalue by eigenvalue for whole blocks; corrected as `update`
+    /// does.
+    fn curvature(&self, block: usize) -> Option<Vec<f64>> {
+        let (c, estimator) = (&self.config, self.blocks.get(&block)?);
+        let (average, scale) = match c.correction {
+            Correction::OwnVisits => estimator.curvature(c.probe, c.decay)?,
+            Correction::Cycles => (estimator.average()?, 1.0),
+        };
+        match c.probe.estimate {
+            Estimate::Entries => Some(average.to_f64().iter().map(|d| scale * d).collect()),
+            Estimate::Block => {
+                let eigen = Eigen::new(average.as_slice(), average.shape()[0], scale)?;
+                Some(eigen.values().to_vec())
+            }
+        }
+    }
+
     fn names(cx: &UpdateContext<'_, T>, prefix: &str, block: usize) -> [String; 3] {
         ["average", "partial", "visits"].map(|part| format!("{prefix}.{part}.{}", cx.specs[block].name))
     }
@@ -170,7 +194,13 @@ impl<T: Element> Transform<T> for Precondition<T> {
         }
     }
 
-    fn update(&mut self, cx: &UpdateContext<'_, T>, answer: &Answer<T>, updates: &mut [Option<Array<T>>]) {
+    fn update(
+        &mut self,
+        cx: &UpdateContext<'_, T>,
+        _f: &mut dyn Curvature<T>,
+        answer: &Answer<T>,
+        updates: &mut [Option<Array<T>>],
+    ) -> Result<(), EvalError> {
         for (block, estimate) in self.estimates(cx, answer) {
             let c = &self.config;
             // An average would never forget it: this visit does not count.
@@ -181,8 +211,7 @@ impl<T: Element> Transform<T> for Precondition<T> {
             self.eigen.remove(&block);
         }
         let c = &self.config;
-        let cap = c.max_multiplier.unwrap_or(f64::INFINITY);
-        let multiplier = |d: f64| (c.tau / (c.rectifier.rectify)(d, c.eps)).min(cap);
+        let multiplier = |d: f64| c.multiplier(d);
         for &i in cx.members {
             let Some(m) = &mut updates[i] else { continue };
             let m = m.make_mut();
@@ -219,6 +248,26 @@ impl<T: Element> Transform<T> for Precondition<T> {
             let d = |j: usize| average.map_or(0.0, |d| scale * d.as_slice()[j].to_f64());
             (0..m.len()).for_each(|j| m[j] = T::from_f64(m[j].to_f64() * numerator * multiplier(d(j))));
         }
+        Ok(())
+    }
+
+    fn report(&self, cx: &UpdateContext<'_, T>) -> Vec<BlockReport> {
+        let one = |&block: &usize| {
+            let d = self.curvature(block)?;
+            let mut multipliers: Vec<f64> = d.iter().map(|d| self.config.multiplier(*d)).collect();
+            multipliers.sort_by(f64::total_cmp);
+            let quantile = |q: usize| multipliers[(multipliers.len() - 1) * q / 4];
+            Some(BlockReport {
+                block: cx.specs[block].name.clone(),
+                visits: self.visits(block),
+                trace: d.iter().sum(),
+                min: d.iter().copied().fold(f64::INFINITY, f64::min),
+                max: d.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                negative: d.iter().filter(|d| **d < 0.0).count() as f64 / d.len() as f64,
+                multipliers: [0, 1, 2, 3, 4].map(quantile),
+            })
+        };
+        cx.members.iter().filter_map(one).collect()
     }
 
     fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {

@@ -1,7 +1,7 @@
 //! Adam's direction (Kingma and Ba 2015): m̂/(√v̂ + ε) with bias-corrected averages of g and g².
 
 use super::{PerParam, load_arrays, save_arrays};
-use crate::curvature::Answer;
+use crate::curvature::{Answer, Curvature, EvalError};
 use crate::ema::power;
 use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
@@ -29,7 +29,13 @@ impl<T: Element> Transform<T> for ScaleByAdam<T> {
         "adam"
     }
 
-    fn update(&mut self, cx: &UpdateContext<'_, T>, _answer: &Answer<T>, updates: &mut [Option<Array<T>>]) {
+    fn update(
+        &mut self,
+        cx: &UpdateContext<'_, T>,
+        _f: &mut dyn Curvature<T>,
+        _answer: &Answer<T>,
+        updates: &mut [Option<Array<T>>],
+    ) -> Result<(), EvalError> {
         self.m.resize(cx.specs.len(), None);
         self.v.resize(cx.specs.len(), None);
         self.count += 1;
@@ -47,6 +53,7 @@ impl<T: Element> Transform<T> for ScaleByAdam<T> {
             map::update(v.make_mut(), g.as_slice(), |v, g| b2 * v + r2 * g * g);
             map::binary(g.make_mut(), m.as_slice(), v.as_slice(), |m, v| c1 * m / (c2 * v.sqrt() + eps));
         }
+        Ok(())
     }
 
     fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {

@@ -5,9 +5,7 @@ use crate::error::{Error, Result};
 use crate::objective::{Batch, Objective};
 use crate::timing::{self, Times};
 use clap::Args;
-use sph_nn::models::{self, ModelConfig};
-use sph_nn::norms;
-use sph_optim::presets::SphDrs;
+use sph_nn::models;
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::time::Instant;
 
@@ -50,18 +48,10 @@ const WARMUP: usize = 2;
 pub fn run(args: &BenchArgs) -> Result<()> {
     let threads = super::configure_threads(args.threads)?;
     let pool = Pool::<f32>::new();
-    let norm = norms::find(&args.model.norm)
-        .ok_or_else(|| Error::Config(format!("unknown norm '{}'", args.model.norm)))?;
-    let config = ModelConfig {
-        in_channels: 3,
-        image_size: (32, 32),
-        classes: 10,
-        norm,
-        decouple: args.model.decouples(),
-    };
-    let network = models::build(&args.model.model, &config)
-        .ok_or_else(|| Error::Config(format!("unknown model '{}'", args.model.model)))?;
+    let config = args.model.config(3, (32, 32), 10)?;
+    let network = models::build(&args.model.model, &config).map_err(|e| Error::Config(e.to_string()))?;
     let mut objective = Objective::new(network, &pool, args.seed);
+    args.optimizer.freeze(&mut objective.store)?;
     let specs = objective.store.specs().to_vec();
     let mut optimizer = args.optimizer.build(&specs, args.seed)?;
     let n = args.batch_size as usize;
@@ -72,7 +62,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     // Small by default, so that random labels do not make the loss overflow within a long measurement.
     let lr = args.optimizer.lr.unwrap_or(0.01);
     // Blocks differ in cost: whole cycles of visits, so that none counts more than the others.
-    let cycle = if args.optimizer.opt == "sph" { SphDrs::blocks(&specs).len().max(1) } else { 1 };
+    let cycle = args.optimizer.blocks(&specs)?.len().max(1);
     let steps = (args.steps as usize).next_multiple_of(cycle);
     let mut times = Times::default();
     for step in 0..WARMUP + steps {
@@ -89,7 +79,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     if args.json {
         let record = serde_json::json!({
             "model": args.model.model,
-            "norm": args.model.norm,
+            "norm": config.norm.name,
             "batch_size": n,
             "opt": args.optimizer.opt,
             "steps": steps,

@@ -1,14 +1,16 @@
 //! `sph inspect`: loss, gradients and exact curvature of one batch, for looking at and for checking against other programs.
 
 use crate::checkpoint::{self, ModelInfo, Tensor};
-use crate::config::{dataset_names, decouple_names, model_names, norm_names, pixels, seed, threads};
+use crate::config::{
+    self, dataset_names, decouple_names, model_names, norm_names, pixels, seed, stem_names, threads,
+};
 use crate::data::loader::{EpochOrder, Source};
 use crate::data::{self, DataOptions};
 use crate::error::{Error, Result};
 use crate::objective::{Batch, Objective};
 use crate::train_loop::{build_model, mode};
 use clap::Args;
-use sph_nn::{BufferKind, Real, norms};
+use sph_nn::{BufferKind, Real};
 use sph_optim::presets::SphDrs;
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
@@ -27,12 +29,15 @@ pub struct InspectArgs {
     /// Model; without --checkpoint it has initial values drawn from the seed.
     #[arg(long, value_parser = model_names())]
     pub model: Option<String>,
-    /// Norm between the model's layers [default: that of the checkpoint, or bn].
+    /// Norm between the model's layers [default: that of the checkpoint, or the model's].
     #[arg(long, value_parser = norm_names())]
     pub norm: Option<String>,
     /// Decoupling [default: that of the checkpoint, or none]; plain weights in the checkpoint are converted.
     #[arg(long, value_parser = decouple_names())]
     pub decouple: Option<String>,
+    /// How resnet18, 34 and 50 begin [default: that of the checkpoint, or by the images' size].
+    #[arg(long, value_parser = stem_names())]
+    pub stem: Option<String>,
     /// Height and width that images are made to have [default: those of the checkpoint, or their own].
     #[arg(long, value_parser = pixels, value_name = "PIXELS")]
     pub image_size: Option<usize>,
@@ -91,8 +96,9 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         }
         None => Error::Config("name a --model or a --checkpoint".into()),
     })?;
-    let norm =
-        args.norm.clone().or(info.as_ref().map(|i| i.norm.clone())).unwrap_or(norms::DEFAULT.name.into());
+    let norm = args.norm.clone().or(info.as_ref().map(|i| i.norm.clone()));
+    let norm = config::norm(norm.as_deref(), &model)?.name.to_string();
+    let stem = args.stem.clone().or(info.as_ref().and_then(|i| i.stem.clone()));
     let decouple = match &args.decouple {
         Some(name) => name == "auto",
         None => info.as_ref().is_some_and(|i| i.decouple),
@@ -105,11 +111,12 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         model: model.clone(),
         norm,
         decouple,
+        stem,
         image_size,
         dataset: dataset.clone(),
         normalisation: data.normalisation.clone(),
     };
-    let mut f = Objective::new(build_model(&about, &data)?, &pool, args.seed);
+    let mut f = Objective::new(build_model(&about, &data, 0.0)?, &pool, args.seed);
     if let Some((path, bytes)) = &file {
         checkpoint::load_model(path, bytes, &mut f.store)?;
     }

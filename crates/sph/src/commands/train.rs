@@ -3,7 +3,7 @@
 use crate::checkpoint::Checkpoint;
 use crate::config::{TrainArgs, shown};
 use crate::error::Result;
-use crate::observers::{Console, Summary};
+use crate::observers::{Console, CurvatureLog, Summary};
 use crate::run::{RunDir, default_name};
 use crate::timing;
 use crate::train_loop::{Outcome, Trainer};
@@ -60,7 +60,8 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
         return Err(e);
     }
     let mut summary = Summary::new(&run.summary(), trainer.epochs_done())?;
-    let outcome = trainer.train(&mut [&mut console, &mut summary], stop);
+    let mut curvature = CurvatureLog::new(&run.curvature(), trainer.epochs_done())?;
+    let outcome = trainer.train(&mut [&mut console, &mut summary, &mut curvature], stop);
     console.finish();
     let outcome = outcome?;
     if outcome.interrupted {

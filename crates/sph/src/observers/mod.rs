@@ -1,12 +1,15 @@
 //! What watches a run, one file each.
 
 mod console;
+mod curvature_log;
 mod summary;
 
 pub use console::Console;
+pub use curvature_log::CurvatureLog;
 pub use summary::Summary;
 
 use crate::error::Result;
+use sph_optim::BlockReport;
 
 /// A step that was just taken.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +57,17 @@ pub struct EpochEvent {
     pub seconds: f64,
 }
 
+/// What the optimizer knows of the curvature of its blocks at the end of an epoch.
+#[derive(Debug, Clone, Copy)]
+pub struct CurvatureEvent<'a> {
+    /// Epoch, from 0.
+    pub epoch: usize,
+    /// Steps taken so far.
+    pub step: u64,
+    /// One report per block that was visited; none for optimizers without blocks.
+    pub blocks: &'a [BlockReport],
+}
+
 /// Watches a run. Observers do all of its output; the loop does none.
 pub trait Observer {
     /// A step was taken.
@@ -70,6 +84,15 @@ pub trait Observer {
     /// # Errors
     /// When output fails.
     fn epoch(&mut self, event: &EpochEvent) -> Result<()> {
+        let _ = event;
+        Ok(())
+    }
+
+    /// The curvature at the end of an epoch.
+    ///
+    /// # Errors
+    /// When output fails.
+    fn curvature(&mut self, event: &CurvatureEvent<'_>) -> Result<()> {
         let _ = event;
         Ok(())
     }

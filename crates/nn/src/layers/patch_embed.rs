@@ -1,0 +1,59 @@
+//! Images to tokens: a linear map of every patch.
+
+use super::weights::{Followed, Weights};
+use crate::{Builder, Forward, Init, LayerError, Module};
+use sph_autodiff::{Var, ops};
+use sph_tensor::{Element, Shape, ShapeError};
+
+/// `X.weight` (dim×in×p×p), `X.bias`: one token per patch of p×p pixels, rows of patches from the top.
+#[derive(Debug)]
+pub struct PatchEmbed {
+    layer: String,
+    weights: Weights,
+    bias: Option<usize>,
+    patch: usize,
+}
+
+impl PatchEmbed {
+    /// A layer named `layer`.
+    pub fn new(
+        b: &mut Builder,
+        layer: &str,
+        (input, dim): (usize, usize),
+        patch: usize,
+        decouple: bool,
+    ) -> Self {
+        let followed = Followed::ByOther { decouple };
+        // PyTorch's default for convolutions.
+        let init = Init::Uniform(1.0 / ((input * patch * patch) as f64).sqrt());
+        let weights = Weights::new(b, layer, &[dim, input, patch, patch], init, followed);
+        let bias = Weights::bias(b, layer, dim, init, followed);
+        PatchEmbed { layer: layer.to_string(), weights, bias, patch }
+    }
+
+    /// Tokens of an image of this size; what does not fill a patch is left out of the count, and refused by `forward`.
+    pub fn tokens((h, w): (usize, usize), patch: usize) -> usize {
+        (h / patch) * (w / patch)
+    }
+}
+
+impl<T: Element> Module<T> for PatchEmbed {
+    fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
+        let (shape, p) = (x.value().shape(), self.patch);
+        if shape.rank() != 4 || shape[1] % p != 0 || shape[2] % p != 0 {
+            let reason = format!("height and width must be multiples of {p}; --image-size makes them so");
+            let source = ShapeError::new("patch_embed", reason, &[shape]);
+            return Err(LayerError { layer: self.layer.clone(), source });
+        }
+        let w = self.weights.forward(f, &self.layer)?;
+        let y = f.apply(ops::conv2d(p, 0), &[x, &w], &[], &self.layer)?;
+        let &[n, h, w, dim] = y.value().shape().dims() else {
+            unreachable!("a convolution's output has four axes")
+        };
+        let y = f.apply(ops::reshape(Shape::new(&[n, h * w, dim])), &[&y], &[], &self.layer)?;
+        match self.bias {
+            Some(bias) => f.apply(ops::bias(), &[&y], &[bias], &self.layer),
+            None => Ok(y),
+        }
+    }
+}
