@@ -56,6 +56,22 @@ fn flags_and_names() {
     mistake("train --experiment ../up", &["--experiment"]);
     mistake("train -c no-such.toml", &["no-such.toml"]);
     mistake("train --resume no-such-run", &["no-such-run"]);
+    mistake("train --model vit_tiny --norm bn", &["vit_tiny cannot have norm bn", "ln, rms"]);
+    mistake("train --stem imagenet", &["resnet8 has no choice of stems", "resnet18"]);
+    mistake("train --dropout 0.1", &["resnet8 has no place for dropout", "vit_tiny"]);
+    mistake("train --model vgg11", &["features.", "max_pool"]);
+    mistake("train --model vit_tiny --image-size 10", &["patch_embed.proj", "multiples of 4"]);
+    mistake("train --trainable nowhere.*", &["--trainable", "'nowhere.*'"]);
+    mistake("train --trainable [", &["--trainable", "pattern '['"]);
+    mistake("train --trainable head", &["no second-order blocks"]);
+    mistake("train --second-order fc.bias", &["'fc.bias' selects nothing"]);
+    mistake("train --second-order magnitude", &["'magnitude'"]);
+    mistake("train --norm none", &["no second-order blocks", "decouple"]);
+    mistake("train --opt sgd --first-order drs", &["--first-order", "sgd"]);
+    mistake("train --drs-refresh 3", &["--drs-refresh needs --first-order drs"]);
+    mistake("train --opt kfac --tau 1", &["--tau", "kfac"]);
+    mistake("train --opt adahessian --hessian-power 2", &["--hessian-power", "at most 1"]);
+    mistake("train --opt sph --damping 1", &["--damping", "kfac"]);
     mistake("bench --model resnet99", &["resnet99"]);
     mistake("inspect", &["--model", "--checkpoint"]);
     mistake("inspect --model mlp --batch-size 5000", &["5000", "1437"]);
@@ -187,18 +203,51 @@ fn json_is_one_object_on_stdout() {
 }
 
 #[test]
+fn every_block_leaves_a_row_of_curvature_per_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    let train = |flags: &str| sph(&format!("train --model mlp --output {out} {flags}")).assert().success();
+    train("--epochs 2 --experiment c --probe dense --second-order scale,bn2.bias");
+    let text = std::fs::read_to_string(dir.path().join("c/curvature.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().map(|l| l.split(',').collect()).collect();
+    let blocks: Vec<&str> = rows[1..].iter().map(|r| r[2]).collect();
+    let one = ["bn1.weight", "bn2.weight", "bn2.bias", "bn3.weight"];
+    assert_eq!(blocks, [one, one].concat());
+    for row in &rows[1..] {
+        let numbers: Vec<f64> = row[3..].iter().map(|v| v.parse().unwrap()).collect();
+        assert_eq!(row.len(), rows[0].len());
+        let [visits, trace, min, max, negative] = numbers[..5] else { panic!() };
+        assert!(visits >= 1.0 && min <= max && (0.0..=1.0).contains(&negative), "{row:?}");
+        assert!(64.0 * min <= trace && trace <= 64.0 * max, "{row:?}");
+        assert!(numbers[5..].is_sorted() && numbers[5] > 0.0, "{row:?}");
+    }
+    // Optimizers without blocks leave no such file.
+    train("--epochs 1 --opt sgd --experiment s");
+    assert!(!dir.path().join("s/curvature.csv").exists());
+}
+
+#[test]
 fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().display();
-    let train = |threads: usize, name: &str| {
+    let train = |settings: &str, threads: usize, name: &str| {
         let flags = format!(
-            "train --model resnet8 --epochs 1 --batch-size 256 --random-crop 1 --threads {threads} --output {out} --experiment {name}"
+            "train --epochs 1 --batch-size 256 --random-crop 1 {settings} --threads {threads} --output {out} --experiment {name}"
         );
         sph(&flags).assert().success();
-        std::fs::read(dir.path().join(name).join("last.safetensors")).unwrap()
+        let bits = std::fs::read(dir.path().join(name).join("last.safetensors")).unwrap();
+        std::fs::remove_dir_all(dir.path().join(name)).unwrap();
+        bits
     };
-    let one = train(1, "one");
-    assert!(one == train(1, "again"));
-    assert!(one == train(2, "two"));
-    assert!(one == train(4, "four"));
+    let one = train("--model resnet8", 1, "one");
+    assert!(one == train("--model resnet8", 1, "again"));
+    assert!(one == train("--model resnet8", 2, "two"));
+    assert!(one == train("--model resnet8", 4, "four"));
+    for settings in [
+        "--model mlp_mixer --dropout 0.1 --opt adamw",
+        "--model resnet8 --norm none --decouple auto --lr 0.01 --first-order drs --drs-refresh 2",
+        "--model resnet8 --opt kfac --factor-every 2",
+    ] {
+        assert!(train(settings, 1, "one") == train(settings, 2, "two"), "{settings}");
+    }
 }

@@ -3,13 +3,20 @@
 
 use safetensors::{Dtype, SafeTensors};
 use sph::{Batch, Objective};
-use sph_nn::models::{self, ModelConfig};
+use sph_nn::models::{self, MixerSize, ModelConfig, VitSize};
 use sph_nn::norms;
-use sph_nn::{Builder, Mode};
-use sph_optim::presets::{AdamW, Sgd, SphDrs};
+use sph_nn::{Builder, Mode, Model};
+use sph_optim::curvature::FisherLabels;
+use sph_optim::presets::{AdaHessian, AdamW, Kfac, Sgd, SphDrs};
 use sph_optim::{Answer, Curvature, Directions, Optimizer, Request, Sweep};
 use sph_tensor::{Array, Pool, Shape};
 use std::collections::HashMap;
+
+type Build = fn(&mut Builder, &ModelConfig) -> Box<dyn Model>;
+
+fn tiny_resnet(b: &mut Builder, config: &ModelConfig) -> Box<dyn Model> {
+    models::resnet(b, config, &[1, 1, 1], &[4, 8, 16])
+}
 
 /// A golden file: name → (shape, values).
 struct Golden(HashMap<String, (Vec<usize>, Vec<f64>)>);
@@ -20,7 +27,9 @@ impl Golden {
         let bytes = std::fs::read(path).unwrap();
         let read = |view: safetensors::tensor::TensorView<'_>| {
             let words = view.data().chunks_exact(8).map(|w| <[u8; 8]>::try_from(w).unwrap());
+            let halves = view.data().chunks_exact(4).map(|w| <[u8; 4]>::try_from(w).unwrap());
             let values = match view.dtype() {
+                Dtype::F32 => halves.map(|w| f64::from(f32::from_le_bytes(w))).collect(),
                 Dtype::F64 => words.map(f64::from_le_bytes).collect(),
                 Dtype::I64 => words.map(|w| i64::from_le_bytes(w) as f64).collect(),
                 other => panic!("{other:?}"),
@@ -55,9 +64,20 @@ impl Golden {
     }
 
     fn objective_with(&self, norm: &'static norms::NormRow, param: &str, buffer: &str) -> Objective<f64> {
-        let config = ModelConfig { norm, ..ModelConfig::new(3, (8, 8), 5) };
+        self.objective_of(norm, false, tiny_resnet, param, buffer)
+    }
+
+    fn objective_of(
+        &self,
+        norm: &'static norms::NormRow,
+        decouple: bool,
+        build: Build,
+        param: &str,
+        buffer: &str,
+    ) -> Objective<f64> {
+        let config = ModelConfig { norm, decouple, ..ModelConfig::new(3, (8, 8), 5) };
         let mut b = Builder::default();
-        let model = models::resnet(&mut b, &config, &[1, 1, 1], &[4, 8, 16]);
+        let model = build(&mut b, &config);
         let mut objective = Objective::new(b.finish(model), &Pool::new(), 0);
         let names: Vec<_> = objective.store.specs().iter().map(|s| s.name.clone()).collect();
         for (name, value) in names.iter().zip(&mut objective.store.values) {
@@ -249,36 +269,83 @@ fn sgd_and_adamw_agree_with_pytorch_over_10_steps() {
     follow(&golden, optimizer, f, 1e-2, "adamw.", &[10], 1e-10);
 }
 
+/// Loss, logits, gradients and every block of `f` as recorded under `case`.
+fn derivatives_agree(golden: &Golden, f: &mut Objective<f64>, case: &str) {
+    f.set_batch(golden.batch(f.pool(), 0));
+    let (all, pool): (Vec<usize>, _) = ((0..f.params().len()).collect(), f.pool().clone());
+    let blocks = SphDrs::blocks(f.params());
+    assert!(!blocks.is_empty(), "{case}");
+    for block in blocks {
+        let (name, shape) = (f.params()[block].name.clone(), f.values()[block].shape());
+        let c = shape.len();
+        let mut sweep = Sweep { rows: vec![block], ..Sweep::default() };
+        sweep.tangents.insert(block, identity(&pool, c).reshape(shape.prepend(c)));
+        let want = Request { gradient: all.clone(), sweeps: vec![sweep], keep: false };
+        let mut out = Answer::default();
+        f.evaluate(&want, &mut out).unwrap();
+        close(&[out.loss], golden.get(&format!("{case}.loss")), 1e-9, case);
+        close(f.logits().unwrap().as_slice(), golden.get(&format!("{case}.logits")), 1e-9, case);
+        for &i in &all {
+            let name = &f.params()[i].name;
+            let got = out.gradient[i].as_ref().unwrap().as_slice();
+            close(got, golden.get(&format!("{case}.grad.{name}")), 1e-9, &format!("{case} grad {name}"));
+        }
+        let hessian = out.products[0].get(block).unwrap();
+        let want = golden.get(&format!("{case}.hessian.{name}"));
+        close(hessian.as_slice(), want, 1e-9, &format!("{case} hessian {name}"));
+    }
+}
+
 #[test]
 fn the_norms_over_groups_agree_with_pytorch() {
     let golden = Golden::read("norms");
     for norm in norms::NORMS.iter().filter(|n| n.normalizes && n.name != "bn") {
         let case = norm.name;
         let mut f = golden.objective_with(norm, &format!("{case}.param"), "no buffers");
-        f.set_batch(golden.batch(f.pool(), 0));
-        let (all, pool): (Vec<usize>, _) = ((0..f.params().len()).collect(), f.pool().clone());
-        let blocks = SphDrs::blocks(f.params());
-        assert!(!blocks.is_empty());
-        for block in blocks {
-            let name = f.params()[block].name.clone();
-            let c = f.params()[block].len();
-            let mut sweep = Sweep { rows: vec![block], ..Sweep::default() };
-            sweep.tangents.insert(block, identity(&pool, c));
-            let want = Request { gradient: all.clone(), sweeps: vec![sweep], keep: false };
-            let mut out = Answer::default();
-            f.evaluate(&want, &mut out).unwrap();
-            close(&[out.loss], golden.get(&format!("{case}.loss")), 1e-9, case);
-            close(f.logits().unwrap().as_slice(), golden.get(&format!("{case}.logits")), 1e-9, case);
-            for &i in &all {
-                let name = &f.params()[i].name;
-                let got = out.gradient[i].as_ref().unwrap().as_slice();
-                close(got, golden.get(&format!("{case}.grad.{name}")), 1e-9, &format!("{case} grad {name}"));
-            }
-            let hessian = out.products[0].get(block).unwrap();
-            let want = golden.get(&format!("{case}.hessian.{name}"));
-            close(hessian.as_slice(), want, 1e-9, &format!("{case} hessian {name}"));
-        }
+        derivatives_agree(&golden, &mut f, case);
     }
+}
+
+#[test]
+fn decoupled_attention_depthwise_and_mixer_blocks_agree_with_pytorch() {
+    let golden = Golden::read("blocks");
+    let cases: [(&str, &str, bool, Build); 4] = [
+        ("decoupled", "none", true, tiny_resnet),
+        ("attention", "ln", false, |b, c| {
+            models::vit(b, c, &VitSize { patch: 4, dim: 8, depth: 2, heads: 2 })
+        }),
+        ("depthwise", "bn", false, |b, c| models::mobilenet(b, c, 4, &[(8, 1), (12, 2)])),
+        ("mixer", "ln", false, |b, c| models::mlp_mixer(b, c, &MixerSize { patch: 4, dim: 8, depth: 1 })),
+    ];
+    for (case, norm, decouple, build) in cases {
+        let (norm, param, buffer) =
+            (norms::find(norm).unwrap(), format!("{case}.param"), format!("{case}.buffer"));
+        let mut f = golden.objective_of(norm, decouple, build, &param, &buffer);
+        derivatives_agree(&golden, &mut f, case);
+    }
+}
+
+#[test]
+fn adahessian_and_kfac_agree_with_pytorch_over_20_steps() {
+    let golden = Golden::read("adahessian_kfac");
+    let f = golden.objective("param0", "buffer0");
+    let names: Vec<String> = f.params().iter().map(|s| s.name.clone()).collect();
+    let probes: HashMap<(usize, u64), Vec<f64>> = (0..names.len())
+        .flat_map(|i| (0..20).map(move |step| (i, step)))
+        .map(|(i, step)| ((i, step), golden.get(&format!("adahessian.z{}.{}", step + 1, names[i])).to_vec()))
+        .collect();
+    let settings = AdaHessian { weight_decay_1d: 5e-4, ..AdaHessian::default() };
+    let draw = move |i: usize, step: u64, z: &mut [f64]| z.copy_from_slice(&probes[&(i, step)]);
+    let optimizer = settings.build_with(f.params(), std::sync::Arc::new(draw));
+    follow(&golden, optimizer, f, 0.15, "adahessian.", &[1, 10, 20], 1e-6);
+
+    let f = golden.objective("param0", "buffer0");
+    let labels: Vec<u32> = golden.get("kfac.labels").iter().map(|l| *l as u32).collect();
+    let settings = Kfac { damping: 0.01, factor_every: 1, inverse_every: 3, ..Kfac::default() };
+    let batch = labels.len() / 20;
+    let given = move |step: u64| FisherLabels::Given(labels[step as usize * batch..][..batch].into());
+    let optimizer = settings.build_with(f.params(), std::sync::Arc::new(given));
+    follow(&golden, optimizer, f, 0.01, "kfac.", &[1, 10, 20], 1e-6);
 }
 
 #[test]

@@ -37,7 +37,17 @@ fn start(args: &TrainArgs, name: &str) -> Trainer<f32> {
 
 #[test]
 fn an_interrupted_run_goes_on_bit_for_bit() {
-    for opt in ["sph", "sgd", "adamw", "sph --preset seed"] {
+    let settings = [
+        "sph",
+        "sph --preset seed",
+        "sph --first-order drs --drs-refresh 2 --probe dense --curvature-schedule all",
+        "sgd --trainable 1d",
+        "adam",
+        "adamw",
+        "adahessian --curvature-every 2",
+        "kfac --factor-every 2 --inverse-every 3",
+    ];
+    for opt in settings {
         let dir = tempfile::tempdir().unwrap();
         let args = args(dir.path(), opt);
         let never = AtomicBool::new(false);
@@ -64,6 +74,24 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
             }
         }
     }
+}
+
+/// The masks of dropout go on, too.
+#[test]
+fn dropout_goes_on_bit_for_bit() {
+    let dir = tempfile::tempdir().unwrap();
+    let args = args(dir.path(), "adamw --model mlp_mixer --dropout 0.2 --epochs 1");
+    let never = AtomicBool::new(false);
+    start(&args, "whole").train(&mut [], &never).unwrap();
+    let mut trainer = start(&args, "cut");
+    let stop = AtomicBool::new(false);
+    trainer.train(&mut [&mut After(2, &stop)], &stop).unwrap();
+    let run = RunDir::open(&args.output.join("cut")).unwrap();
+    let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
+    let settings = TrainArgs::from_toml(&checkpoint.progress.args, "args").unwrap();
+    Trainer::<f32>::resume(&settings, run, &checkpoint).unwrap().train(&mut [], &never).unwrap();
+    let read = |run: &str| std::fs::read(args.output.join(run).join("last.safetensors")).unwrap();
+    assert!(read("cut") == read("whole"));
 }
 
 #[test]
