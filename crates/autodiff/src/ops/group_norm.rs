@@ -6,7 +6,7 @@ use crate::rules::{GroupNormOp, Groups};
 
 /// Each sample in `groups` groups of channels; inputs x, γ, β.
 pub fn group_norm(groups: usize, eps: f64) -> GroupNormOp {
-    GroupNormOp { name: "group_norm", groups: Groups::Count(groups), centered: true, by_row: false, eps }
+    GroupNormOp { name: "group_norm", groups: Groups::Count(groups), centered: true, eps }
 }
 
 pub(super) fn cases() -> Vec<Case> {

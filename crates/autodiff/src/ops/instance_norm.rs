@@ -6,7 +6,7 @@ use crate::rules::{GroupNormOp, Groups};
 
 /// Each channel of each sample; inputs x, γ, β.
 pub fn instance_norm(eps: f64) -> GroupNormOp {
-    GroupNormOp { name: "instance_norm", groups: Groups::PerChannel, centered: true, by_row: false, eps }
+    GroupNormOp { name: "instance_norm", groups: Groups::PerChannel, centered: true, eps }
 }
 
 pub(super) fn cases() -> Vec<Case> {

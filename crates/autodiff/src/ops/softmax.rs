@@ -49,7 +49,7 @@ impl<T: Element> Op<T> for Softmax {
 
     fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let mut value = cx.array(y);
-        map::rows(value.make_mut(), [x[0].as_slice()], y.last(), |[x], y| {
+        map::rows(value.make_mut(), [x[0].as_slice()], y.last(), |_, [x], y| {
             // Where a row has a NaN it spreads over the row.
             let max = x.iter().fold(x[0], |m, v| m.max(*v));
             (0..y.len()).for_each(|i| y[i] = (x[i] - max).exp());
@@ -62,7 +62,9 @@ impl<T: Element> Op<T> for Softmax {
     fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
         vec![need.has(0).then(|| {
             let (mut x_bar, y) = (cx.array(r.y), r.saved.at(0).as_slice());
-            map::rows(x_bar.make_mut(), [y, y_bar.as_slice()], r.y.last(), |[y, v], out| project(y, v, out));
+            map::rows(x_bar.make_mut(), [y, y_bar.as_slice()], r.y.last(), |_, [y, v], out| {
+                project(y, v, out)
+            });
             x_bar
         })]
     }
@@ -70,7 +72,7 @@ impl<T: Element> Op<T> for Softmax {
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let (y, x_dot) = (r.saved.at(0).as_slice(), x_dot[0].expect("a tangent"));
         cx.each_probe(r.y, |k, y_dot| {
-            map::rows(y_dot, [y, x_dot.part(k)], r.y.last(), |[y, v], out| project(y, v, out));
+            map::rows(y_dot, [y, x_dot.part(k)], r.y.last(), |_, [y, v], out| project(y, v, out));
         })
     }
 
@@ -87,11 +89,11 @@ impl<T: Element> Op<T> for Softmax {
         vec![need.has(0).then(|| {
             cx.each_probe(r.y, |k, out| {
                 match y_bar_dot.map(|d| d.part(k)) {
-                    Some(d) => map::rows(out, [y, d], n, |[y, v], out| project(y, v, out)),
+                    Some(d) => map::rows(out, [y, d], n, |_, [y, v], out| project(y, v, out)),
                     None => out.fill(T::ZERO),
                 }
                 let Some(x_dot) = x_dot[0].map(|d| d.part(k)) else { return };
-                map::rows(out, [y, y_bar, x_dot], n, |[y, y_bar, x_dot], out| {
+                map::rows(out, [y, y_bar, x_dot], n, |_, [y, y_bar, x_dot], out| {
                     let (turn, level) = (dot(y, x_dot), dot(y, y_bar));
                     // ⟨ẏ, ȳ⟩ = Σ yᵢ(ẋᵢ − ⟨y, ẋ⟩)ȳᵢ = ⟨y⊙ẋ, ȳ⟩ − ⟨y, ẋ⟩⟨y, ȳ⟩
                     let mut cross = T::ZERO;

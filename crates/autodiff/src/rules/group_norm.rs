@@ -36,8 +36,6 @@ pub struct GroupNormOp {
     pub(crate) groups: Groups,
     /// Take the mean off; otherwise there is no shift β either.
     pub(crate) centered: bool,
-    /// Every row of channels is a sample of its own (tokens); otherwise height and width belong to the sample.
-    pub(crate) by_row: bool,
     pub(crate) eps: f64,
 }
 
@@ -90,7 +88,7 @@ struct Means {
 impl GroupNormOp {
     fn sizes(&self, x: Shape) -> Sizes {
         let channels = x.last();
-        let samples = if self.by_row { x.rows() } else { x[0] };
+        let samples = x[0];
         let groups = match self.groups {
             Groups::Count(n) => n,
             Groups::PerChannel => channels,

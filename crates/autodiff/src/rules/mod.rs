@@ -7,6 +7,7 @@ mod linear;
 mod mean_loss;
 mod normalize;
 mod pointwise;
+mod row_norm;
 
 pub use bilinear::{Bilinear, BilinearOp};
 pub use group_norm::{GroupNormOp, Groups};
@@ -14,3 +15,4 @@ pub use linear::{Linear, LinearOp};
 pub use mean_loss::{ElementLoss, MeanLossOp};
 pub(crate) use normalize::{Coefficients, Sums, combine, sums};
 pub use pointwise::{Pointwise, PointwiseOp};
+pub use row_norm::RowNormOp;

@@ -1,8 +1,7 @@
-//! What the norms over groups of a sample's channels share: a scale and, mostly, a shift per channel.
+//! What the norms over a sample's or token's channels share: a scale and, mostly, a shift per channel.
 
 use crate::{Builder, Forward, Init, LayerError, Module, Role};
-use sph_autodiff::Var;
-use sph_autodiff::rules::GroupNormOp;
+use sph_autodiff::{Op, Var};
 use sph_tensor::Element;
 
 /// PyTorch's default, added to the variance.
@@ -17,7 +16,7 @@ pub(super) struct Grouped<F> {
     op: F,
 }
 
-impl<F: Fn() -> GroupNormOp + Send + Sync> Grouped<F> {
+impl<F: Send + Sync> Grouped<F> {
     /// A layer that applies `op`.
     pub(super) fn new(b: &mut Builder, layer: &str, channels: usize, shift: bool, op: F) -> Self {
         let mut params =
@@ -29,7 +28,7 @@ impl<F: Fn() -> GroupNormOp + Send + Sync> Grouped<F> {
     }
 }
 
-impl<T: Element, F: Fn() -> GroupNormOp + Send + Sync> Module<T> for Grouped<F> {
+impl<T: Element, O: Op<T> + 'static, F: Fn() -> O + Send + Sync> Module<T> for Grouped<F> {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
         f.apply((self.op)(), &[x], &self.params, &self.layer)
     }

@@ -5,10 +5,10 @@ use crate::{Builder, Model};
 use sph_autodiff::ops;
 
 pub(super) fn build(b: &mut Builder, layer: &str, channels: usize) -> Box<dyn Model> {
-    Box::new(Grouped::new(b, layer, channels, false, || ops::rms_norm(false, EPS)))
+    Box::new(Grouped::new(b, layer, channels, false, || ops::rms_norm(EPS)))
 }
 
 /// Each token over its channels.
 pub(super) fn tokens(b: &mut Builder, layer: &str, channels: usize) -> Box<dyn Model> {
-    Box::new(Grouped::new(b, layer, channels, false, || ops::rms_norm(true, TOKEN_EPS)))
+    Box::new(Grouped::new(b, layer, channels, false, || ops::rms_norm_rows(TOKEN_EPS)))
 }

@@ -2,7 +2,7 @@
 
 use crate::Element;
 use crate::kernels::reduce::Lanes;
-use crate::parallel::{CHUNK, for_chunks, vectorized};
+use crate::parallel::{CHUNK, for_chunks, for_chunks_of_work, vectorized};
 use std::array::from_fn;
 
 /// `out[i] = f(a[i])`.
@@ -72,21 +72,35 @@ pub fn zip<T: Element, const A: usize>(out: &mut [T], x: [&[T]; A], f: impl Fn([
     per_channel(out, x, [], 1, |x, []| f(x));
 }
 
-/// `f([row r of x₀, …], row r of out)` for every row of `width` elements.
+/// `f(r, [row r of x₀, …], row r of out)` for every row of `width` elements.
 pub fn rows<T: Element, const A: usize>(
     out: &mut [T],
     x: [&[T]; A],
     width: usize,
-    f: impl Fn([&[T]; A], &mut [T]) + Sync,
+    f: impl Fn(usize, [&[T]; A], &mut [T]) + Sync,
 ) {
     assert!(x.iter().all(|x| x.len() == out.len()));
     let width = width.max(1);
-    let chunk = (CHUNK / width).max(1) * width;
-    for_chunks(out, chunk, |i, out| {
+    let per_chunk = (CHUNK / width).max(1);
+    for_chunks(out, per_chunk * width, |i, out| {
         vectorized(|| {
             for (r, out) in out.chunks_exact_mut(width).enumerate() {
-                let from = i * chunk + r * width;
-                f(from_fn(|a| &x[a][from..from + width]), out);
+                let row = i * per_chunk + r;
+                f(row, from_fn(|a| &x[a][row * width..(row + 1) * width]), out);
+            }
+        });
+    });
+}
+
+/// `out[r] = f(row r of x)` for every row of `width` elements.
+pub fn row_values<T: Element>(out: &mut [T], x: &[T], width: usize, f: impl Fn(&[T]) -> T + Sync) {
+    assert_eq!(x.len(), out.len() * width);
+    let per_chunk = (CHUNK / width.max(1)).max(1);
+    for_chunks_of_work(out, per_chunk, x.len(), |i, out| {
+        vectorized(|| {
+            for (r, out) in out.iter_mut().enumerate() {
+                let from = (i * per_chunk + r) * width;
+                *out = f(&x[from..from + width]);
             }
         });
     });

@@ -1,0 +1,252 @@
+//! Normalization of each row over its channels: LayerNorm and RMSNorm of tokens (docs/algorithm.md §2, with one group per row).
+//!
+//! The rules are those of `group_norm.rs`; x̂ and s are kept in the place of x:
+//!
+//! ```text
+//! ẏ  = γx̂̇ + γ̇x̂ + β̇        x̂̇ = s(ẋ − q₁ − x̂q₂),   q₁ = mean(ẋ), q₂ = mean(x̂ẋ)
+//! x̄  = s(a − u − x̂v)       a = γȳ, u = mean(a), v = mean(x̂a)        γ̄ = Σ ȳx̂        β̄ = Σ ȳ
+//! x̄̇ = s(ȧ − w₁ − x̂̇v − x̂w₂ − sq₂(a − u − x̂v))     ȧ = γ̇ȳ + γȳ̇
+//!       w₁ = mean(ȧ), w₂ = mean(x̂̇a + x̂ȧ)           γ̄̇ = Σ (ȳ̇x̂ + ȳx̂̇)      β̄̇ = Σ ȳ̇
+//! ```
+//!
+//! RMSNorm takes no mean off and drops q₁, u and w₁.
+
+use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use sph_tensor::kernels::map::{self, dot_with};
+use sph_tensor::kernels::reduce;
+use sph_tensor::{Array, Element, Shape, ShapeError};
+
+const X: usize = 0;
+const GAMMA: usize = 1;
+const BETA: usize = 2;
+
+/// Residuals: x̂, γ and, per row, s.
+const NORMED: usize = 0;
+const SCALE: usize = 2;
+
+/// The op of a normalization by rows. Its inputs are x, γ and, when it is centered, β.
+#[derive(Debug)]
+pub struct RowNormOp {
+    pub(crate) name: &'static str,
+    /// Take the mean off; otherwise there is no shift β either.
+    pub(crate) centered: bool,
+    pub(crate) eps: f64,
+}
+
+#[inline(always)]
+fn sum<T: Element>(a: &[T]) -> T {
+    dot_with(a, a, |a, _| a)
+}
+
+#[inline(always)]
+fn dot<T: Element>(a: &[T], b: &[T]) -> T {
+    dot_with(a, b, |a, b| a * b)
+}
+
+impl RowNormOp {
+    /// The mean of a row, or 0 where none is taken off.
+    #[inline(always)]
+    fn mean<T: Element>(&self, a: &[T]) -> T {
+        if self.centered { sum(a) / T::from_f64(a.len() as f64) } else { T::ZERO }
+    }
+
+    /// x̂̇ of a row.
+    #[inline(always)]
+    fn turn<T: Element>(&self, normed: &[T], s: T, x_dot: &[T], out: &mut [T]) {
+        let (q1, q2) = (self.mean(x_dot), dot(normed, x_dot) / T::from_f64(normed.len() as f64));
+        (0..out.len()).for_each(|i| out[i] = s * (x_dot[i] - q1 - normed[i] * q2));
+    }
+
+    /// x̂̇ of all rows.
+    fn turned<T: Element>(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[T]) -> Array<T> {
+        let (normed, s) = (r.saved.at(NORMED).as_slice(), r.saved.at(SCALE).as_slice());
+        let mut out = cx.array(r.y);
+        map::rows(out.make_mut(), [normed, x_dot], r.y.last(), |row, [normed, x_dot], out| {
+            self.turn(normed, s[row], x_dot, out);
+        });
+        out
+    }
+}
+
+impl<T: Element> Op<T> for RowNormOp {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn output_shape(&self, x: &[Shape]) -> Result<Shape, ShapeError> {
+        let parameters = if self.centered { 2 } else { 1 };
+        let channels = Shape::new(&[x[X].last()]);
+        if x[X].rank() < 2 || x.len() != 1 + parameters || x[1..].iter().any(|p| *p != channels) {
+            let reason = format!("expects rows and {parameters} parameters per channel");
+            return Err(ShapeError::new(self.name, reason, x));
+        }
+        if x[X].last() < 2 {
+            return Err(ShapeError::new(self.name, "a row of a single element cannot be normalized", x));
+        }
+        Ok(x[X])
+    }
+
+    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+        let (width, eps) = (y.last(), T::from_f64(self.eps));
+        let n = T::from_f64(width as f64);
+        let mut s = cx.array(Shape::new(&[y.rows()]));
+        let input = x[X].as_slice();
+        map::row_values(s.make_mut(), input, width, |x| {
+            let mean = self.mean(x);
+            let square = dot_with(x, x, |a, _| (a - mean) * (a - mean)) / n;
+            T::ONE / (square + eps).sqrt()
+        });
+        let (mut normed, scale) = (cx.array(y), s.as_slice());
+        map::rows(normed.make_mut(), [input], width, |row, [x], out| {
+            let (mean, s) = (self.mean(x), scale[row]);
+            (0..out.len()).for_each(|i| out[i] = s * (x[i] - mean));
+        });
+        let mut value = cx.array(y);
+        let gamma = x[GAMMA].as_slice();
+        match x.get(BETA) {
+            Some(beta) => {
+                let k = [gamma, beta.as_slice()];
+                map::per_channel(value.make_mut(), [normed.as_slice()], k, width, |[z], [g, b]| g * z + b);
+            }
+            None => {
+                map::per_channel(value.make_mut(), [normed.as_slice()], [gamma], width, |[z], [g]| g * z);
+            }
+        }
+        let saved = if keep.any() {
+            Saved::new([Some(normed), Some(x[GAMMA].clone()), Some(s)])
+        } else {
+            Saved::none()
+        };
+        (value, saved)
+    }
+
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+        let (normed, gamma) = (r.saved.at(NORMED).as_slice(), r.saved.at(GAMMA).as_slice());
+        let (s, width) = (r.saved.at(SCALE).as_slice(), r.y.last());
+        let n = T::from_f64(width as f64);
+        let x_bar = need.has(X).then(|| {
+            let mut x_bar = cx.array(r.x[X]);
+            map::rows(x_bar.make_mut(), [normed, y_bar.as_slice()], width, |row, [z, y_bar], out| {
+                (0..out.len()).for_each(|i| out[i] = gamma[i] * y_bar[i]);
+                let (u, v) = (self.mean(out), dot(z, out) / n);
+                (0..out.len()).for_each(|i| out[i] = s[row] * (out[i] - u - z[i] * v));
+            });
+            x_bar
+        });
+        let mut bars = vec![x_bar];
+        if need.has(GAMMA) || need.has(BETA) {
+            let sums = reduce::channel_sums([y_bar.as_slice(), normed], [], width, |[b, z], []| [b * z, b]);
+            let parameter = |i: usize| {
+                let values: Vec<T> = sums[i - GAMMA].iter().map(|v| T::from_f64(*v)).collect();
+                need.has(i).then(|| Array::from_slice(&cx.pool, r.x[i], &values))
+            };
+            bars.extend((GAMMA..r.x.len()).map(parameter));
+        }
+        bars.resize(r.x.len(), None);
+        bars
+    }
+
+    fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
+        let (normed, gamma) = (r.saved.at(NORMED).as_slice(), r.saved.at(GAMMA).as_slice());
+        let (s, width) = (r.saved.at(SCALE).as_slice(), r.y.last());
+        cx.each_probe(r.y, |k, y_dot| {
+            let part = |i: usize| x_dot.get(i).copied().flatten().map(|d| d.part(k));
+            let (gamma_dot, beta_dot) = (part(GAMMA), part(BETA));
+            match part(X) {
+                Some(x_dot) => map::rows(y_dot, [normed, x_dot], width, |row, [z, x_dot], out| {
+                    self.turn(z, s[row], x_dot, out);
+                    (0..out.len()).for_each(|i| out[i] *= gamma[i]);
+                }),
+                None => y_dot.fill(T::ZERO),
+            }
+            if gamma_dot.is_some() || beta_dot.is_some() {
+                map::rows(y_dot, [normed], width, |_, [z], out| {
+                    if let Some(gamma_dot) = gamma_dot {
+                        (0..out.len()).for_each(|i| out[i] += gamma_dot[i] * z[i]);
+                    }
+                    if let Some(beta_dot) = beta_dot {
+                        (0..out.len()).for_each(|i| out[i] += beta_dot[i]);
+                    }
+                });
+            }
+        })
+    }
+
+    fn vjp_tangent(
+        &self,
+        cx: &Context<T>,
+        r: &Record<T>,
+        x_dot: &[Option<&Array<T>>],
+        y_bar: &Array<T>,
+        y_bar_dot: Option<&Array<T>>,
+        need: Need,
+    ) -> Bars<T> {
+        let (normed, gamma) = (r.saved.at(NORMED).as_slice(), r.saved.at(GAMMA).as_slice());
+        let (s, width) = (r.saved.at(SCALE).as_slice(), r.y.last());
+        let (n, y_bar) = (T::from_f64(width as f64), y_bar.as_slice());
+        let mut bars: Bars<T> = (0..r.x.len()).map(|i| need.has(i).then(|| cx.tangent(r.x[i]))).collect();
+        for k in 0..cx.probes {
+            let part = |i: usize| x_dot.get(i).copied().flatten().map(|d| d.part(k));
+            let (gamma_dot, y_bar_dot) = (part(GAMMA), y_bar_dot.map(|d| d.part(k)));
+            // x̂̇, zero where x has no tangent.
+            let turned = part(X).map(|x_dot| self.turned(cx, r, x_dot));
+            if let Some(out) = &mut bars[X] {
+                let out = &mut out.make_mut()[k * r.y.len()..(k + 1) * r.y.len()];
+                // ȧ
+                match y_bar_dot {
+                    Some(d) => map::per_channel(out, [d], [gamma], width, |[d], [g]| g * d),
+                    None => out.fill(T::ZERO),
+                }
+                if let Some(gamma_dot) = gamma_dot {
+                    map::rows(out, [y_bar], width, |_, [b], out| {
+                        (0..out.len()).for_each(|i| out[i] += gamma_dot[i] * b[i]);
+                    });
+                }
+                match (&turned, part(X)) {
+                    (Some(turned), Some(x_dot)) => {
+                        let x = [normed, y_bar, turned.as_slice(), x_dot];
+                        map::rows(out, x, width, |row, [z, b, turned, x_dot], out| {
+                            let (mut u, mut v, mut cross) = (T::ZERO, T::ZERO, T::ZERO);
+                            for i in 0..out.len() {
+                                let a = gamma[i] * b[i];
+                                u += a;
+                                v += z[i] * a;
+                                cross += turned[i] * a;
+                            }
+                            let u = if self.centered { u / n } else { T::ZERO };
+                            let (v, q2) = (v / n, dot(z, x_dot) / n);
+                            let (w1, w2) = (self.mean(out), (cross + dot(z, out)) / n);
+                            let s = s[row];
+                            for i in 0..out.len() {
+                                let flat = gamma[i] * b[i] - u - z[i] * v;
+                                out[i] = s * (out[i] - w1 - turned[i] * v - z[i] * w2 - s * q2 * flat);
+                            }
+                        });
+                    }
+                    _ => map::rows(out, [normed], width, |row, [z], out| {
+                        let (w1, w2) = (self.mean(out), dot(z, out) / n);
+                        (0..out.len()).for_each(|i| out[i] = s[row] * (out[i] - w1 - z[i] * w2));
+                    }),
+                }
+            }
+            if need.has(GAMMA) || need.has(BETA) {
+                let zeros = vec![0.0; width];
+                let [mut along, level] = match y_bar_dot {
+                    Some(d) => reduce::channel_sums([d, normed], [], width, |[d, z], []| [d * z, d]),
+                    None => [zeros.clone(), zeros],
+                };
+                if let Some(turned) = &turned {
+                    let x = [y_bar, turned.as_slice()];
+                    let [more] = reduce::channel_sums(x, [], width, |[b, t], []| [b * t]);
+                    along.iter_mut().zip(more).for_each(|(a, m)| *a += m);
+                }
+                for (bar, sums) in bars[GAMMA..].iter_mut().zip([along, level]) {
+                    let Some(bar) = bar else { continue };
+                    let out = &mut bar.make_mut()[k * width..(k + 1) * width];
+                    out.iter_mut().zip(sums).for_each(|(o, s)| *o = T::from_f64(s));
+                }
+            }
+        }
+        bars
+    }
+}
