@@ -16,6 +16,7 @@ pub mod data;
 mod error;
 mod objective;
 pub mod observers;
+mod per_example;
 pub mod run;
 pub mod timing;
 pub mod train_loop;

@@ -25,6 +25,16 @@ impl Eigen {
         values.iter().all(|v| v.is_finite()).then_some(Eigen { n, vectors, values })
     }
 
+    /// Eigenvalues, from the smallest up.
+    pub(crate) fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// Eigenvector `i`.
+    pub(crate) fn vector(&self, i: usize) -> &[f64] {
+        &self.vectors[i * self.n..(i + 1) * self.n]
+    }
+
     /// m ← V f(Λ) Vᵀ m.
     pub(crate) fn apply<T: Element>(&self, f: impl Fn(f64) -> f64, m: &mut [T]) {
         let input: Vec<f64> = m.iter().map(|v| v.to_f64()).collect();
