@@ -84,7 +84,7 @@ def inspect(sph, checkpoint, model, norm, mode, folder):
     run(
         sph, "inspect", "--checkpoint", checkpoint, "--model", model, "--norm", norm,
         "--dataset", "digits", "--batch-size", 64, "--seed", 0, "--dtype", "f64",
-        "--mode", mode, "--dump", dump,
+        "--mode", mode, "--no-network", "--dump", dump,
     )  # fmt: skip
     return load_file(dump)
 
