@@ -20,13 +20,35 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from pytorch_curvature import block_hessian, gradients, norm_parameters, row_sum
-from pytorch_models import MODELS, NORMS, build, norms_of
+from pytorch_curvature import block_hessian, gradients, row_sum, second_order_blocks
+from pytorch_models import CIFAR_RESNETS, MODELS, NORMS, VGGS, build, default_norm, norms_of
 
 SPH = Path(__file__).resolve().parent.parent / "target" / "release" / "sph"
 MODES = ("train", "eval")
 CLASSES = 10  # of the digits data set
 TOLERANCE = 1e-9
+FLOOR = 1e-6  # of the largest entry of all tensors that are compared together
+DENSE_LIMIT = 256  # entries of the largest blocks whose Hessians `sph inspect` dumps
+
+
+class Subject:
+    """A network under test, as both sides are asked for it."""
+
+    def __init__(self, model, norm, decouple):
+        self.model, self.norm, self.decouple = model, norm, decouple == "auto"
+        self.title = f"{model} {norm} decoupled" if self.decouple else f"{model} {norm}"
+        self.flags = ["--model", model, "--norm", norm, "--decouple", decouple]
+        if model in VGGS:  # five poolings
+            self.flags += ["--image-size", 32]
+        # Without norms and decoupling there are no second-order blocks to train.
+        self.opt = "sgd" if norm == "none" and not self.decouple else "sph"
+        # A Hessian takes as many products as it has rows.
+        self.batch_size = 64 if model == "mlp" or model in CIFAR_RESNETS else 8
+
+    def build(self, images):
+        """The PyTorch network for images of this shape."""
+        _, channels, _, size = images
+        return build(self.model, channels, size, CLASSES, self.norm, self.decouple)
 
 
 class Report:
@@ -48,20 +70,29 @@ class Report:
         if not expected:
             self.check(what, True, "none on either side")
             return
-        errors = {name: relative_error(actual[name], expected[name]) for name in expected}
+        # Of tensors that are zero in theory both sides have different rounding errors.
+        floor = FLOOR * max(largest(tensor) for tensor in expected.values())
+        errors = {name: relative_error(actual[name], expected[name], floor) for name in expected}
         worst = max(errors, key=errors.get)
         detail = f"error {errors[worst]:.1e} ({worst}), {len(errors)} tensors"
         self.check(what, errors[worst] <= tolerance, detail)
 
 
-def relative_error(actual, expected):
-    """max |a - b| / max |b|; infinite for a wrong shape or a NaN, which pass no tolerance."""
+def largest(tensor):
+    return tensor.abs().max().item()
+
+
+def relative_error(actual, expected, floor):
+    """max |a - b| / max |b|, and at least `floor` below the fraction.
+
+    Infinite for a wrong shape or a NaN, which pass no tolerance.
+    """
     if actual.shape != expected.shape:
         return float("inf")
-    difference = (actual.double() - expected.double()).abs().max().item()
+    difference = largest(actual.double() - expected.double())
     if difference == 0.0:
         return 0.0
-    scale = expected.abs().max().item()
+    scale = max(largest(expected), floor)
     error = difference / scale if scale > 0.0 else float("inf")
     return error if error == error else float("inf")
 
@@ -77,14 +108,14 @@ def run(sph, *args):
         sys.exit(f"{done.stdout}exit code {done.returncode} from {' '.join(command)}")
 
 
-def inspect(sph, checkpoint, model, norm, mode, folder):
+def inspect(sph, checkpoint, subject, mode, folder):
     """What `sph inspect` computes on one batch of the training split."""
     dump = folder / "dump.safetensors"
     dump.unlink(missing_ok=True)
     run(
-        sph, "inspect", "--checkpoint", checkpoint, "--model", model, "--norm", norm,
-        "--dataset", "digits", "--batch-size", 64, "--seed", 0, "--dtype", "f64",
-        "--mode", mode, "--dump", dump,
+        sph, "inspect", "--checkpoint", checkpoint, *subject.flags, "--dataset", "digits",
+        "--batch-size", subject.batch_size, "--seed", 0, "--dtype", "f64", "--mode", mode,
+        "--no-network", "--dump", dump,
     )  # fmt: skip
     return load_file(dump)
 
@@ -99,10 +130,9 @@ def statistics_only(tensors):
     return {k: v for k, v in tensors.items() if not k.endswith("num_batches_tracked")}
 
 
-def network(name, norm, dump, state):
+def network(subject, dump, state):
     """The PyTorch network for the dumped images, with `state` loaded and in float64."""
-    _, channels, _, size = dump["input"].shape
-    model = build(name, channels, size, CLASSES, norm)
+    model = subject.build(dump["input"].shape)
     model.load_state_dict(state, strict=True)
     return model.double()
 
@@ -112,19 +142,19 @@ def loss_of(model, dump, mode):
     return F.cross_entropy(model(dump["input"].double()), dump["target"].long())
 
 
-def check_trained(report, sph, name, norm, folder):
+def check_trained(report, sph, subject, folder):
     """`sph` to PyTorch: one trained checkpoint, all derivatives."""
     run(
-        sph, "train", "--model", name, "--norm", norm, "--dataset", "digits", "--epochs", 1,
-        "--seed", 0, "--output", folder, "--experiment", name,
+        sph, "train", *subject.flags, "--opt", subject.opt, "--dataset", "digits", "--epochs", 1,
+        "--seed", 0, "--output", folder, "--experiment", subject.model,
     )  # fmt: skip
-    checkpoint = folder / name / "last.safetensors"
+    checkpoint = folder / subject.model / "last.safetensors"
     state = load_file(checkpoint)
     for mode in MODES:
-        dump = inspect(sph, checkpoint, name, norm, mode, folder)
-        case = f"{name} {norm} {mode}"
+        dump = inspect(sph, checkpoint, subject, mode, folder)
+        case = f"{subject.title} {mode}"
         try:
-            model = network(name, norm, dump, state)
+            model = network(subject, dump, state)
         except RuntimeError as error:
             report.check(f"{case} strict load", False, error)
             continue
@@ -141,30 +171,30 @@ def check_trained(report, sph, name, norm, folder):
         grads = gradients(loss, model)
         report.close(f"{case} loss", {"loss": dump["loss"].reshape(())}, {"loss": loss})
         report.close(f"{case} gradients", section(dump, "grad"), grads)
-        blocks = norm_parameters(model)
+        blocks = second_order_blocks(model)
         sums = {b: row_sum(grads[b], params[b]) for b in blocks}
         report.close(f"{case} row sums", section(dump, "row_sum"), sums)
-        hessians = {b: block_hessian(grads[b], params[b]) for b in blocks}
+        dense = [b for b in blocks if params[b].numel() <= DENSE_LIMIT]
+        hessians = {b: block_hessian(grads[b], params[b]) for b in dense}
         report.close(f"{case} Hessians", section(dump, "hessian"), hessians)
 
 
-def check_state_dict(report, sph, name, norm, shape, folder):
-    """PyTorch to `sph`: a state dict with no default value left in its norms."""
+def check_state_dict(report, sph, subject, images, folder):
+    """PyTorch to `sph`: a state dict with no default value left in its blocks."""
     torch.manual_seed(0)
-    _, channels, _, size = shape
-    model = build(name, channels, size, CLASSES, norm)
+    model = subject.build(images)
     with torch.no_grad():
-        for param in map(model.get_parameter, norm_parameters(model)):
+        for param in map(model.get_parameter, second_order_blocks(model)):
             param.add_(torch.rand_like(param) - 0.5)
         for buffer in statistics_only(dict(model.named_buffers())).values():
             buffer.add_(torch.rand_like(buffer) - 0.5)
     state = model.state_dict()
-    checkpoint = folder / f"{name}_pytorch.safetensors"
+    checkpoint = folder / f"{subject.model}_pytorch.safetensors"
     save_file(state, checkpoint)
     for mode in MODES:
-        dump = inspect(sph, checkpoint, name, norm, mode, folder)
-        loss = loss_of(network(name, norm, dump, state), dump, mode)
-        what = f"{name} {norm} {mode} loss of a PyTorch state dict"
+        dump = inspect(sph, checkpoint, subject, mode, folder)
+        loss = loss_of(network(subject, dump, state), dump, mode)
+        what = f"{subject.title} {mode} loss of a PyTorch state dict"
         report.close(what, {"loss": dump["loss"].reshape(())}, {"loss": loss})
 
 
@@ -177,20 +207,29 @@ def main():
         choices=MODELS,
         help="default: resnet8, and mlp unless the norm needs images",
     )
-    parser.add_argument("--norm", choices=NORMS, default="bn", help="default: bn")
+    parser.add_argument("--norm", choices=NORMS, help="default: that of each model")
+    parser.add_argument(
+        "--decouple",
+        choices=("none", "auto"),
+        default="none",
+        help="auto: decouple the layers that no norm follows (default: none)",
+    )
     args = parser.parse_args()
-    models = args.model or [name for name in ("resnet8", "mlp") if args.norm in norms_of(name)]
-    for name in models:
-        if args.norm not in norms_of(name):
-            parser.error(f"{name} cannot have norm {args.norm}")
+    subjects = []
+    for name in args.model or ("resnet8", "mlp"):
+        norm = args.norm or default_norm(name)
+        if norm in norms_of(name):
+            subjects.append(Subject(name, norm, args.decouple))
+        elif args.model:
+            parser.error(f"{name} cannot have norm {norm}")
 
     report = Report()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        for name in models:
-            check_trained(report, args.sph, name, args.norm, folder)
-            shape = load_file(folder / "dump.safetensors")["input"].shape
-            check_state_dict(report, args.sph, name, args.norm, shape, folder)
+        for subject in subjects:
+            check_trained(report, args.sph, subject, folder)
+            images = load_file(folder / "dump.safetensors")["input"].shape
+            check_state_dict(report, args.sph, subject, images, folder)
     print(f"{report.failures} checks failed" if report.failures else "all checks passed")
     return 1 if report.failures else 0
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from pytorch_curvature import block_hessian, gradients, hvp, norm_parameters, row_sum
-from pytorch_models import ResNet
+from pytorch_curvature import block_hessian, gradients, hvp, row_sum, second_order_blocks
+from pytorch_models import MlpMixer, MobileNet, ResNet, VisionTransformer
 
 GOLDEN = Path(__file__).resolve().parent.parent / "crates" / "sph" / "tests" / "golden"
 
@@ -29,12 +29,12 @@ def tiny_resnet(norm="bn"):
     return ResNet((1, 1, 1), (4, 8, 16), CHANNELS, CLASSES, norm)
 
 
-def perturb_norms(model):
-    """Moves norms off their defaults: with gamma = 1 and beta = 0 a wrong rule can pass."""
+def perturb_blocks(model):
+    """Moves blocks off their defaults: with gamma = 1 and beta = 0 a wrong rule can pass."""
     with torch.no_grad():
-        for name in norm_parameters(model):
+        for name in second_order_blocks(model):
             param = model.get_parameter(name)
-            if name.endswith(".weight"):
+            if name.endswith((".weight", ".weight_g")):
                 param.uniform_(0.5, 1.5)
             else:
                 param.normal_(0.0, 0.3)
@@ -66,14 +66,14 @@ def buffers(prefix, model):
 
 
 def derivatives(case, model, x, target, training, label_smoothing=0.0):
-    """Loss, logits, gradients and, for each gamma and beta, row sums and Hessian block."""
+    """Loss, logits, gradients and, for each second-order block, row sums and Hessian."""
     model = copy.deepcopy(model).train(training)
     logits = model(x)
     loss = F.cross_entropy(logits, target, label_smoothing=label_smoothing)
     grads = gradients(loss, model)
     out = {f"{case}.loss": loss.reshape(1), f"{case}.logits": logits}
     out |= {f"{case}.grad.{name}": g for name, g in grads.items()}
-    for name in norm_parameters(model):
+    for name in second_order_blocks(model):
         grad, param = grads[name], model.get_parameter(name)
         out[f"{case}.row_sum.{name}"] = row_sum(grad, param)
         out[f"{case}.hessian.{name}"] = block_hessian(grad, param)
@@ -84,7 +84,7 @@ def resnet_tiny():
     """Derivatives of first and second order at one point, in both modes of BatchNorm."""
     torch.manual_seed(1)
     model = tiny_resnet()
-    perturb_norms(model)
+    perturb_blocks(model)
     x = torch.randn(BATCH, CHANNELS, SIZE, SIZE)
     target = torch.randint(CLASSES, (BATCH,))
     out = {"input": x, "target": target} | parameters("param", model) | buffers("buffer", model)
@@ -114,9 +114,33 @@ def norms_golden():
     out = {"input": x, "target": target}
     for norm in SAMPLE_NORMS:
         model = tiny_resnet(norm)
-        perturb_norms(model)
+        perturb_blocks(model)
         out |= parameters(f"{norm}.param", model)
         out |= derivatives(norm, model, x, target, training=True)[0]
+    return out
+
+
+def blocks_golden():
+    """Derivatives of what the tiny ResNet does not have: one network per kind of layer.
+
+    The blocks are magnitudes and biases of decoupled layers, norms of tokens in front of
+    attention and of a mixer, and norms behind depthwise convolutions.
+    """
+    torch.manual_seed(5)
+    x = torch.randn(BATCH, CHANNELS, SIZE, SIZE)
+    target = torch.randint(CLASSES, (BATCH,))
+    out = {"input": x, "target": target}
+    sizes = (CHANNELS, SIZE, CLASSES)
+    models = {
+        "decoupled": ResNet((1, 1, 1), (4, 8, 16), CHANNELS, CLASSES, "none", decouple=True),
+        "attention": VisionTransformer(*sizes, patch=4, dim=8, depth=2, heads=2),
+        "depthwise": MobileNet(4, [(8, 1), (12, 2)], CHANNELS, CLASSES, "bn"),
+        "mixer": MlpMixer(*sizes, patch=4, dim=8, depth=1),
+    }
+    for case, model in models.items():
+        perturb_blocks(model)
+        out |= parameters(f"{case}.param", model) | buffers(f"{case}.buffer", model)
+        out |= derivatives(case, model, x, target, training=True)[0]
     return out
 
 
@@ -212,6 +236,184 @@ def sgd_adamw_golden(steps=10):
     return out
 
 
+def sign_probes(model, count):
+    """Random signs for every parameter, `count` times."""
+    params = dict(model.named_parameters())
+    return [
+        {name: 2.0 * torch.randint(2, p.shape) - 1.0 for name, p in params.items()}
+        for _ in range(count)
+    ]
+
+
+def adahessian_steps(
+    model, x, target, probes, lr=0.15, betas=(0.9, 0.999), eps=1e-4, k=1.0, weight_decay=5e-4
+):
+    """Yields (steps done, loss) while training by AdaHessian (Yao et al., AAAI 2021).
+
+        h = |z * H z|                                         z random signs
+        m <- b1 m + (1 - b1) g
+        v <- b2 v + (1 - b2) h^2
+        D = m / (1 - b1^t) / ((v / (1 - b2^t))^(k/2) + eps)   t counted from 1
+        theta <- theta - lr (D + weight_decay theta)
+
+    For convolutions h is the mean of |z * H z| over each kernel.
+    """
+    params = dict(model.named_parameters())
+    b1, b2 = betas
+    first = {name: torch.zeros_like(p) for name, p in params.items()}
+    second = {name: torch.zeros_like(p) for name, p in params.items()}
+    for t, z in enumerate(probes, start=1):
+        loss = F.cross_entropy(model(x[t - 1]), target[t - 1])
+        grads = gradients(loss, model)
+        products = hvp(list(grads.values()), list(params.values()), list(z.values()))
+        with torch.no_grad():
+            for (name, p), hz in zip(params.items(), products):
+                h = (z[name] * hz).abs()
+                if h.ndim == 4:
+                    h = h.mean(dim=(2, 3), keepdim=True).expand_as(h)
+                first[name].mul_(b1).add_(grads[name], alpha=1 - b1)
+                second[name].mul_(b2).addcmul_(h, h, value=1 - b2)
+                root = second[name].sqrt() / (1 - b2**t) ** 0.5
+                direction = first[name] / (1 - b1**t) / (root**k + eps)
+                p -= lr * (direction + weight_decay * p)
+        yield t, loss.item()
+
+
+def patches(layer, x):
+    """The inputs of each output position of a layer: [N, inputs, positions], 1 for a bias last."""
+    if isinstance(layer, torch.nn.Conv2d):
+        a = F.unfold(x, layer.kernel_size, padding=layer.padding, stride=layer.stride)
+    else:
+        a = x.unsqueeze(2)
+    return a if layer.bias is None else torch.cat([a, torch.ones_like(a[:, :1])], dim=1)
+
+
+def kronecker_factors(layer, x, y_bar):
+    """A and G of a layer with inputs a and adjoints g of its outputs, over N images.
+
+    A = sum over positions, mean over images, of a a^T; G = mean over both of (N g) (N g)^T,
+    since g belongs to the mean loss.
+    """
+    a = patches(layer, x)
+    count, _, positions = a.shape
+    g = y_bar.reshape(count, -1, positions)
+    return (
+        torch.einsum("nit,njt->ij", a, a) / count,
+        torch.einsum("nit,njt->ij", g, g) * count / positions,
+    )
+
+
+def damped_inverses(a, g, damping):
+    """Of A + pi sqrt(damping) I and G + sqrt(damping) / pi I.
+
+    pi^2 is the mean of A's diagonal over that of G's.
+    """
+    pi = (a.diagonal().mean() / g.diagonal().mean()).sqrt()
+    root = damping**0.5
+    return (
+        torch.linalg.inv(a + pi * root * torch.eye(len(a))),
+        torch.linalg.inv(g + root / pi * torch.eye(len(g))),
+    )
+
+
+def kfac_steps(
+    model,
+    x,
+    target,
+    generator,
+    lr=0.01,
+    mu=0.9,
+    decay=0.95,
+    damping=0.01,
+    every=3,
+    weight_decay=5e-4,
+):
+    """Yields (steps done, loss, sampled labels) while training by K-FAC.
+
+    Martens & Grosse (arXiv:1503.05671), for convolutions Grosse & Martens (arXiv:1602.01407).
+    Labels drawn from the network's own predictions give the adjoints of the factors A and G,
+    whose running averages are inverted at every third step:
+
+        u = G^-1 [dW db] A^-1   weights and bias of a layer; the gradient for norms
+        u <- u + weight_decay theta   weights only
+        m <- mu m + u
+        theta <- theta - lr m
+    """
+    params = dict(model.named_parameters())
+    kinds = (torch.nn.Conv2d, torch.nn.Linear)
+    layers = {name: m for name, m in model.named_modules() if isinstance(m, kinds)}
+    momentum = {name: torch.zeros_like(p) for name, p in params.items()}
+    factors, inverses, inputs, outputs = {}, {}, {}, {}
+
+    def keep(layer, args, y):
+        inputs[layer], outputs[layer] = args[0].detach(), y
+
+    for layer in layers.values():
+        layer.register_forward_hook(keep)
+    for t in range(len(x)):
+        logits = model(x[t])
+        loss = F.cross_entropy(logits, target[t])
+        probabilities = logits.detach().softmax(dim=1)
+        labels = torch.multinomial(probabilities, 1, generator=generator).squeeze(1)
+        sampled = F.cross_entropy(logits, labels)
+        # By layer: shortcuts are computed before the layers that they stand behind in `layers`.
+        ys = [outputs[layer] for layer in layers.values()]
+        adjoints = torch.autograd.grad(sampled, ys, retain_graph=True)
+        update = dict(zip(params, torch.autograd.grad(loss, list(params.values()))))
+        for (name, layer), y_bar in zip(layers.items(), adjoints):
+            new = kronecker_factors(layer, inputs[layer], y_bar)
+            if name in factors:
+                new = [decay * o + (1 - decay) * n for o, n in zip(factors[name], new)]
+            factors[name] = new
+            if t % every == 0:
+                inverses[name] = damped_inverses(*new, damping)
+            a_inverse, g_inverse = inverses[name]
+            weight, bias = f"{name}.weight", f"{name}.bias"
+            gradient = update[weight].flatten(1)
+            if bias in params:
+                gradient = torch.cat([gradient, update[bias].unsqueeze(1)], dim=1)
+            u = g_inverse @ gradient @ a_inverse
+            if bias in params:
+                u, update[bias] = u[:, :-1], u[:, -1]
+            update[weight] = u.reshape(params[weight].shape)
+        with torch.no_grad():
+            for name, p in params.items():
+                u = update[name] + weight_decay * p if p.ndim > 1 else update[name]
+                momentum[name].mul_(mu).add_(u)
+                p -= lr * momentum[name]
+        yield t + 1, loss.item(), labels
+
+
+def adahessian_kfac_golden(steps=20, snapshots=(1, 10, 20)):
+    """The second-order baselines, with the random numbers that they used."""
+    torch.manual_seed(6)
+    initial = tiny_resnet()
+    x, target = separable_batches(steps)
+    out = {"input": x, "target": target}
+    out |= parameters("param0", initial) | buffers("buffer0", initial)
+
+    model, losses = copy.deepcopy(initial), []
+    probes = sign_probes(model, steps)
+    for step, z in enumerate(probes, start=1):
+        out |= {f"adahessian.z{step}.{name}": signs.float() for name, signs in z.items()}
+    for done, loss in adahessian_steps(model, x, target, probes):
+        losses.append(loss)
+        if done in snapshots:
+            out |= parameters(f"adahessian.param{done}", model)
+    out["adahessian.losses"] = torch.tensor(losses)
+
+    model, losses, labels = copy.deepcopy(initial), [], []
+    generator = torch.Generator().manual_seed(7)
+    for done, loss, sampled in kfac_steps(model, x, target, generator):
+        losses.append(loss)
+        labels.append(sampled)
+        if done in snapshots:
+            out |= parameters(f"kfac.param{done}", model)
+    out["kfac.labels"] = torch.stack(labels)
+    out["kfac.losses"] = torch.tensor(losses)
+    return out
+
+
 def write(path, tensors):
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
@@ -240,6 +442,8 @@ def main():
     write(folder / "seed_steps.safetensors", seed_golden())
     write(folder / "sgd_adamw.safetensors", sgd_adamw_golden())
     write(folder / "norms.safetensors", norms_golden())
+    write(folder / "blocks.safetensors", blocks_golden())
+    write(folder / "adahessian_kfac.safetensors", adahessian_kfac_golden())
 
 
 if __name__ == "__main__":

@@ -1,22 +1,40 @@
-"""Curvature of 1-D parameters by PyTorch's double backward: slow, plain, and a reference.
+"""Curvature of second-order blocks by PyTorch's double backward: slow, plain, and a reference.
 
 Every function takes a gradient computed with `create_graph=True`.
 """
 
 import torch
-from torch.nn import GroupNorm
+from torch.nn import GroupNorm, LayerNorm
 from torch.nn.modules.batchnorm import _NormBase
 
-from pytorch_models import RmsNorm
+from pytorch_models import RmsNorm, TokenRmsNorm
 
 # _NormBase is the parent of BatchNorm and InstanceNorm.
-NORM_LAYERS = (_NormBase, GroupNorm, RmsNorm)
+NORM_LAYERS = (_NormBase, GroupNorm, LayerNorm, RmsNorm, TokenRmsNorm)
+
+# The softmax does not feel a common shift of the logits, so H 1 = 0 on this bias.
+CLASSIFIER_BIASES = ("fc.bias", "classifier.bias", "head.bias")
+
+# Nor does attention feel a shift of the keys, a third of this bias.
+ATTENTION_BIAS = "attn.qkv.bias"
 
 
-def norm_parameters(model):
-    """Names of every gamma and beta, in `named_parameters` order."""
-    norms = {name for name, module in model.named_modules() if isinstance(module, NORM_LAYERS)}
-    return [name for name, _ in model.named_parameters() if name.rpartition(".")[0] in norms]
+def second_order_blocks(model):
+    """Names of every gamma and beta, in `named_parameters` order.
+
+    They are those of norms and, in decoupled layers, the magnitudes and the bias.
+    """
+    modules = dict(model.named_modules())
+    blocks = []
+    for name, _ in model.named_parameters():
+        layer, _, part = name.rpartition(".")
+        if isinstance(modules[layer], NORM_LAYERS):
+            blocks.append(name)
+        elif hasattr(modules[layer], "weight_g"):
+            idle = name in CLASSIFIER_BIASES or name.endswith(ATTENTION_BIAS)
+            if part == "weight_g" or part == "bias" and not idle:
+                blocks.append(name)
+    return blocks
 
 
 def gradients(loss, model):
@@ -36,6 +54,6 @@ def row_sum(grad, param):
 
 
 def block_hessian(grad, param):
-    """The dense C x C block H_bb of a 1-D parameter, one row per backward pass."""
-    basis = torch.eye(param.numel(), dtype=param.dtype)
-    return torch.stack([hvp([grad], [param], [e])[0] for e in basis])
+    """The dense C x C block H_bb of C parameters, one row per backward pass."""
+    basis = torch.eye(param.numel(), dtype=param.dtype).view(-1, *param.shape)
+    return torch.stack([hvp([grad], [param], [e])[0].flatten() for e in basis])

@@ -6,8 +6,10 @@
 //! - [`Transform`]: says what it wants to know, then turns the answer into an update.
 //! - [`presets`]: SPH-DRS, SGD, Adam, AdamW, AdaHessian, K-FAC.
 //! - [`curvature`]: probes, rectifiers, the schedule of visits, averaging (docs/algorithm.md §4 and §5).
+//! - [`analysis`]: blocks, diagonals, traces, eigenvalues and spectral densities of any loss's Hessian.
 //! - [`lr`]: learning-rate schedules.
 
+pub mod analysis;
 pub mod curvature;
 mod ema;
 mod group;

@@ -13,7 +13,8 @@ use sph_tensor::{Array, DType, Pool, Shape};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
 /// How names of files that are being written begin.
 pub(crate) const TEMPORARY: &str = ".sph-";
@@ -23,29 +24,45 @@ pub(crate) const TEMPORARY: &str = ".sph-";
 /// # Errors
 /// When the folder cannot be written to; the file is as it was then.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
+    let (target, mut file) = temporary(path)?;
     // The temporary file's name in the system's message would only confuse.
     let error = |e: std::io::Error| Error::write(path, e.kind().into());
-    // A link is followed; what is not a file is left alone.
-    let followed = path.canonicalize();
-    let path = followed.as_deref().unwrap_or(path);
-    if path.exists() && !path.is_file() {
-        let reason = "there is something that is not a file";
-        return Err(Error::write(path, std::io::Error::new(std::io::ErrorKind::AlreadyExists, reason)));
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(error)?;
+    file.persist(&target).map_err(|e| error(e.error))?;
+    // The rename itself; where folders cannot be synced the file is still whole.
+    if let Ok(dir) = std::fs::File::open(folder(&target)) {
+        let _ = dir.sync_all();
     }
-    let dir = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok(())
+}
+
+/// Finds out whether [`write_atomically`] could write to `path` now, before a long computation. Leaves nothing.
+///
+/// # Errors
+/// When it could not.
+pub fn check_writable(path: &Path) -> Result<()> {
+    temporary(path).map(|_| ())
+}
+
+/// The file that `path` leads to, and a temporary one beside it.
+fn temporary(path: &Path) -> Result<(PathBuf, NamedTempFile)> {
+    // A link is followed; what is not a file is left alone.
+    let target = path.canonicalize().unwrap_or(path.to_path_buf());
+    if target.exists() && !target.is_file() {
+        let reason = "there is something that is not a file";
+        return Err(Error::write(&target, std::io::Error::new(std::io::ErrorKind::AlreadyExists, reason)));
+    }
     let mut builder = tempfile::Builder::new();
     builder.prefix(TEMPORARY);
     // As files are usually made: readable by whom the user's umask allows.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(dir).map_err(error)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(error)?;
-    file.persist(path).map_err(|e| error(e.error))?;
-    // The rename itself; where folders cannot be synced the file is still whole.
-    if let Ok(dir) = std::fs::File::open(dir) {
-        let _ = dir.sync_all();
-    }
-    Ok(())
+    let file = builder.tempfile_in(folder(&target)).map_err(|e| Error::write(path, e.kind().into()))?;
+    Ok((target, file))
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A tensor on its way to a file.

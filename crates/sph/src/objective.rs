@@ -67,7 +67,7 @@ pub struct Objective<T: Real> {
 }
 
 /// A pass that was recorded: itself, its loss, its logits.
-type Pass<'a, T> = (Forward<'a, T>, Var<T>, Array<T>);
+pub(crate) type Pass<'a, T> = (Forward<'a, T>, Var<T>, Var<T>);
 
 fn other(e: impl std::error::Error + Send + Sync + 'static) -> EvalError {
     EvalError::Other(Box::new(e))
@@ -125,7 +125,7 @@ impl<T: Real> Objective<T> {
     pub fn evaluate_on(&self, batch: &Batch<T>) -> Result<(f64, Array<T>), LayerError> {
         let f = Forward::new(&self.store, &self.pool, Mode::Eval);
         let (_, loss, logits) = self.run(f, batch, 0.0)?;
-        Ok((scalar(&loss), logits))
+        Ok((scalar(&loss), logits.value().clone()))
     }
 
     /// How long the last [`Curvature::evaluate`] took.
@@ -138,15 +138,36 @@ impl<T: Real> Objective<T> {
     /// # Errors
     /// As [`Curvature::evaluate`].
     pub fn time_gradient(&mut self) -> Result<Duration, EvalError> {
-        let buffers = self.store.buffers.clone();
-        let (logits, time) = (self.logits.clone(), self.evaluation_time);
         let trained = |i: &usize| !self.store.specs()[*i].frozen;
         let gradient = (0..self.store.values.len()).filter(trained).collect();
         let want = Request { gradient, ..Request::default() };
-        let result = self.evaluate(&want, &mut Answer::default());
-        let taken = std::mem::replace(&mut self.evaluation_time, time);
-        (self.store.buffers, self.logits) = (buffers, logits);
-        result.map(|()| taken)
+        self.undisturbed(|f| {
+            f.evaluate(&want, &mut Answer::default())?;
+            Ok(f.evaluation_time)
+        })
+    }
+
+    /// Lets `look` evaluate the loss, then puts running statistics, logits and the time of the last evaluation back as they were
+    /// and drops what was kept: looking changes nothing.
+    ///
+    /// ```
+    /// use sph_optim::Curvature;
+    /// use sph_optim::analysis::{AnalysisError, Hessian, trace};
+    ///
+    /// fn block_traces(f: &mut sph::Objective<f32>, blocks: &[usize]) -> Result<Vec<f64>, AnalysisError> {
+    ///     f.undisturbed(|f| {
+    ///         let mut hessian = Hessian::new(f, blocks)?;
+    ///         blocks.iter().map(|&b| trace::exact(&mut hessian.on(&[b])?)).collect()
+    ///     })
+    /// }
+    /// ```
+    pub fn undisturbed<R>(&mut self, look: impl FnOnce(&mut Self) -> R) -> R {
+        let buffers = self.store.buffers.clone();
+        let (logits, time) = (self.logits.clone(), self.evaluation_time);
+        let seen = look(self);
+        (self.store.buffers, self.logits, self.evaluation_time) = (buffers, logits, time);
+        self.kept = None;
+        seen
     }
 
     /// The first layer, in the order of computation, whose output on `batch` is not finite; a parameter or buffer that is not
@@ -189,11 +210,15 @@ impl<T: Real> Objective<T> {
         let logits = T::module(&*self.network.model).forward(&mut f, &images)?;
         drop(images);
         let loss = losses::cross_entropy(&mut f, &logits, batch.targets.clone(), smoothing)?;
-        let logits = logits.value().clone();
         Ok((f, loss, logits))
     }
 
-    fn batch(&self) -> Result<&Batch<T>, EvalError> {
+    /// The training loss of the batch at hand, recorded on `f`.
+    pub(crate) fn record<'a>(&self, f: Forward<'a, T>) -> Result<Pass<'a, T>, EvalError> {
+        self.run(f, self.batch()?, self.smoothing).map_err(other)
+    }
+
+    pub(crate) fn batch(&self) -> Result<&Batch<T>, EvalError> {
         self.batch.as_ref().ok_or_else(|| other(Misuse("no batch was set")))
     }
 }
@@ -248,14 +273,14 @@ impl<T: Real> Curvature<T> for Objective<T> {
             grad: grad[i] || (keep && !self.store.specs()[i].frozen),
             hvp: carried.is_some_and(|s| s.rows.contains(&i)),
         });
-        let (f, loss, logits) = self.run(f, self.batch()?, self.smoothing).map_err(other)?;
+        let (f, loss, logits) = self.record(f)?;
         out.loss = scalar(&loss);
         let (mut tape, leaves) = f.into_parts();
         let mut adjoints = tape.backward(&loss);
         out.gradient = leaves.iter().zip(&grad).map(|(l, &g)| adjoints.take_grad(l).filter(|_| g)).collect();
         out.products.clear();
         let statistics = tape.take_statistics();
-        self.logits = Some(logits);
+        self.logits = Some(logits.value().clone());
         if let Some(sweep) = carried {
             let mut products = Directions::default();
             for &i in &sweep.rows {
@@ -307,7 +332,7 @@ impl<T: Real> Curvature<T> for Objective<T> {
             moved.values[i].accumulate(&step);
         }
         let f = Forward::new(&moved, &self.pool, self.mode);
-        let (_, loss, _) = self.run(f, self.batch()?, self.smoothing).map_err(other)?;
+        let (_, loss, _) = self.record(f)?;
         Ok(scalar(&loss))
     }
 

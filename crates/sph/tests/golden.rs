@@ -288,7 +288,13 @@ fn derivatives_agree(golden: &Golden, f: &mut Objective<f64>, case: &str) {
         for &i in &all {
             let name = &f.params()[i].name;
             let got = out.gradient[i].as_ref().unwrap().as_slice();
-            close(got, golden.get(&format!("{case}.grad.{name}")), 1e-9, &format!("{case} grad {name}"));
+            let want = golden.get(&format!("{case}.grad.{name}"));
+            // A shift of a token's channels alike, which LayerNorm takes away: zero, up to rounding, on both sides.
+            if want.iter().all(|w| w.abs() < 1e-15) {
+                assert!(got.iter().all(|g| g.abs() < 1e-15), "{case} grad {name} is zero in PyTorch");
+                continue;
+            }
+            close(got, want, 1e-9, &format!("{case} grad {name}"));
         }
         let hessian = out.products[0].get(block).unwrap();
         let want = golden.get(&format!("{case}.hessian.{name}"));

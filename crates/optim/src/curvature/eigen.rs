@@ -25,9 +25,14 @@ impl Eigen {
         values.iter().all(|v| v.is_finite()).then_some(Eigen { n, vectors, values })
     }
 
-    /// The eigenvalues.
+    /// Eigenvalues, from the smallest up.
     pub(crate) fn values(&self) -> &[f64] {
         &self.values
+    }
+
+    /// Eigenvector `i`.
+    pub(crate) fn vector(&self, i: usize) -> &[f64] {
+        &self.vectors[i * self.n..(i + 1) * self.n]
     }
 
     /// m ← V f(Λ) Vᵀ m.

@@ -1,29 +1,36 @@
-//! `sph inspect`: loss, gradients and exact curvature of one batch, for looking at and for checking against other programs.
+//! `sph inspect`: how diagonal is a network's curvature? Also loss, gradients and exact curvature of one batch for checking
+//! against other programs.
 
 use crate::checkpoint::{self, ModelInfo, Tensor};
 use crate::config::{
-    self, dataset_names, decouple_names, model_names, norm_names, pixels, seed, stem_names, threads,
+    self, dataset_names, decouple_names, model_names, norm_names, pixels, seed, shown, stem_names, threads,
 };
 use crate::data::loader::{EpochOrder, Source};
 use crate::data::{self, DataOptions};
 use crate::error::{Error, Result};
+use crate::inspection::{self, Entries, InspectionSettings, NetworkSettings};
 use crate::objective::{Batch, Objective};
+use crate::report::inspect::{self as report, About};
 use crate::train_loop::{build_model, mode};
 use clap::Args;
+use indicatif::ProgressBar;
 use sph_nn::{BufferKind, Real};
-use sph_optim::presets::SphDrs;
-use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
-use sph_tensor::{Array, Pool, Rng, Shape};
+use sph_optim::EvalError;
+use sph_optim::analysis::AnalysisError;
+use sph_tensor::{Pool, Rng};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-/// Look at the curvature of a network's second-order blocks on one batch.
+/// Look at a network's curvature: how diagonal are its second-order blocks, and what is its spectrum?
 #[derive(Args, Debug, Clone)]
 #[command(
     allow_negative_numbers = true,
-    after_help = "The batch is drawn from the training images without augmentation or smoothing.\n\nExamples:\n  sph inspect \
-                  --model resnet8 --batch-size 128\n  sph inspect --checkpoint runs/first/best.safetensors --dtype f64 --dump \
-                  out.safetensors"
+    after_help = "Batches are drawn from the training images without augmentation or smoothing. docs/inspect.md explains every \
+                  figure.\n\nExamples:\n  sph inspect --model resnet8 --batch-size 128\n  sph inspect --checkpoint \
+                  runs/first/best.safetensors --batches 4 --report inspect.html\n  sph inspect --checkpoint \
+                  runs/first/best.safetensors --dtype f64 --no-network --dump out.safetensors"
 )]
 pub struct InspectArgs {
     /// Model; without --checkpoint it has initial values drawn from the seed.
@@ -50,10 +57,13 @@ pub struct InspectArgs {
     /// Folder of the data files.
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// Images in the batch.
+    /// Images in a batch.
     #[arg(short, long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch_size: u32,
-    /// Seed of the batch and of initial values.
+    /// Batches, no image in two of them; figures are means over them, with standard errors.
+    #[arg(long, default_value = "1", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batches: u32,
+    /// Seed of batches, probes and initial values.
     #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
     /// Precision of the computation.
@@ -62,7 +72,28 @@ pub struct InspectArgs {
     /// Batch normalization by batch or by running statistics.
     #[arg(long, default_value = "train", value_parser = ["train", "eval"])]
     pub mode: String,
-    /// Write everything to this safetensors file: input (NCHW), target, loss, param.*, buffer.*, grad.*, row_sum.* (H·1) and
+    /// Leave out the Hessian over all parameters: its trace, eigenvalues and density.
+    #[arg(long, conflicts_with_all = ["top", "probes", "lanczos_steps"])]
+    pub no_network: bool,
+    /// Eigenvalues of the whole network, largest absolute value first.
+    #[arg(long, default_value = "5", value_name = "K", value_parser = clap::value_parser!(u32).range(0..=100))]
+    pub top: u32,
+    /// Random probes for trace and density of the whole network.
+    #[arg(long, default_value = "8", value_name = "N", value_parser = clap::value_parser!(u32).range(2..=10_000))]
+    pub probes: u32,
+    /// Lanczos steps per probe.
+    #[arg(long, default_value = "20", value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub lanczos_steps: u32,
+    /// Print one JSON object on stdout instead of the table.
+    #[arg(long)]
+    pub json: bool,
+    /// Write a row per block to this file.
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
+    /// Write a page to this file: summary, heat maps, density, bars. It needs no network and no script.
+    #[arg(long, value_name = "FILE.html")]
+    pub report: Option<PathBuf>,
+    /// Write the first batch to this safetensors file: input (NCHW), target, loss, param.*, buffer.*, grad.*, row_sum.* (H·1) and
     /// hessian.* (blocks of up to 256 entries).
     #[arg(long, value_name = "FILE")]
     pub dump: Option<PathBuf>,
@@ -71,17 +102,21 @@ pub struct InspectArgs {
     pub threads: Option<usize>,
 }
 
-/// Largest block whose dense Hessian is computed.
-const DENSE_LIMIT: usize = 256;
-/// Probes that share one sweep. Each keeps the tangents that norms read; what a sweep holds does not grow with the block.
-const PROBES_PER_SWEEP: usize = 4;
-
-/// Prints a table of the blocks and writes the dump when asked for.
+/// Prints a table of the blocks and the network, and writes the files that are asked for.
 ///
 /// # Errors
 /// For files and settings that do not fit each other.
 pub fn run(args: &InspectArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
+    // Found out now, not after a long computation.
+    let files = [&args.dump, &args.csv, &args.report];
+    let files: Vec<&PathBuf> = files.into_iter().flatten().collect();
+    for (i, path) in files.iter().enumerate() {
+        checkpoint::check_writable(path)?;
+        if files[..i].contains(path) {
+            return Err(Error::Config(format!("{} is named for two outputs", path.display())));
+        }
+    }
     if args.dtype == "f64" { inspect::<f64>(args) } else { inspect::<f32>(args) }
 }
 
@@ -120,118 +155,93 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     if let Some((path, bytes)) = &file {
         checkpoint::load_model(path, bytes, &mut f.store)?;
     }
-    let n = args.batch_size as usize;
-    if n > data.train.len() {
-        let images = data.train.len();
+    let (n, count) = (args.batch_size as usize, args.batches as usize);
+    let images = data.train.len();
+    if n > images {
         return Err(Error::Config(format!(
             "--batch-size {n} is more than the {images} training images of {dataset}"
         )));
     }
-    let mut numbers: Vec<usize> = (0..data.train.len()).collect();
-    Rng::new(args.seed, "shuffle", 0, 0).shuffle(&mut numbers);
-    let source = Source { set: data.train.clone(), normalisation: data.normalisation, batch_size: n };
-    let batch = source.batch(&pool, &numbers[..n], None::<EpochOrder>);
-    f.mode = mode(&args.mode);
-    f.set_batch(batch.clone());
-    let found = measure(&mut f).map_err(Error::Evaluation)?;
-    if !found.loss.is_finite() {
-        let place = f.first_non_finite(&batch, f.mode).unwrap_or_else(|| "the loss".into());
+    if n * count > images {
         return Err(Error::Config(format!(
-            "the loss is not finite; the first non-finite values are in {place}"
+            "--batches {count} of --batch-size {n} are more than the {images} training images of {dataset}"
         )));
     }
-    super::say(&table(&f, &found, &model, &dataset, args))?;
+    let mut numbers: Vec<usize> = (0..images).collect();
+    Rng::new(args.seed, "shuffle", 0, 0).shuffle(&mut numbers);
+    let source = Source { set: data.train.clone(), normalisation: data.normalisation, batch_size: n };
+    let batch = |numbers: &[usize]| source.batch(&pool, numbers, None::<EpochOrder>);
+    f.mode = mode(&args.mode);
+    let network = NetworkSettings {
+        top: args.top as usize,
+        probes: args.probes as usize,
+        steps: args.lanczos_steps as usize,
+        ..NetworkSettings::default()
+    };
+    let settings = InspectionSettings {
+        network: (!args.no_network).then_some(network),
+        seed: args.seed,
+        ..InspectionSettings::default()
+    };
+    // A spinner on stderr, on a terminal only.
+    let bar = ProgressBar::new_spinner();
+    let start = Instant::now();
+    let batches = numbers.chunks_exact(n).take(count).map(batch);
+    let found = inspection::inspect(&mut f, batches, &settings, &mut |text| {
+        bar.set_message(text.to_string());
+        bar.tick();
+    });
+    bar.finish_and_clear();
+    let seconds = start.elapsed().as_secs_f64();
+    let found = found.map_err(|e| match (e, f.current_batch()) {
+        (AnalysisError::Evaluation(EvalError::NonFiniteLoss(_)), Some(batch)) => {
+            let place = f.first_non_finite(batch, f.mode).unwrap_or_else(|| "the loss".into());
+            Error::Config(format!("the loss is not finite; the first non-finite values are in {place}"))
+        }
+        (AnalysisError::Evaluation(e), _) => Error::Evaluation(e),
+        (e, _) => Error::Config(e.to_string()),
+    })?;
+    let described = About {
+        model,
+        norm: about.norm.clone(),
+        dataset,
+        checkpoint: args.checkpoint.as_deref().map(shown),
+        batch_size: n,
+        mode: args.mode.clone(),
+        dtype: args.dtype.clone(),
+        seed: args.seed,
+    };
+    let cannot = |what: &str, e: &dyn std::fmt::Display| Error::Config(format!("{what} cannot be made: {e}"));
+    match args.json {
+        true => super::say(&report::json(&described, &found, seconds).map_err(|e| cannot("--json", &e))?)?,
+        false => super::say(&format!("{}\n{seconds:.1} s", report::table(&described, &found)))?,
+    }
+    if let Some(path) = &args.csv {
+        write(path, report::csv(&found).as_bytes(), args.json)?;
+    }
+    if let Some(path) = &args.report {
+        let page = report::page(&described, &found, seconds).map_err(|e| cannot("--report", &e))?;
+        write(path, page.as_bytes(), args.json)?;
+    }
     if let Some(path) = &args.dump {
-        let bytes = checkpoint::to_safetensors(tensors(&f, &batch, found), &about, path)?;
-        checkpoint::write_atomically(path, &bytes)?;
-        super::say(&format!("wrote {}", path.display()))?;
+        let tensors = tensors(&f, &batch(&numbers[..n]), &found.first);
+        write(path, &checkpoint::to_safetensors(tensors, &about, path)?, args.json)?;
     }
     Ok(())
 }
 
-/// Loss, gradients, and per block the row sums and, up to a size, the dense Hessian.
-struct Found<T: Real> {
-    loss: f64,
-    gradient: Vec<Option<Array<T>>>,
-    row_sums: BTreeMap<usize, Array<T>>,
-    hessians: BTreeMap<usize, Vec<T>>,
-}
-
-fn measure<T: Real>(f: &mut Objective<T>) -> std::result::Result<Found<T>, EvalError> {
-    // Looking changes nothing: the running statistics stay as they are.
-    let buffers = f.store.buffers.clone();
-    let mut answer = Answer::default();
-    let all = (0..f.params().len()).collect();
-    f.evaluate(&Request { gradient: all, keep: true, ..Request::default() }, &mut answer)?;
-    let (loss, gradient) = (answer.loss, answer.gradient);
-    let (mut row_sums, mut hessians) = (BTreeMap::new(), BTreeMap::new());
-    for block in SphDrs::blocks(f.params()) {
-        let c = f.params()[block].len();
-        let ones = Array::full(f.pool(), Shape::new(&[1, c]), T::ONE);
-        let product = product(f, block, ones)?;
-        row_sums.insert(block, product.reshape(Shape::new(&[c])));
-        if c <= DENSE_LIMIT {
-            let mut rows = Vec::with_capacity(c * c);
-            for first in (0..c).step_by(PROBES_PER_SWEEP) {
-                let k = PROBES_PER_SWEEP.min(c - first);
-                let mut e = Array::zeros(f.pool(), Shape::new(&[k, c]));
-                (0..k).for_each(|i| e.make_mut()[i * c + first + i] = T::ONE);
-                // Row i of the product is H e_i, column i of H, which is its row i.
-                rows.extend_from_slice(self::product(f, block, e)?.as_slice());
-            }
-            hessians.insert(block, rows);
-        }
+/// Writes a file and says so; on stderr when stdout is for JSON alone.
+fn write(path: &Path, bytes: &[u8], json: bool) -> Result<()> {
+    checkpoint::write_atomically(path, bytes)?;
+    let line = format!("wrote {}", path.display());
+    if json {
+        let _ = writeln!(std::io::stderr(), "{line}");
+        return Ok(());
     }
-    f.store.buffers = buffers;
-    Ok(Found { loss, gradient, row_sums, hessians })
+    super::say(&line)
 }
 
-/// H_bb v for the block's probes v [K, C]; a product that is identically zero has no array of its own.
-fn product<T: Real>(
-    f: &mut Objective<T>,
-    block: usize,
-    v: Array<T>,
-) -> std::result::Result<Array<T>, EvalError> {
-    let zeros = Array::zeros(f.pool(), v.shape());
-    let mut sweep = Sweep { rows: vec![block], ..Sweep::default() };
-    sweep.tangents.insert(block, v);
-    let mut out = Directions::default();
-    f.hvp(&sweep, &mut out)?;
-    Ok(out.get(block).cloned().unwrap_or(zeros))
-}
-
-/// What is printed.
-fn table<T: Real>(
-    f: &Objective<T>,
-    found: &Found<T>,
-    model: &str,
-    dataset: &str,
-    args: &InspectArgs,
-) -> String {
-    let (images, mode, dtype) = (args.batch_size, &args.mode, &args.dtype);
-    let mut lines = vec![
-        format!("{model} on {images} images of {dataset}, {mode} mode, {dtype}: loss {:.6}", found.loss),
-        "row sum: H·1, an entry of it is a diagonal entry only where its row has nothing else".into(),
-        "off/diag: Frobenius norm of the block without its diagonal over that of the diagonal\n".into(),
-        format!("{:<32} {:>7} {:>12} {:>12} {:>9}", "block", "entries", "row sum min", "max", "off/diag"),
-    ];
-    for (&block, sums) in &found.row_sums {
-        let (min, max) = sums.to_f64().iter().fold((f64::MAX, f64::MIN), |(a, b), v| (a.min(*v), b.max(*v)));
-        let c = sums.shape().len();
-        let ratio = found.hessians.get(&block).map_or("-".into(), |h| {
-            let (mut diagonal, mut off) = (0.0, 0.0);
-            for (i, v) in h.iter().enumerate() {
-                let square = v.to_f64() * v.to_f64();
-                *(if i / c == i % c { &mut diagonal } else { &mut off }) += square;
-            }
-            format!("{:.2}", (off / diagonal).sqrt())
-        });
-        lines.push(format!("{:<32} {c:>7} {min:>12.3e} {max:>12.3e} {ratio:>9}", f.params()[block].name));
-    }
-    lines.join("\n")
-}
-
-fn tensors<T: Real>(f: &Objective<T>, batch: &Batch<T>, found: Found<T>) -> BTreeMap<String, Tensor> {
+fn tensors<T: Real>(f: &Objective<T>, batch: &Batch<T>, found: &Entries) -> BTreeMap<String, Tensor> {
     let specs = f.store.specs();
     let mut out = BTreeMap::new();
     let [n, h, w, c] = [0, 1, 2, 3].map(|i| batch.images.shape()[i]);
@@ -247,10 +257,7 @@ fn tensors<T: Real>(f: &Objective<T>, batch: &Batch<T>, found: Found<T>) -> BTre
     out.insert("loss".into(), Tensor::real(&[], &[T::from_f64(found.loss)]));
     for (i, spec) in specs.iter().enumerate() {
         out.insert(format!("param.{}", spec.name), Tensor::real(&spec.shape, f.store.values[i].as_slice()));
-        // A gradient that is identically zero has no array of its own.
-        let zeros = vec![T::ZERO; spec.len()];
-        let grad = found.gradient[i].as_ref().map_or(&zeros[..], |g| g.as_slice());
-        out.insert(format!("grad.{}", spec.name), Tensor::real(&spec.shape, grad));
+        out.insert(format!("grad.{}", spec.name), Tensor::real(&spec.shape, &exact::<T>(&found.gradient[i])));
     }
     for (spec, values) in f.store.buffer_specs().iter().zip(&f.store.buffers) {
         let name = format!("buffer.{}", spec.name);
@@ -263,15 +270,20 @@ fn tensors<T: Real>(f: &Objective<T>, batch: &Batch<T>, found: Found<T>) -> BTre
             },
         );
     }
-    for (block, sums) in found.row_sums {
+    for (&block, sums) in &found.row_sums {
         out.insert(
             format!("row_sum.{}", specs[block].name),
-            Tensor::real(&specs[block].shape, sums.as_slice()),
+            Tensor::real(&specs[block].shape, &exact::<T>(sums)),
         );
     }
-    for (block, h) in found.hessians {
+    for (&block, h) in &found.hessian {
         let c = specs[block].len();
-        out.insert(format!("hessian.{}", specs[block].name), Tensor::real(&[c, c], &h));
+        out.insert(format!("hessian.{}", specs[block].name), Tensor::real(&[c, c], &exact::<T>(h.entries())));
     }
     out
+}
+
+/// Numbers that came from `T`, as they were.
+fn exact<T: Real>(values: &[f64]) -> Vec<T> {
+    values.iter().map(|v| T::from_f64(*v)).collect()
 }

@@ -4,11 +4,11 @@
 
 use super::Visit;
 
-pub(super) fn order(c: usize) -> u64 {
+pub(crate) fn order(c: usize) -> u64 {
     c.next_power_of_two() as u64
 }
 
-pub(super) fn fill(v: Visit, _k: usize, z: &mut [f64]) {
+pub(crate) fn fill(v: Visit, _k: usize, z: &mut [f64]) {
     let column = v.visit % order(z.len());
     // Entry (i, j) is (−1)^(number of bits that i and j share).
     z.iter_mut()

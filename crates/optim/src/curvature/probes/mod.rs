@@ -4,7 +4,7 @@
 
 mod dense;
 mod exact;
-mod hadamard;
+pub(crate) mod hadamard;
 mod ones;
 mod rademacher;
 

@@ -1,0 +1,229 @@
+//! Charts as SVG text, drawn by plotters.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
+
+/// plotters' error has the backend's inside; a drawing into a string meets none.
+pub(super) type Drawn = Result<String, Box<dyn std::error::Error + Send + Sync>>;
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+const FONT: &str = "sans-serif";
+/// Of the Hessian and of the Fisher block.
+pub(super) const HESSIAN: RGBColor = RGBColor(33, 102, 172);
+pub(super) const FISHER: RGBColor = RGBColor(224, 130, 20);
+const MARK: RGBColor = RGBColor(178, 24, 43);
+const INK: RGBColor = RGBColor(40, 40, 40);
+const GRID: RGBColor = RGBColor(225, 225, 225);
+
+fn text(size: i32, h: HPos, v: VPos) -> TextStyle<'static> {
+    (FONT, size).into_font().color(&INK).pos(Pos::new(h, v))
+}
+
+fn draw(
+    size: (u32, u32),
+    paint: impl FnOnce(&Area<'_>) -> Result<(), Box<dyn std::error::Error + Send + Sync>>,
+) -> Drawn {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        paint(&area)?;
+        area.present().map_err(|e| e.to_string())?;
+    }
+    // Defaults, thousands of times.
+    Ok(svg.replace(" opacity=\"1\"", "").replace(" stroke=\"none\"", ""))
+}
+
+macro_rules! put {
+    ($area:expr, $element:expr) => {
+        $area.draw(&$element).map_err(|e| e.to_string())?
+    };
+}
+
+/// Blue for −1, nearly white for 0, red for 1, in steps: cells of one colour in a row are one rectangle.
+const LEVELS: i32 = 40;
+
+fn diverging(level: i32) -> RGBColor {
+    let (end, t) =
+        (if level < 0 { (33, 102, 172) } else { (178, 24, 43) }, level.abs() as f64 / LEVELS as f64);
+    let mix = |from: f64, to: i32| (from + t * (to as f64 - from)).round() as u8;
+    RGBColor(mix(247.0, end.0), mix(247.0, end.1), mix(247.0, end.2))
+}
+
+/// Cells along a side, at most; of a larger matrix each cell shows its entry of largest absolute value.
+pub(super) const CELLS: usize = 64;
+
+/// Pixels of a heat map's side, and of the whole drawing.
+const SIDE: i32 = 256;
+const HEAT_SIZE: (u32, u32) = (352, 264);
+
+/// A heat map of an n×n matrix on a symmetric scale ±max|entry|, with its legend.
+pub(super) fn heat_map(n: usize, entries: &[f64]) -> Drawn {
+    let stride = n.div_ceil(CELLS).max(1);
+    let cells = n.div_ceil(stride);
+    let mut shown = vec![0.0f64; cells * cells];
+    for (k, v) in entries.iter().enumerate() {
+        let cell = &mut shown[k / n / stride * cells + k % n / stride];
+        if v.abs() > cell.abs() {
+            *cell = *v;
+        }
+    }
+    let scale = entries.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+    let level = |v: f64| if scale > 0.0 { (v / scale * LEVELS as f64).round() as i32 } else { 0 };
+    draw(HEAT_SIZE, |area| {
+        let (left, top) = (4, 4);
+        let edge = |i: usize| i as i32 * SIDE / cells as i32;
+        let frame = [(left, top), (left + SIDE, top + SIDE)];
+        put!(area, Rectangle::new(frame, diverging(0).filled()));
+        for (y, row) in shown.chunks(cells.max(1)).enumerate() {
+            let mut x = 0;
+            while x < cells {
+                let (start, colour) = (x, level(row[x]));
+                while x < cells && level(row[x]) == colour {
+                    x += 1;
+                }
+                if colour != 0 {
+                    let corners = [(left + edge(start), top + edge(y)), (left + edge(x), top + edge(y + 1))];
+                    put!(area, Rectangle::new(corners, diverging(colour).filled()));
+                }
+            }
+        }
+        put!(area, Rectangle::new(frame, GRID.stroke_width(1)));
+        let (x, steps) = (left + SIDE + 12, 2 * LEVELS + 1);
+        for i in 0..steps {
+            let y = |i: i32| top + i * SIDE / steps;
+            put!(area, Rectangle::new([(x, y(i)), (x + 12, y(i + 1))], diverging(LEVELS - i).filled()));
+        }
+        for (y, v, at) in [(0, scale, VPos::Top), (SIDE / 2, 0.0, VPos::Center), (SIDE, -scale, VPos::Bottom)]
+        {
+            put!(area, Text::new(super::number(v), (x + 17, top + y), text(13, HPos::Left, at)));
+        }
+        Ok(())
+    })
+}
+
+/// A density over λ with a logarithmic axis, and eigenvalues as marks below it.
+pub(super) fn density(at: &[f64], density: &[f64], eigenvalues: &[f64]) -> Drawn {
+    let top = density.iter().fold(0.0f64, |m, v| m.max(*v)) * 2.0;
+    // What lies further below is nothing but the tails of Gaussians.
+    let bottom = top * 1e-7;
+    let all = at.iter().chain(eigenvalues);
+    let (min, max) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(*v), b.max(*v)));
+    let margin = 0.02 * (max - min);
+    draw((860, 340), |area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(10)
+            .x_label_area_size(42)
+            .y_label_area_size(70)
+            .build_cartesian_2d(min - margin..max + margin, (bottom..top).log_scale())
+            .map_err(|e| e.to_string())?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .bold_line_style(GRID)
+            .light_line_style(TRANSPARENT)
+            .axis_style(INK)
+            .x_desc("eigenvalue")
+            .y_desc("density (log scale)")
+            .x_labels(9)
+            .y_labels(8)
+            .x_label_formatter(&|v| format!("{}", (v * 1e9).round() / 1e9))
+            .y_label_formatter(&|v| format!("{v:.0e}"))
+            .label_style(text(12, HPos::Left, VPos::Top))
+            .draw()
+            .map_err(|e| e.to_string())?;
+        let line = at.iter().zip(density).map(|(x, d)| (*x, d.max(bottom)));
+        chart.draw_series(LineSeries::new(line, HESSIAN.stroke_width(2))).map_err(|e| e.to_string())?;
+        let mark = |v: &f64| PathElement::new(vec![(*v, bottom), (*v, bottom * 4.0)], MARK.stroke_width(3));
+        chart.draw_series(eigenvalues.iter().map(mark)).map_err(|e| e.to_string())?;
+        Ok(())
+    })
+}
+
+/// One panel of [`bars`].
+pub(super) struct Panel {
+    pub(super) title: &'static str,
+    /// Values of one or two series per row.
+    pub(super) series: Vec<(RGBColor, Vec<Option<f64>>)>,
+    /// The axis ends at least here.
+    pub(super) at_least: f64,
+}
+
+/// Horizontal bars, a row per name, panels side by side.
+pub(super) fn bars(names: &[&str], panels: &[Panel]) -> Drawn {
+    const ROW: i32 = 22;
+    const WIDTH: i32 = 250;
+    const GAP: i32 = 44;
+    const TOP: i32 = 26;
+    let longest = names.iter().map(|n| n.chars().count()).max().unwrap_or(0) as i32;
+    let left = 16 + 7 * longest;
+    let height = TOP + ROW * names.len() as i32 + 24;
+    let width = left + (WIDTH + GAP) * panels.len() as i32;
+    draw((width as u32, height as u32), |area| {
+        let bottom = TOP + ROW * names.len() as i32;
+        for (row, name) in names.iter().enumerate() {
+            let y = TOP + ROW * row as i32 + ROW / 2;
+            put!(area, Text::new(name.to_string(), (left - 8, y), text(12, HPos::Right, VPos::Center)));
+        }
+        for (p, panel) in panels.iter().enumerate() {
+            let x = left + (WIDTH + GAP) * p as i32;
+            let values = panel.series.iter().flat_map(|(_, v)| v.iter().flatten());
+            let end = values.fold(panel.at_least, |m, v| m.max(*v));
+            let (step, ticks) = ticks(end);
+            let end = step * ticks as f64;
+            let at = |v: f64| x + (v / end * WIDTH as f64).round() as i32;
+            put!(area, Text::new(panel.title, (x, 4), text(13, HPos::Left, VPos::Top)));
+            for t in 0..=ticks {
+                let v = step * t as f64;
+                put!(area, PathElement::new(vec![(at(v), TOP), (at(v), bottom)], GRID));
+                let label = format!("{}", (v * 1e6).round() / 1e6);
+                put!(area, Text::new(label, (at(v), bottom + 5), text(11, HPos::Center, VPos::Top)));
+            }
+            let thick = (ROW - 6) / panel.series.len().max(1) as i32;
+            for (s, (colour, values)) in panel.series.iter().enumerate() {
+                for (row, v) in values.iter().enumerate() {
+                    let y = TOP + ROW * row as i32 + 3 + thick * s as i32;
+                    match v {
+                        Some(v) => put!(area, Rectangle::new([(x, y), (at(*v), y + thick)], colour.filled())),
+                        None => put!(area, Text::new("–", (x + 3, y), text(11, HPos::Left, VPos::Top))),
+                    }
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// Step and number of ticks of an axis from 0 to `end` or a little more: steps of 1, 2 or 5 times a power of ten.
+fn ticks(end: f64) -> (f64, usize) {
+    let end = if end > 0.0 && end.is_finite() { end } else { 1.0 };
+    let power = 10f64.powf((end / 5.0).log10().floor());
+    let step =
+        [1.0, 2.0, 5.0, 10.0].map(|s| s * power).into_iter().find(|s| end / s <= 5.0).unwrap_or(10.0 * power);
+    (step, (end / step - 1e-9).ceil() as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn axes_have_round_steps() {
+        assert_eq!(ticks(1.0), (0.2, 5));
+        assert_eq!(ticks(2.3), (0.5, 5));
+        assert_eq!(ticks(0.0), (0.2, 5));
+        let (step, n) = ticks(7.2);
+        assert_eq!((step, n), (2.0, 4));
+    }
+
+    #[test]
+    fn a_large_matrix_keeps_its_extremes_and_few_rectangles() {
+        let n = 200;
+        let mut entries = vec![0.0; n * n];
+        entries[n * n - 1] = -3.0;
+        let svg = heat_map(n, &entries).unwrap();
+        assert!(svg.contains("#2166AC") && svg.matches("<rect").count() < 90, "{}", svg.len());
+        heat_map(0, &[]).unwrap();
+        heat_map(1, &[0.0]).unwrap();
+    }
+}

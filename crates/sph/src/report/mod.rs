@@ -1,0 +1,38 @@
+//! What was found, as text, CSV and pages: rendering alone, no measuring and no files.
+
+mod charts;
+pub mod inspect;
+
+/// Text inside an HTML element or attribute.
+fn escape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A number in few characters: three significant digits, with an exponent where it is very large or small.
+fn number(v: f64) -> String {
+    let size = v.abs();
+    match size {
+        0.0 => "0".into(),
+        _ if !(1e-2..1e4).contains(&size) => format!("{v:.1e}"),
+        _ if size >= 100.0 => format!("{v:.0}"),
+        _ if size >= 10.0 => format!("{v:.1}"),
+        _ if size >= 0.1 => format!("{v:.2}"),
+        _ => format!("{v:.3}"),
+    }
+}
+
+#[test]
+fn numbers_are_short() {
+    let shown = [0.0, 0.001234, -0.0567, 0.567, 1.234, 12.34, 123.4, 12345.0].map(number);
+    assert_eq!(shown, ["0", "1.2e-3", "-0.057", "0.57", "1.23", "12.3", "123", "1.2e4"]);
+}
