@@ -106,7 +106,7 @@ pub fn row_values<T: Element>(out: &mut [T], x: &[T], width: usize, f: impl Fn(&
     });
 }
 
-/// Σ f(a[i], b[i]) in sixteen partial sums, which vector code can keep.
+/// Σ f(a, b) over pairs of elements, in sixteen partial sums, which vector code can keep.
 #[inline(always)]
 pub fn dot_with<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
     const LANES: usize = 16;
