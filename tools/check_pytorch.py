@@ -42,8 +42,9 @@ class Subject:
             self.flags += ["--image-size", 32]
         # Without norms and decoupling there are no second-order blocks to train.
         self.opt = "sgd" if norm == "none" and not self.decouple else "sph"
-        # A Hessian takes as many products as it has rows.
-        self.batch_size = 64 if model == "mlp" or model in CIFAR_RESNETS else 8
+        # A row of a Hessian takes two passes: few images and rows where those are long.
+        small = model == "mlp" or model in CIFAR_RESNETS
+        self.batch_size, self.rows = (64, DENSE_LIMIT) if small else (8, 8)
 
     def build(self, images):
         """The PyTorch network for images of this shape."""
@@ -174,9 +175,11 @@ def check_trained(report, sph, subject, folder):
         blocks = second_order_blocks(model)
         sums = {b: row_sum(grads[b], params[b]) for b in blocks}
         report.close(f"{case} row sums", section(dump, "row_sum"), sums)
-        dense = [b for b in blocks if params[b].numel() <= DENSE_LIMIT]
-        hessians = {b: block_hessian(grads[b], params[b]) for b in dense}
-        report.close(f"{case} Hessians", section(dump, "hessian"), hessians)
+        sizes = {b: params[b].numel() for b in blocks if params[b].numel() <= DENSE_LIMIT}
+        steps = {b: max(1, size // subject.rows) for b, size in sizes.items()}
+        hessians = {b: block_hessian(grads[b], params[b], step) for b, step in steps.items()}
+        dumped = {b: h[:: steps.get(b, 1)] for b, h in section(dump, "hessian").items()}
+        report.close(f"{case} Hessians", dumped, hessians)
 
 
 def check_state_dict(report, sph, subject, images, folder):

@@ -53,7 +53,7 @@ def row_sum(grad, param):
     return hvp([grad], [param], [torch.ones_like(param)])[0]
 
 
-def block_hessian(grad, param):
-    """The dense C x C block H_bb of C parameters, one row per backward pass."""
-    basis = torch.eye(param.numel(), dtype=param.dtype).view(-1, *param.shape)
+def block_hessian(grad, param, step=1):
+    """Every step-th row of the C x C block H_bb of C parameters, one backward pass each."""
+    basis = torch.eye(param.numel(), dtype=param.dtype)[::step].view(-1, *param.shape)
     return torch.stack([hvp([grad], [param], [e])[0].flatten() for e in basis])

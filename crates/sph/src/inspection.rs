@@ -376,7 +376,7 @@ impl Inspection {
 /// let config = ModelConfig::new(1, (8, 8), 3);
 /// let pool = Pool::<f64>::new();
 /// let mut objective = Objective::new(models::build("mlp", &config).unwrap(), &pool, 0);
-/// let pixels: Vec<f64> = (0..192).map(|i| (i * 7 % 16) as f64 / 16.0).collect();
+/// let pixels: Vec<f64> = (0..192).map(|i| (i * i % 17) as f64 / 17.0).collect();
 /// let images = Array::from_slice(&pool, Shape::new(&[3, 8, 8, 1]), &pixels);
 /// let batch = Batch { images, targets: vec![0, 2, 1].into() };
 /// let settings = InspectionSettings { network: None, ..InspectionSettings::default() };
