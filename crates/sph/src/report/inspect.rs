@@ -183,10 +183,10 @@ pub fn json(about: &About, found: &Inspection, seconds: f64) -> serde_json::Resu
     serde_json::to_string(&Record { about, found, over_blocks, seconds })
 }
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:1240px;margin:24px auto;padding:0 20px}\
+const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:1320px;margin:24px auto;padding:0 20px}\
 h1{font-size:24px;margin-bottom:4px}h2{font-size:19px;margin-top:34px;border-bottom:1px solid #ddd}h3{font-size:15px;margin:0}\
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}\
-td,th{padding:2px 9px;text-align:right;border-bottom:1px solid #eee;white-space:nowrap}td:first-child,th:first-child{text-align:left}\
+.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}\
+td,th{padding:2px 6px;text-align:right;border-bottom:1px solid #eee;white-space:nowrap}td:first-child,th:first-child{text-align:left}\
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 14px;font-size:13px}dt{font-weight:600}dd{margin:0}\
 .blocks{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(560px,100%),1fr));gap:22px}.block{border:1px solid #ddd;padding:10px 12px}\
 .pair{display:flex;gap:6px;flex-wrap:wrap}figure{margin:0;min-width:0;flex:1 1 250px}p.note{margin:2px 0 6px}figcaption{font-size:13px;color:#444}\
@@ -316,7 +316,7 @@ fn layers(found: &Inspection) -> Result<String, Box<dyn std::error::Error + Send
     };
     let panels = [
         panel("‖off-diagonal‖ / ‖diagonal‖", "off_diagonal_ratio", Some("fisher_off_diagonal_ratio"), 1.0),
-        panel("error of row sums", "row_sum_error", Some("fisher_row_sum_error"), 1.0),
+        panel("row-sum error", "row_sum_error", Some("fisher_row_sum_error"), 1.0),
         panel("share of negative eigenvalues", "negative_eigenvalues", None, 0.5),
     ];
     Ok(format!(
