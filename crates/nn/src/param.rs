@@ -41,9 +41,15 @@ pub struct ParamSpec {
 impl ParamSpec {
     /// A parameter without tags.
     pub fn new(name: impl Into<String>, shape: &[usize], role: Role) -> Self {
-        let tags = [false; 4];
-        let [head, decoupled, flat, frozen] = tags;
-        ParamSpec { name: name.into(), shape: shape.to_vec(), role, head, decoupled, flat, frozen }
+        ParamSpec {
+            name: name.into(),
+            shape: shape.to_vec(),
+            role,
+            head: false,
+            decoupled: false,
+            flat: false,
+            frozen: false,
+        }
     }
 
     /// γ and β of norms, magnitudes and biases of decoupled layers: the parameters whose partial Hessian is cheap

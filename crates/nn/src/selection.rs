@@ -107,7 +107,7 @@ impl Selection {
     /// The numbers of the parameters it selects among those that `eligible` allows.
     ///
     /// # Errors
-    /// Naming the first term that selects none, and the nearest name.
+    /// Naming the first term that selects none.
     pub fn select(
         &self,
         specs: &[ParamSpec],

@@ -3,8 +3,8 @@
 //! Everything is written to a temporary file in the same folder, synced and renamed: a file is either the old one or the
 //! new one, whole.
 
-use crate::data::Normalisation;
 use crate::error::{Error, Result};
+use crate::model_info::ModelInfo;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use sph_nn::{BufferKind, Real, Store};
@@ -135,26 +135,6 @@ fn about<A: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Op
         SafeTensors::read_metadata(bytes).map_err(|e| Error::checkpoint(path, e.to_string()))?;
     let text = metadata.metadata().as_ref().and_then(|m| m.get(ABOUT));
     Ok(text.and_then(|text| serde_json::from_str(text).ok()))
-}
-
-/// What a model file says about itself, beside PyTorch's tensors.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct ModelInfo {
-    /// The model's name.
-    pub model: String,
-    /// The norm between its layers, by name.
-    pub norm: String,
-    /// Layers that no norm follows are decoupled.
-    pub decouple: bool,
-    /// The stem, where it was named.
-    #[serde(default)]
-    pub stem: Option<String>,
-    /// The size that images were made to have, if another than their own.
-    pub image_size: Option<usize>,
-    /// The data set it was trained on.
-    pub dataset: String,
-    /// What was done to pixels: (value − mean)/std per channel, on the files' own scale.
-    pub normalisation: Normalisation,
 }
 
 /// The tensors of a network's state under PyTorch's names.

@@ -15,6 +15,7 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod inspection;
+mod model_info;
 mod objective;
 pub mod observers;
 mod per_example;
@@ -24,4 +25,5 @@ pub mod timing;
 pub mod train_loop;
 
 pub use error::{Error, Result};
+pub use model_info::ModelInfo;
 pub use objective::{Batch, Objective};

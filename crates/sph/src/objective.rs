@@ -1,11 +1,12 @@
 //! A network's mini-batch loss as a [`Curvature`]: the tape's side of the optimizer's trait.
 
+use sph_autodiff::ops::probabilities;
 use sph_autodiff::{Tape, Var, sweep};
 use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store, losses};
 use sph_optim::curvature::{Factors, FisherLabels};
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::kernels::map::all_finite;
-use sph_tensor::{Array, Element, Pool, Rng};
+use sph_tensor::{Array, Pool, Rng};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -199,16 +200,20 @@ impl<T: Real> Objective<T> {
         self.batch.as_ref()
     }
 
+    /// The network's logits for `images`, recorded on `f`.
+    fn forward(&self, f: &mut Forward<'_, T>, images: &Array<T>) -> Result<Var<T>, LayerError> {
+        f.draw = (self.seed, self.draw);
+        let images = f.tape.constant(images.clone());
+        T::module(&*self.network.model).forward(f, &images)
+    }
+
     fn run<'a>(
         &self,
         mut f: Forward<'a, T>,
         batch: &Batch<T>,
         smoothing: f64,
     ) -> Result<Pass<'a, T>, LayerError> {
-        f.draw = (self.seed, self.draw);
-        let images = f.tape.constant(batch.images.clone());
-        let logits = T::module(&*self.network.model).forward(&mut f, &images)?;
-        drop(images);
+        let logits = self.forward(&mut f, &batch.images)?;
         let loss = losses::cross_entropy(&mut f, &logits, batch.targets.clone(), smoothing)?;
         Ok((f, loss, logits))
     }
@@ -231,11 +236,11 @@ fn scalar<T: Real>(loss: &Var<T>) -> f64 {
 fn sample<T: Real>(logits: &Array<T>, rng: &mut Rng) -> Arc<[u32]> {
     let classes = logits.shape().last();
     let draw = |row: &[T]| {
-        let max = row.iter().fold(f64::NEG_INFINITY, |m, v| m.max(v.to_f64()));
-        let weights: Vec<f64> = row.iter().map(|v| Element::exp(v.to_f64() - max)).collect();
-        let mut rest = rng.uniform() * weights.iter().sum::<f64>();
-        let chosen = weights.iter().position(|w| {
-            rest -= w;
+        let mut p = vec![0.0; classes];
+        probabilities(row, &mut p);
+        let mut rest = rng.uniform();
+        let chosen = p.iter().position(|p| {
+            rest -= p;
             rest < 0.0
         });
         chosen.unwrap_or(classes - 1) as u32
@@ -347,9 +352,7 @@ impl<T: Real> Curvature<T> for Objective<T> {
             grad: wanted(i),
             hvp: false,
         });
-        f.draw = (self.seed, self.draw);
-        let images = f.tape.constant(self.batch()?.images.clone());
-        let logits = T::module(&*self.network.model).forward(&mut f, &images).map_err(other)?;
+        let logits = self.forward(&mut f, &self.batch()?.images).map_err(other)?;
         let targets = match labels {
             FisherLabels::Given(targets) => targets.clone(),
             FisherLabels::Sampled { seed, draw } => {

@@ -10,13 +10,12 @@
 //! recording, no backward pass, no loop over examples (which could not see the coupling).
 
 use crate::objective::Objective;
+use sph_autodiff::ops::probabilities;
 use sph_autodiff::{Tape, sweep};
 use sph_nn::{Forward, Probes, Real};
 use sph_optim::EvalError;
-use sph_tensor::{Array, Element};
-
-/// Probes that share one sweep. Each keeps tangents of activations; what a sweep holds does not grow with the block.
-const PROBES_PER_SWEEP: usize = 4;
+use sph_optim::curvature::PROBES_PER_SWEEP;
+use sph_tensor::Array;
 
 impl<T: Real> Objective<T> {
     /// The gradients g_n of the examples of the batch at hand on each of `blocks`, parameter numbers: `[N, C]` row-major for a block of C
@@ -85,11 +84,10 @@ impl<T: Real> Objective<T> {
         let uniform = self.smoothing / classes as f64;
         let targets = self.batch()?.targets.clone();
         let row = |(logits, target): (&[T], &u32)| {
-            let max = logits.iter().fold(f64::NEG_INFINITY, |m, v| m.max(v.to_f64()));
-            let exp: Vec<f64> = logits.iter().map(|v| Element::exp(v.to_f64() - max)).collect();
-            let sum: f64 = exp.iter().sum();
+            let mut p = vec![0.0; classes];
+            probabilities(logits, &mut p);
             let q = |j: usize| uniform + if j == *target as usize { 1.0 - self.smoothing } else { 0.0 };
-            exp.iter().enumerate().map(|(j, e)| e / sum - q(j)).collect::<Vec<f64>>()
+            p.iter().enumerate().map(|(j, p)| p - q(j)).collect::<Vec<f64>>()
         };
         Ok(logits.as_slice().chunks_exact(classes).zip(&*targets).flat_map(row).collect())
     }

@@ -1,16 +1,16 @@
 //! The training loop: epochs of steps, evaluation, checkpoints. It prints nothing; observers do.
 
-use crate::checkpoint::{self, Best, Checkpoint, EpochSums, ModelInfo, Progress};
+use crate::checkpoint::{self, Best, Checkpoint, EpochSums, Progress};
 use crate::config::{self, TrainArgs, shown};
 use crate::data::loader::{Augmentation, EpochOrder, Source};
-use crate::data::{self, DataOptions, Dataset};
+use crate::data::{self, DataOptions};
 use crate::error::{Error, Result};
+use crate::model_info::ModelInfo;
 use crate::objective::{Batch, Objective};
 use crate::observers::{CurvatureEvent, EpochEvent, Observer, StepEvent};
 use crate::run::RunDir;
 use crate::timing::Times;
-use sph_nn::models::{self, ModelConfig};
-use sph_nn::{Mode, Network, ParamSpec, Real};
+use sph_nn::{Mode, ParamSpec, Real};
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use sph_optim::{EvalError, Optimizer};
 use sph_tensor::{Array, Pool};
@@ -37,22 +37,6 @@ pub struct Outcome {
     pub step_ms: Option<f64>,
     /// Time of a gradient with curvature over one without, minus 1.
     pub overhead: Option<f64>,
-}
-
-/// The model that `info` names, for images like those of `data`, with this dropout in training.
-///
-/// # Errors
-/// When a name is unknown, or the model does not have what `info` says.
-pub fn build_model(info: &ModelInfo, data: &Dataset, dropout: f64) -> Result<Network> {
-    let (h, w, c) = data.train.size;
-    let config = ModelConfig {
-        norm: config::norm(Some(&info.norm), &info.model)?,
-        decouple: info.decouple,
-        stem: config::stem(info.stem.as_deref())?,
-        dropout,
-        ..ModelConfig::new(c, (h, w), data.classes)
-    };
-    models::build(&info.model, &config).map_err(|e| Error::Config(e.to_string()))
 }
 
 /// A run under way.
@@ -101,7 +85,7 @@ impl<T: Real> Trainer<T> {
             normalisation: data.normalisation.clone(),
         };
         let pool = Pool::new();
-        let network = build_model(&info, &data, args.model.dropout)?;
+        let network = info.build(&data, args.model.dropout)?;
         let mut objective = Objective::new(network, &pool, args.seed);
         args.optimizer.freeze(&mut objective.store)?;
         objective.smoothing = args.smoothing;
@@ -388,9 +372,4 @@ pub fn correct<T: Real>(logits: &Array<T>, targets: &[u32]) -> u64 {
         best == **target as usize
     };
     rows.zip(targets).filter(right).count() as u64
-}
-
-/// The mode of a name that users give.
-pub(crate) fn mode(name: &str) -> Mode {
-    if name == "eval" { Mode::Eval } else { Mode::Train }
 }

@@ -1,8 +1,8 @@
 //! Decoupled layers: which they are, that conversion keeps the function, and that they train.
 
 use assert_cmd::Command;
-use sph::checkpoint::{self, ModelInfo};
-use sph::{Batch, Objective};
+use sph::checkpoint;
+use sph::{Batch, ModelInfo, Objective};
 use sph_nn::models::{self, ModelConfig};
 use sph_nn::{Role, norms};
 use sph_optim::Curvature;

@@ -8,6 +8,7 @@ use sph_nn::norms;
 use sph_nn::{Builder, Mode, Model};
 use sph_optim::curvature::FisherLabels;
 use sph_optim::presets::{AdaHessian, AdamW, Kfac, Sgd, SphDrs};
+use sph_optim::transforms::Draw;
 use sph_optim::{Answer, Curvature, Directions, Optimizer, Request, Sweep};
 use sph_tensor::{Array, Pool, Shape};
 use std::collections::HashMap;
@@ -118,36 +119,11 @@ fn loss_gradient_and_hessian_blocks_agree_with_pytorch() {
     {
         let mut f = golden.objective("param", "buffer");
         (f.mode, f.smoothing) = (mode, smoothing);
-        f.set_batch(golden.batch(f.pool(), 0));
         let pool = f.pool().clone();
         let all: Vec<usize> = (0..f.params().len()).collect();
-        for block in SphDrs::blocks(f.params()) {
+        for (block, hessian) in derivatives_agree(&golden, &mut f, case) {
             let name = f.params()[block].name.clone();
-            // Gradient and the whole block, K = C probes, in one combined sweep.
-            let mut sweep = Sweep { rows: vec![block], ..Sweep::default() };
-            sweep.tangents.insert(block, identity(&pool, f.params()[block].len()));
-            let want = Request { gradient: all.clone(), sweeps: vec![sweep], keep: false };
             let mut out = Answer::default();
-            f.evaluate(&want, &mut out).unwrap();
-            close(&[out.loss], golden.get(&format!("{case}.loss")), 1e-9, case);
-            close(f.logits().unwrap().as_slice(), golden.get(&format!("{case}.logits")), 1e-9, case);
-            for &i in &all {
-                let name = &f.params()[i].name;
-                let got = out.gradient[i].as_ref().unwrap();
-                close(
-                    got.as_slice(),
-                    golden.get(&format!("{case}.grad.{name}")),
-                    1e-9,
-                    &format!("{case} grad {name}"),
-                );
-            }
-            let hessian = out.products[0].get(block).unwrap().clone();
-            close(
-                hessian.as_slice(),
-                golden.get(&format!("{case}.hessian.{name}")),
-                1e-9,
-                &format!("{case} hessian {name}"),
-            );
             // `ones` gives its row sums, and so does a product asked for after the gradient.
             let c = f.params()[block].len();
             let mut ones = Sweep { rows: vec![block], ..Sweep::default() };
@@ -269,12 +245,14 @@ fn sgd_and_adamw_agree_with_pytorch_over_10_steps() {
     follow(&golden, optimizer, f, 1e-2, "adamw.", &[10], 1e-10);
 }
 
-/// Loss, logits, gradients and every block of `f` as recorded under `case`.
-fn derivatives_agree(golden: &Golden, f: &mut Objective<f64>, case: &str) {
+/// Loss, logits, gradients and every block of `f` as recorded under `case`, gradient and block from one combined sweep of K = C
+/// probes; the blocks by parameter number.
+fn derivatives_agree(golden: &Golden, f: &mut Objective<f64>, case: &str) -> Vec<(usize, Array<f64>)> {
     f.set_batch(golden.batch(f.pool(), 0));
     let (all, pool): (Vec<usize>, _) = ((0..f.params().len()).collect(), f.pool().clone());
     let blocks = SphDrs::blocks(f.params());
     assert!(!blocks.is_empty(), "{case}");
+    let mut found = Vec::new();
     for block in blocks {
         let (name, shape) = (f.params()[block].name.clone(), f.values()[block].shape());
         let c = shape.len();
@@ -299,7 +277,9 @@ fn derivatives_agree(golden: &Golden, f: &mut Objective<f64>, case: &str) {
         let hessian = out.products[0].get(block).unwrap();
         let want = golden.get(&format!("{case}.hessian.{name}"));
         close(hessian.as_slice(), want, 1e-9, &format!("{case} hessian {name}"));
+        found.push((block, hessian.clone()));
     }
+    found
 }
 
 #[test]
@@ -342,7 +322,7 @@ fn adahessian_and_kfac_agree_with_pytorch_over_20_steps() {
         .collect();
     let settings = AdaHessian { weight_decay_1d: 5e-4, ..AdaHessian::default() };
     let draw = move |i: usize, step: u64, z: &mut [f64]| z.copy_from_slice(&probes[&(i, step)]);
-    let optimizer = settings.build_with(f.params(), std::sync::Arc::new(draw));
+    let optimizer = settings.build_with(f.params(), Draw(std::sync::Arc::new(draw)));
     follow(&golden, optimizer, f, 0.15, "adahessian.", &[1, 10, 20], 1e-6);
 
     let f = golden.objective("param0", "buffer0");
@@ -350,7 +330,7 @@ fn adahessian_and_kfac_agree_with_pytorch_over_20_steps() {
     let settings = Kfac { damping: 0.01, factor_every: 1, inverse_every: 3, ..Kfac::default() };
     let batch = labels.len() / 20;
     let given = move |step: u64| FisherLabels::Given(labels[step as usize * batch..][..batch].into());
-    let optimizer = settings.build_with(f.params(), std::sync::Arc::new(given));
+    let optimizer = settings.build_with(f.params(), Draw(std::sync::Arc::new(given)));
     follow(&golden, optimizer, f, 0.01, "kfac.", &[1, 10, 20], 1e-6);
 }
 

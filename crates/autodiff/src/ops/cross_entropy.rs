@@ -27,8 +27,8 @@ pub fn cross_entropy(targets: Arc<[u32]>, smoothing: f64) -> CrossEntropy {
     CrossEntropy { targets, smoothing }
 }
 
-/// Softmax of a row of logits into `p`; returns the logarithm of its normaliser Σ exp.
-fn softmax<T: Element>(logits: &[T], p: &mut [f64]) -> f64 {
+/// The softmax of a row of logits, in f64, into `p`; returns the logarithm of its normaliser Σ exp.
+pub fn probabilities<T: Element>(logits: &[T], p: &mut [f64]) -> f64 {
     let nan_wins = |a: f64, b: f64| if b > a || b.is_nan() { b } else { a };
     let max = logits.iter().map(|v| v.to_f64()).fold(f64::NEG_INFINITY, nan_wins);
     p.iter_mut().zip(logits).for_each(|(p, v)| *p = Element::exp(v.to_f64() - max));
@@ -76,7 +76,7 @@ impl<T: Element> Op<T> for CrossEntropy {
         let mut loss = 0.0;
         let rows = x[0].as_slice().chunks_exact(classes).zip(saved.make_mut().chunks_exact_mut(classes));
         for (i, (row, saved)) in rows.enumerate() {
-            let log_norm = softmax(row, &mut p);
+            let log_norm = probabilities(row, &mut p);
             saved.iter_mut().zip(&p).for_each(|(s, p)| *s = T::from_f64(*p));
             // −Σ q·(x − log Σ exp x), with Σ q = 1.
             let fit: f64 = row.iter().enumerate().map(|(c, v)| self.target(i, c, classes) * v.to_f64()).sum();

@@ -43,7 +43,7 @@ pub use bce::{Bce, bce};
 pub use bias::{Bias, bias};
 pub use concat::{Concat, concat};
 pub use conv2d::{Conv2d, conv2d, grouped_conv2d};
-pub use cross_entropy::{CrossEntropy, cross_entropy};
+pub use cross_entropy::{CrossEntropy, cross_entropy, probabilities};
 pub use dropout::{Dropout, dropout};
 pub use embedding::{Embedding, embedding};
 pub use flatten::{Flatten, flatten};

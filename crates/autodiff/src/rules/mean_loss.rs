@@ -29,8 +29,8 @@ pub trait ElementLoss: Debug + Send + Sync {
 #[derive(Debug)]
 pub struct MeanLossOp<L> {
     /// In the order of x's elements.
-    pub(crate) targets: Arc<[f64]>,
-    pub(crate) loss: std::marker::PhantomData<L>,
+    targets: Arc<[f64]>,
+    loss: std::marker::PhantomData<L>,
 }
 
 impl<L: ElementLoss> MeanLossOp<L> {

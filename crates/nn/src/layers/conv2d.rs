@@ -45,8 +45,21 @@ impl Conv2d {
     ) -> Self {
         let (k, groups) = (geometry.k, geometry.groups);
         let init = Init::Normal((2.0 / (out / groups * k * k) as f64).sqrt());
+        Self::with_init(b, layer, (input, out), geometry, followed, [init, Init::Constant(0.0)])
+    }
+
+    /// A convolution whose weights and bias start as `init` says.
+    pub(super) fn with_init(
+        b: &mut Builder,
+        layer: &str,
+        (input, out): (usize, usize),
+        geometry: Geometry,
+        followed: Followed,
+        [init, bias]: [Init; 2],
+    ) -> Self {
+        let (k, groups) = (geometry.k, geometry.groups);
         let weights = Weights::new(b, layer, &[out, input / groups, k, k], init, followed);
-        let bias = Weights::bias(b, layer, out, Init::Constant(0.0), followed);
+        let bias = Weights::bias(b, layer, out, bias, followed);
         Conv2d { layer: layer.to_string(), weights, bias, geometry }
     }
 }

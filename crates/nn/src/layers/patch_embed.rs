@@ -1,6 +1,6 @@
 //! Images to tokens: a linear map of every patch.
 
-use super::weights::{Followed, Weights};
+use super::{Conv2d, Followed, Geometry};
 use crate::{Builder, Forward, Init, LayerError, Module};
 use sph_autodiff::{Var, ops};
 use sph_tensor::{Element, Shape, ShapeError};
@@ -9,8 +9,7 @@ use sph_tensor::{Element, Shape, ShapeError};
 #[derive(Debug)]
 pub struct PatchEmbed {
     layer: String,
-    weights: Weights,
-    bias: Option<usize>,
+    conv: Conv2d,
     patch: usize,
 }
 
@@ -26,9 +25,9 @@ impl PatchEmbed {
         let followed = Followed::ByOther { decouple };
         // PyTorch's default for convolutions.
         let init = Init::Uniform(1.0 / ((input * patch * patch) as f64).sqrt());
-        let weights = Weights::new(b, layer, &[dim, input, patch, patch], init, followed);
-        let bias = Weights::bias(b, layer, dim, init, followed);
-        PatchEmbed { layer: layer.to_string(), weights, bias, patch }
+        let geometry = Geometry { k: patch, stride: patch, pad: 0, groups: 1 };
+        let conv = Conv2d::with_init(b, layer, (input, dim), geometry, followed, [init, init]);
+        PatchEmbed { layer: layer.to_string(), conv, patch }
     }
 
     /// Tokens of an image of this size; what does not fill a patch is left out of the count, and refused by `forward`.
@@ -45,15 +44,10 @@ impl<T: Element> Module<T> for PatchEmbed {
             let source = ShapeError::new("patch_embed", reason, &[shape]);
             return Err(LayerError { layer: self.layer.clone(), source });
         }
-        let w = self.weights.forward(f, &self.layer)?;
-        let y = f.apply(ops::conv2d(p, 0), &[x, &w], &[], &self.layer)?;
+        let y = self.conv.forward(f, x)?;
         let &[n, h, w, dim] = y.value().shape().dims() else {
             unreachable!("a convolution's output has four axes")
         };
-        let y = f.apply(ops::reshape(Shape::new(&[n, h * w, dim])), &[&y], &[], &self.layer)?;
-        match self.bias {
-            Some(bias) => f.apply(ops::bias(), &[&y], &[bias], &self.layer),
-            None => Ok(y),
-        }
+        f.apply(ops::reshape(Shape::new(&[n, h * w, dim])), &[&y], &[], &self.layer)
     }
 }

@@ -24,6 +24,11 @@ impl TwoLayers {
         let dropouts = [0, 1].map(|_| Dropout::new(b, layer, config.dropout));
         TwoLayers { layer: layer.to_string(), first, second, dropouts }
     }
+
+    /// The bias of the second layer, as a parameter number.
+    pub(crate) fn bias(&self) -> Option<usize> {
+        self.second.bias()
+    }
 }
 
 impl<T: Element> Module<T> for TwoLayers {

@@ -46,6 +46,8 @@ pub fn mlp_mixer(b: &mut Builder, config: &ModelConfig, size: &MixerSize) -> Box
             let layer = format!("blocks.{i}");
             let norm1 = config.token_norm(b, &format!("{layer}.norm1"), dim);
             let across = TwoLayers::new(b, config, &format!("{layer}.mlp_tokens"), tokens, dim / 2);
+            // One number for all channels of a token, which LayerNorm takes away.
+            across.bias().into_iter().for_each(|bias| b.mark_flat(bias));
             let norm2 = config.token_norm(b, &format!("{layer}.norm2"), dim);
             let channels = TwoLayers::new(b, config, &format!("{layer}.mlp_channels"), dim, 4 * dim);
             Block { layer, norm1, tokens: across, norm2, channels }

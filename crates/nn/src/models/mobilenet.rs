@@ -1,7 +1,7 @@
 //! MobileNet (Howard et al. 2017) for small images: a 3×3 stem at stride 1, then blocks of a depthwise 3×3 convolution and a 1×1
 //! convolution, a norm and ReLU behind each.
 
-use crate::layers::{Conv2d, Geometry, Linear};
+use crate::layers::{Geometry, Linear};
 use crate::models::ModelConfig;
 use crate::models::resnet::ConvNorm;
 use crate::{Builder, Forward, LayerError, Model, Module, Real};
@@ -21,10 +21,8 @@ pub fn mobilenet(
     stem: usize,
     blocks: &[(usize, usize)],
 ) -> Box<dyn Model> {
-    let step = |b: &mut Builder, (conv, norm): (&str, &str), channels, geometry| {
-        let conv_layer = Conv2d::new(b, conv, channels, geometry, config.followed());
-        let norm = (config.norm.build)(b, norm, channels.1);
-        (ConvNorm { conv: conv_layer, norm }, format!("{conv}.relu"))
+    let step = |b: &mut Builder, names: (&str, &str), channels, geometry| {
+        (ConvNorm::new(b, config, names, channels, geometry), format!("{}.relu", names.0))
     };
     let mut steps = vec![step(b, ("conv1", "bn1"), (config.in_channels, stem), Geometry::same(3, 1))];
     let mut input = stem;

@@ -7,21 +7,20 @@ use sph_autodiff::{Var, ops};
 
 /// A convolution and the norm behind it.
 pub(super) struct ConvNorm {
-    pub(super) conv: Conv2d,
-    pub(super) norm: Box<dyn Model>,
+    conv: Conv2d,
+    norm: Box<dyn Model>,
 }
 
 impl ConvNorm {
-    fn new(
+    pub(super) fn new(
         b: &mut Builder,
         config: &ModelConfig,
         (conv, norm): (&str, &str),
         channels: (usize, usize),
-        k: usize,
-        stride: usize,
+        geometry: Geometry,
     ) -> Self {
         ConvNorm {
-            conv: Conv2d::new(b, conv, channels, Geometry::same(k, stride), config.followed()),
+            conv: Conv2d::new(b, conv, channels, geometry, config.followed()),
             norm: (config.norm.build)(b, norm, channels.1),
         }
     }
@@ -78,12 +77,12 @@ impl Block {
         let mut convolutions = Vec::new();
         for (i, (k, stride, to)) in branch.convolutions(width, stride).into_iter().enumerate() {
             let names = (&*format!("{layer}.conv{}", i + 1), &*format!("{layer}.bn{}", i + 1));
-            convolutions.push(ConvNorm::new(b, config, names, (from, to), k, stride));
+            convolutions.push(ConvNorm::new(b, config, names, (from, to), Geometry::same(k, stride)));
             from = to;
         }
         let downsample = (stride != 1 || input != out).then(|| {
             let names = (&*format!("{layer}.downsample.0"), &*format!("{layer}.downsample.1"));
-            ConvNorm::new(b, config, names, (input, out), 1, stride)
+            ConvNorm::new(b, config, names, (input, out), Geometry::same(1, stride))
         });
         Block { layer, branch: convolutions, downsample }
     }
@@ -133,7 +132,8 @@ pub fn residual(
     let mut channels = widths[0];
     let stem = config.stem.unwrap_or(Stem::of_size(config.image_size));
     let (k, stride) = if stem == Stem::Cifar { (3, 1) } else { (7, 2) };
-    let first = ConvNorm::new(b, config, ("conv1", "bn1"), (config.in_channels, channels), k, stride);
+    let geometry = Geometry::same(k, stride);
+    let first = ConvNorm::new(b, config, ("conv1", "bn1"), (config.in_channels, channels), geometry);
     let mut all = Vec::new();
     for (stage, (&count, &width)) in blocks.iter().zip(widths).enumerate() {
         for i in 0..count {

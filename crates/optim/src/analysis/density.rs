@@ -12,8 +12,9 @@
 
 use super::diagonal::signs;
 use super::lanczos::Krylov;
-use super::operator::{Operator, VECTORS_PER_SWEEP, normalise};
+use super::operator::{Operator, normalise};
 use super::{AnalysisError, Estimate, check_probes};
+use crate::curvature::PROBES_PER_SWEEP;
 
 /// Settings of [`spectrum`].
 #[derive(Debug, Clone)]
@@ -134,7 +135,7 @@ pub fn spectrum(h: &mut dyn Operator, settings: &SpectrumSettings) -> Result<Spe
             "a spectrum needs at least one Lanczos step and one parameter".into(),
         ));
     }
-    let together = (KEPT_NUMBERS / n.saturating_mul(settings.steps)).clamp(1, VECTORS_PER_SWEEP);
+    let together = (KEPT_NUMBERS / n.saturating_mul(settings.steps)).clamp(1, PROBES_PER_SWEEP);
     let (mut nodes, mut products) = (Vec::with_capacity(settings.probes), 0);
     for first in (0..settings.probes).step_by(together) {
         let start = |k: usize| {

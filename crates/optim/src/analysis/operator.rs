@@ -1,6 +1,7 @@
 //! Symmetric maps of flat vectors, and the one that a loss's Hessian is.
 
 use super::AnalysisError;
+use crate::curvature::PROBES_PER_SWEEP;
 use crate::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::{Array, Element};
 
@@ -20,9 +21,6 @@ pub trait Operator {
     /// When a product cannot be computed or is not finite.
     fn products(&mut self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, AnalysisError>;
 }
-
-/// Vectors that share one sweep. Each keeps its tangents on the tape, so more of them cost memory.
-pub(crate) const VECTORS_PER_SWEEP: usize = 4;
 
 /// The Hessian of a loss at its current point, over chosen parameters: rows and columns of all others are left out.
 ///
@@ -78,8 +76,9 @@ pub(crate) const VECTORS_PER_SWEEP: usize = 4;
 /// #         }
 /// #         Ok(())
 /// #     }
-/// #     fn loss_at(&mut self, _: &Directions<f64>) -> Result<f64, EvalError> {
-/// #         unimplemented!()
+/// #     fn loss_at(&mut self, step: &Directions<f64>) -> Result<f64, EvalError> {
+/// #         let moved = |i: usize| self.at()[i] + step.get(i).map_or(0.0, |s| s.as_slice()[0]);
+/// #         Ok(moved(0) * moved(0) * moved(1))
 /// #     }
 /// #     fn apply(&mut self, _: &[Option<Array<f64>>]) {}
 /// # }
@@ -212,7 +211,7 @@ impl<T: Element> Operator for Hessian<'_, T> {
 
     fn products(&mut self, vectors: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, AnalysisError> {
         let mut products = Vec::with_capacity(vectors.len());
-        for some in vectors.chunks(VECTORS_PER_SWEEP) {
+        for some in vectors.chunks(PROBES_PER_SWEEP) {
             products.extend(self.sweep(some)?);
         }
         Ok(products)
@@ -225,9 +224,9 @@ pub(super) fn unit_products(
     mut take: impl FnMut(usize, &[f64]),
 ) -> Result<(), AnalysisError> {
     let n = h.len();
-    for first in (0..n).step_by(VECTORS_PER_SWEEP) {
+    for first in (0..n).step_by(PROBES_PER_SWEEP) {
         let unit = |i: usize| (0..n).map(|j| if i == j { 1.0 } else { 0.0 }).collect();
-        let vectors: Vec<Vec<f64>> = (first..n.min(first + VECTORS_PER_SWEEP)).map(unit).collect();
+        let vectors: Vec<Vec<f64>> = (first..n.min(first + PROBES_PER_SWEEP)).map(unit).collect();
         for (k, product) in h.products(&vectors)?.iter().enumerate() {
             take(first + k, product);
         }
@@ -242,8 +241,8 @@ pub(super) fn probe_products(
     fill: impl Fn(usize, &mut [f64]),
     mut take: impl FnMut(&[f64], &[f64]),
 ) -> Result<(), AnalysisError> {
-    for first in (0..count).step_by(VECTORS_PER_SWEEP) {
-        let mut vectors = vec![vec![0.0; h.len()]; VECTORS_PER_SWEEP.min(count - first)];
+    for first in (0..count).step_by(PROBES_PER_SWEEP) {
+        let mut vectors = vec![vec![0.0; h.len()]; PROBES_PER_SWEEP.min(count - first)];
         vectors.iter_mut().enumerate().for_each(|(k, z)| fill(first + k, z));
         let products = h.products(&vectors)?;
         vectors.iter().zip(&products).for_each(|(z, product)| take(z, product));

@@ -12,6 +12,9 @@ use sph_nn::ParamSpec;
 use sph_tensor::{Array, Element};
 use std::collections::BTreeMap;
 
+/// Probes that share one sweep. Each keeps the tangents that norms read; what a sweep holds does not grow with the block.
+pub const PROBES_PER_SWEEP: usize = 4;
+
 /// K probes (or K products), each a sparse map from parameter to array: [K, shape…] per parameter present, zero where
 /// absent.
 ///

@@ -77,8 +77,8 @@ fn dot<T: Element>(a: &[T], b: &[T]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
 }
 
-/// The minimiser of cᵀα + ½αᵀ(Q̂ + λĜ)α in unit directions with cosine `cos` between them, and the model's value as a function of
-/// the step's length. Returns α̂ and λ.
+/// α̂, the minimiser of cᵀα + ½αᵀ(Q̂ + λĜ)α in unit directions with cosine `cos` between them, and the λ it took: at least `lambda`,
+/// and so large that the least curvature is `delta`.
 fn minimise(c: [f64; 2], q: [f64; 3], cos: f64, two: bool, lambda: f64, delta: f64) -> ([f64; 2], f64) {
     if !two {
         let lambda = lambda.max(delta - q[0]);

@@ -7,6 +7,7 @@
 //!
 //! What the factors are averages of: [`crate::curvature::Factors`].
 
+use super::Draw;
 use crate::curvature::{Answer, Curvature, EvalError, FisherLabels};
 use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
@@ -14,14 +15,13 @@ use sph_nn::{ParamSpec, Role};
 use sph_tensor::kernels::gemm::{View, matmul};
 use sph_tensor::{Array, Element, Shape};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::sync::Arc;
 
 /// The labels of the Fisher's gradients at a step.
-pub type DrawLabels = Arc<dyn Fn(u64) -> FisherLabels + Send + Sync>;
+pub type DrawLabels = Draw<dyn Fn(u64) -> FisherLabels + Send + Sync>;
 
 /// Settings of [`Kfac`].
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct KfacConfig {
     /// λ > 0.
     pub damping: f64,
@@ -35,16 +35,9 @@ pub struct KfacConfig {
     pub labels: DrawLabels,
 }
 
-impl fmt::Debug for KfacConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let KfacConfig { damping, decay, factor_every, inverse_every, .. } = self;
-        write!(f, "KfacConfig(damping {damping}, decay {decay}, every {factor_every} and {inverse_every})")
-    }
-}
-
 /// Labels sampled from the model's own distribution, by (seed, step): the true Fisher, not the empirical one.
 pub fn sampled(seed: u64) -> DrawLabels {
-    Arc::new(move |step| FisherLabels::Sampled { seed, draw: step })
+    Draw(Arc::new(move |step| FisherLabels::Sampled { seed, draw: step }))
 }
 
 /// One layer: its weights, its bias, its factors and their inverses.
@@ -114,7 +107,7 @@ impl<T: Element> Kfac<T> {
     /// Measures the factors at the point of `f` and takes them into the averages.
     fn measure(&mut self, step: u64, f: &mut dyn Curvature<T>) -> Result<(), EvalError> {
         let weights: Vec<(usize, bool)> = self.layers.iter().map(|l| (l.weight, l.bias.is_some())).collect();
-        let found = f.kronecker_factors(&weights, &(self.config.labels)(step))?;
+        let found = f.kronecker_factors(&weights, &(self.config.labels.0)(step))?;
         let decay = T::from_f64(self.config.decay);
         let rest = T::from_f64(1.0 - self.config.decay);
         for (layer, new) in self.layers.iter_mut().zip(found) {

@@ -19,6 +19,23 @@ pub use scale_by_adam::ScaleByAdam;
 use crate::state::{StateDict, StateError};
 use crate::transform::UpdateContext;
 use sph_tensor::{Array, Element};
+use std::fmt;
+use std::sync::Arc;
+
+/// A function among settings: shared, and shown by what it is.
+pub struct Draw<F: ?Sized>(pub Arc<F>);
+
+impl<F: ?Sized> Clone for Draw<F> {
+    fn clone(&self) -> Self {
+        Draw(self.0.clone())
+    }
+}
+
+impl<F: ?Sized> fmt::Debug for Draw<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(std::any::type_name::<F>())
+    }
+}
 
 /// One array of state for some members, by parameter number.
 type PerParam<T> = Vec<Option<Array<T>>>;

@@ -8,7 +8,7 @@ use crate::curvature::eigen::Eigen;
 use crate::curvature::estimator::{Averaging, Correction, Estimator};
 use crate::curvature::probes::{Estimate, Probe, Visit};
 use crate::curvature::rectifiers::Rectifier;
-use crate::curvature::{Answer, Curvature, EvalError, Request, Schedule, Sweep};
+use crate::curvature::{Answer, Curvature, EvalError, PROBES_PER_SWEEP, Request, Schedule, Sweep};
 use crate::state::{StateDict, StateError};
 use crate::transform::{BlockReport, Transform, UpdateContext};
 use sph_tensor::{Array, Element, Rng, Shape, kernels::map};
@@ -45,9 +45,6 @@ impl PreconditionConfig {
         (self.tau / (self.rectifier.rectify)(d, self.eps)).min(self.max_multiplier.unwrap_or(f64::INFINITY))
     }
 }
-
-/// Probes that share one sweep. Each keeps the tangents that norms read; what a sweep holds does not grow with the block.
-const PROBES_PER_SWEEP: usize = 4;
 
 /// A sweep of the coming answer and whose probe each of its rows is: (block, number of the probe).
 #[derive(Debug)]
@@ -146,20 +143,24 @@ impl<T: Element> Precondition<T> {
         estimates
     }
 
-    /// The averaged curvature of a block, entry by entry, or eigenvalue by eigenvalue for whole blocks; corrected as `update`
-    /// does.
+    /// A block's average and what it is to be multiplied by; `None` while nothing is known.
+    fn average<'a>(c: &PreconditionConfig, block: Option<&'a Estimator<T>>) -> Option<(&'a Array<T>, f64)> {
+        match c.correction {
+            Correction::OwnVisits => block?.curvature(c.probe, c.decay),
+            // The ancestor leaves d uncorrected.
+            Correction::Cycles => Some((block?.average()?, 1.0)),
+        }
+    }
+
+    /// The averaged curvature of a block, entry by entry, or eigenvalue by eigenvalue for whole blocks.
     fn curvature(&self, block: usize) -> Option<Vec<f64>> {
-        let (c, estimator) = (&self.config, self.blocks.get(&block)?);
-        let (average, scale) = match c.correction {
-            Correction::OwnVisits => estimator.curvature(c.probe, c.decay)?,
-            Correction::Cycles => (estimator.average()?, 1.0),
-        };
-        match c.probe.estimate {
+        let (average, scale) = Self::average(&self.config, self.blocks.get(&block))?;
+        match self.config.probe.estimate {
             Estimate::Entries => Some(average.to_f64().iter().map(|d| scale * d).collect()),
-            Estimate::Block => {
-                let eigen = Eigen::new(average.as_slice(), average.shape()[0], scale)?;
-                Some(eigen.values().to_vec())
-            }
+            Estimate::Block => match self.eigen.get(&block) {
+                Some(eigen) => Some(eigen.values().to_vec()),
+                None => Some(Eigen::new(average.as_slice(), average.shape()[0], scale)?.values().to_vec()),
+            },
         }
     }
 
@@ -215,19 +216,15 @@ impl<T: Element> Transform<T> for Precondition<T> {
         for &i in cx.members {
             let Some(m) = &mut updates[i] else { continue };
             let m = m.make_mut();
-            let estimator = self.blocks.get(&i);
-            let (average, scale, numerator) = match c.correction {
+            let average = Self::average(c, self.blocks.get(&i));
+            let numerator = match c.correction {
                 // A block that has not been visited yet takes the first-order direction m.
-                Correction::OwnVisits => match estimator.and_then(|e| e.curvature(c.probe, c.decay)) {
-                    None => continue,
-                    Some((average, scale)) => (Some(average), scale, 1.0),
-                },
-                // The ancestor leaves d uncorrected and scales D by 1−μⁿ; an unvisited block has d = 0.
-                Correction::Cycles => {
-                    let numerator = c.schedule.ancestor_correction(cx.step, c.decay);
-                    (estimator.and_then(Estimator::average), 1.0, numerator)
-                }
+                Correction::OwnVisits if average.is_none() => continue,
+                Correction::OwnVisits => 1.0,
+                // The ancestor scales D by 1−μⁿ; an unvisited block has d = 0.
+                Correction::Cycles => c.schedule.ancestor_correction(cx.step, c.decay),
             };
+            let (average, scale) = average.map_or((None, 1.0), |(average, scale)| (Some(average), scale));
             if let (Estimate::Block, Some(h)) = (c.probe.estimate, average) {
                 if !self.eigen.contains_key(&i)
                     && let Some(eigen) = Eigen::new(h.as_slice(), m.len(), scale)

@@ -3,20 +3,19 @@
 //!
 //! On a convolution's weights h is averaged over the kernel's taps.
 
-use super::{PerParam, load_arrays, save_arrays};
+use super::{Draw, PerParam, load_arrays, save_arrays};
 use crate::curvature::{Answer, Curvature, EvalError, Request, Sweep};
 use crate::ema::power;
 use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
 use sph_tensor::{Array, Element, Rng, kernels::map};
-use std::fmt;
 use std::sync::Arc;
 
 /// Writes the probe of a parameter at a step.
-pub type DrawProbe = Arc<dyn Fn(usize, u64, &mut [f64]) + Send + Sync>;
+pub type DrawProbe = Draw<dyn Fn(usize, u64, &mut [f64]) + Send + Sync>;
 
 /// Settings of [`ScaleByAdaHessian`].
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct AdaHessianConfig {
     /// Decays of the averages of g and h².
     pub betas: (f64, f64),
@@ -30,19 +29,12 @@ pub struct AdaHessianConfig {
     pub draw: DrawProbe,
 }
 
-impl fmt::Debug for AdaHessianConfig {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let AdaHessianConfig { betas, eps, power, every, .. } = self;
-        write!(f, "AdaHessianConfig({betas:?}, eps {eps}, power {power}, every {every})")
-    }
-}
-
 /// Random signs by (seed, parameter, step).
 pub fn random_signs(seed: u64) -> DrawProbe {
-    Arc::new(move |param, step, z| {
+    Draw(Arc::new(move |param, step, z| {
         let mut rng = Rng::new(seed, "adahess", param as u64, step);
         z.iter_mut().for_each(|z| *z = rng.sign());
-    })
+    }))
 }
 
 /// See the module.
@@ -86,7 +78,7 @@ impl<T: Element> Transform<T> for ScaleByAdaHessian<T> {
         for &i in cx.members {
             let value = &cx.values[i];
             let mut z = vec![0.0; value.shape().len()];
-            (self.config.draw)(i, cx.step, &mut z);
+            (self.config.draw.0)(i, cx.step, &mut z);
             let mut part = Array::stale(value.pool(), value.shape().prepend(1));
             part.make_mut().iter_mut().zip(z).for_each(|(o, z)| *o = T::from_f64(z));
             sweep.tangents.insert(i, part);

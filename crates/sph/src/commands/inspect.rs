@@ -1,7 +1,7 @@
 //! `sph inspect`: how diagonal is a network's curvature? Also loss, gradients and exact curvature of one batch for checking
 //! against other programs.
 
-use crate::checkpoint::{self, ModelInfo, Tensor};
+use crate::checkpoint::{self, Tensor};
 use crate::config::{
     self, dataset_names, decouple_names, model_names, norm_names, pixels, seed, shown, stem_names, threads,
 };
@@ -9,12 +9,12 @@ use crate::data::loader::{EpochOrder, Source};
 use crate::data::{self, DataOptions};
 use crate::error::{Error, Result};
 use crate::inspection::{self, Entries, InspectionSettings, NetworkSettings};
+use crate::model_info::ModelInfo;
 use crate::objective::{Batch, Objective};
 use crate::report::inspect::{self as report, About};
-use crate::train_loop::{build_model, mode};
 use clap::Args;
 use indicatif::ProgressBar;
-use sph_nn::{BufferKind, Real};
+use sph_nn::{BufferKind, Mode, Real};
 use sph_optim::EvalError;
 use sph_optim::analysis::AnalysisError;
 use sph_tensor::{Pool, Rng};
@@ -151,7 +151,7 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         dataset: dataset.clone(),
         normalisation: data.normalisation.clone(),
     };
-    let mut f = Objective::new(build_model(&about, &data, 0.0)?, &pool, args.seed);
+    let mut f = Objective::new(about.build(&data, 0.0)?, &pool, args.seed);
     if let Some((path, bytes)) = &file {
         checkpoint::load_model(path, bytes, &mut f.store)?;
     }
@@ -171,7 +171,7 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     Rng::new(args.seed, "shuffle", 0, 0).shuffle(&mut numbers);
     let source = Source { set: data.train.clone(), normalisation: data.normalisation, batch_size: n };
     let batch = |numbers: &[usize]| source.batch(&pool, numbers, None::<EpochOrder>);
-    f.mode = mode(&args.mode);
+    f.mode = if args.mode == "eval" { Mode::Eval } else { Mode::Train };
     let network = NetworkSettings {
         top: args.top as usize,
         probes: args.probes as usize,

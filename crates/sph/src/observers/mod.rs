@@ -2,6 +2,7 @@
 
 mod console;
 mod curvature_log;
+mod epoch_csv;
 mod summary;
 
 pub use console::Console;

@@ -1,32 +1,22 @@
 //! `summary.csv`: one row per epoch.
 
+use super::epoch_csv::EpochCsv;
 use super::{EpochEvent, Observer};
-use crate::checkpoint::write_atomically;
-use crate::error::{Error, Result};
-use std::path::{Path, PathBuf};
+use crate::error::Result;
+use std::path::Path;
 
 const HEADER: &str = "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,test_loss,test_accuracy,step_ms,images_per_s,curvature_overhead,seconds";
 
-/// Rewrites the file, whole, at every epoch.
-pub struct Summary {
-    path: PathBuf,
-    rows: Vec<String>,
-}
+/// See the module.
+pub struct Summary(EpochCsv);
 
 impl Summary {
-    /// A summary at `path` that keeps the rows of the first `epochs` epochs of the file there: what a run that goes on has
-    /// behind it.
+    /// A summary at `path` that keeps the rows of the first `epochs` epochs of the file there.
     ///
     /// # Errors
     /// When the file is there but cannot be read.
     pub fn new(path: &Path, epochs: usize) -> Result<Self> {
-        let text = match std::fs::read_to_string(path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(Error::data(path, e.to_string())),
-        };
-        let rows = text.lines().skip(1).take(epochs).map(String::from).collect();
-        Ok(Summary { path: path.to_path_buf(), rows })
+        EpochCsv::open(path, HEADER, epochs).map(Summary)
     }
 }
 
@@ -47,7 +37,6 @@ impl Observer for Summary {
             optional(e.overhead),
             e.seconds.to_string(),
         ];
-        self.rows.push(fields.join(","));
-        write_atomically(&self.path, format!("{HEADER}\n{}\n", self.rows.join("\n")).as_bytes())
+        self.0.add([fields.join(",")])
     }
 }

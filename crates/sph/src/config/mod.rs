@@ -1,0 +1,327 @@
+//! Settings: flags, the TOML file they override, and what they mean together.
+
+mod file;
+mod model;
+mod optimizer;
+mod values;
+
+pub use file::flags_of_toml;
+pub use model::ModelArgs;
+pub(crate) use model::{norm, stem};
+pub use optimizer::OptArgs;
+pub use values::Betas;
+pub(crate) use values::{
+    dataset_names, decouple_names, model_names, norm_names, pixels, seed, stem_names, threads,
+};
+
+use crate::data;
+use crate::error::{Error, Result};
+use clap::{CommandFactory, FromArgMatches, Parser};
+use serde::Serialize;
+use sph_optim::lr::{SCHEDULES, ScheduleConfig, ScheduleRow};
+use std::path::{Path, PathBuf};
+use values::{below_one, count, names, not_negative, positive, probability, row};
+
+/// Train a network.
+#[derive(Parser, Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(
+    name = "train",
+    args_override_self = true,
+    allow_negative_numbers = true,
+    after_help = "Examples:\n  sph train\n  sph train --dataset fashion-mnist --epochs 3 --batch-size 128\n  sph train --opt sgd --lr 0.05 \
+                  --val-split 0.1 --json\n  sph train -c runs/first/args.toml --seed 7 --experiment second\n  sph train --resume \
+                  runs/first"
+)]
+pub struct TrainArgs {
+    /// TOML file of settings, keys named like flags; flags override it.
+    #[arg(short, long, value_name = "FILE")]
+    #[serde(skip)]
+    pub config: Option<PathBuf>,
+    /// Data set.
+    #[arg(long, default_value = data::DEFAULT, value_parser = dataset_names())]
+    pub dataset: String,
+    /// Folder of the data files.
+    #[arg(long, value_name = "DIR")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// Fraction of the training images held out to choose the best epoch on.
+    #[arg(long, default_value_t = 0.0, value_parser = below_one, value_name = "FRACTION")]
+    pub val_split: f64,
+    /// Height and width that images are made to have: enlarged by a whole factor, then padded [default: their own].
+    #[arg(long, value_parser = pixels, value_name = "PIXELS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
+    /// Model.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub model: ModelArgs,
+    /// Images per step.
+    #[arg(short, long, default_value = "64", value_parser = count)]
+    pub batch_size: usize,
+    /// Passes over the training images.
+    #[arg(long, default_value = "20", value_parser = count)]
+    pub epochs: usize,
+    /// Learning-rate schedule.
+    #[arg(long, default_value = "cosine", value_parser = names(SCHEDULES.iter().map(|s| (s.name, s.about))), help_heading = "Schedule")]
+    pub sched: String,
+    /// Epochs of linear warmup.
+    #[arg(long, default_value_t = 0.0, value_parser = not_negative, help_heading = "Schedule")]
+    pub warmup_epochs: f64,
+    /// Learning rate at the start of warmup [default: 0.00001].
+    #[arg(long, value_parser = not_negative, help_heading = "Schedule")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warmup_lr: Option<f64>,
+    /// Learning rate at the end of cosine [default: 0].
+    #[arg(long, value_parser = not_negative, help_heading = "Schedule")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_lr: Option<f64>,
+    /// Epochs between decays of step [default: 30].
+    #[arg(long, value_parser = positive, help_heading = "Schedule")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay_epochs: Option<f64>,
+    /// Factor of each decay of step [default: 0.1].
+    #[arg(long, value_parser = positive, help_heading = "Schedule")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decay_rate: Option<f64>,
+    /// Label smoothing.
+    #[arg(long, default_value_t = 0.0, value_parser = below_one)]
+    pub smoothing: f64,
+    /// Random crop of training images padded by this many pixels.
+    #[arg(long, default_value_t = 0, value_name = "PIXELS", value_parser = clap::value_parser!(u8).range(0..=64))]
+    pub random_crop: u8,
+    /// Probability of a horizontal flip of training images.
+    #[arg(long, default_value_t = 0.0, value_parser = probability)]
+    pub hflip: f64,
+    /// Seed of initial values, order and augmentation.
+    #[arg(long, default_value_t = 42, value_parser = seed)]
+    pub seed: u64,
+    /// Worker threads [default: all cores]; the results do not depend on it.
+    #[arg(long, value_parser = threads)]
+    #[serde(skip)]
+    pub threads: Option<usize>,
+    /// Folder of runs.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[serde(skip)]
+    pub output: PathBuf,
+    /// Name of this run's folder [default: time, model and data set].
+    #[arg(long, value_name = "NAME")]
+    #[serde(skip)]
+    pub experiment: Option<String>,
+    /// Go on with the run in this folder, bit for bit; its settings are used.
+    #[arg(long, value_name = "RUN")]
+    #[serde(skip)]
+    pub resume: Option<PathBuf>,
+    /// Write a line to stderr every so many steps (0: none).
+    #[arg(long, default_value_t = 0, value_name = "STEPS")]
+    #[serde(skip)]
+    pub log_interval: u64,
+    /// Print one JSON object on stdout at the end; everything else goes to stderr.
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+    /// Optimizer and its settings.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub optimizer: OptArgs,
+}
+
+/// Flags that may stand beside `--resume`.
+const WITH_RESUME: &[&str] = &["resume", "json", "threads", "log_interval"];
+
+impl TrainArgs {
+    /// Settings from the command line (without the program's and the command's names) and the file that `-c` names.
+    ///
+    /// # Errors
+    /// A clap error for the command line; ours for the file.
+    pub fn from_command_line(flags: &[String]) -> std::result::Result<Self, ArgsError> {
+        let matches = Self::command().try_get_matches_from(with_name(flags))?;
+        let cli = Self::from_arg_matches(&matches)?;
+        if cli.resume.is_some() {
+            let given = |id: &&str| matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
+            let command = Self::command();
+            let ids: Vec<&str> = command.get_arguments().map(|a| a.get_id().as_str()).collect();
+            if let Some(id) = ids.iter().filter(|id| !WITH_RESUME.contains(id)).find(|id| given(id)) {
+                let flag = id.replace('_', "-");
+                return Err(Error::Config(format!(
+                    "--{flag} cannot stand beside --resume: the run goes on with its own settings"
+                ))
+                .into());
+            }
+        }
+        let args = match &cli.config {
+            None => cli,
+            Some(path) => {
+                let text = std::fs::read_to_string(path)
+                    .map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
+                let from_file = flags_of_toml(&text, &Self::command(), &path.display().to_string())?;
+                let all: Vec<String> = from_file.into_iter().chain(flags.iter().cloned()).collect();
+                Self::from_arg_matches(&Self::command().try_get_matches_from(with_name(&all))?)?
+            }
+        };
+        args.validate()?;
+        Ok(args)
+    }
+
+    /// Settings from TOML alone, as [`TrainArgs::to_toml`] wrote them.
+    ///
+    /// # Errors
+    /// When a key or value is wrong; `origin` names the file in the message.
+    pub fn from_toml(text: &str, origin: &str) -> Result<Self> {
+        let flags = flags_of_toml(text, &Self::command(), origin)?;
+        let args = Self::try_parse_from(with_name(&flags))
+            .map_err(|e| Error::Config(format!("{origin}: {}", one_line(&e))))?;
+        args.validate()?;
+        Ok(args)
+    }
+
+    /// The settings that make a run what it is, as TOML.
+    ///
+    /// # Errors
+    /// When a value has no TOML form (a path that is not Unicode).
+    pub fn to_toml(&self) -> Result<String> {
+        toml::to_string(self).map_err(|e| Error::Config(format!("settings: {e}")))
+    }
+
+    fn validate(&self) -> Result<()> {
+        self.optimizer.validate()?;
+        if self.warmup_epochs >= self.epochs as f64 {
+            let (w, e) = (self.warmup_epochs, self.epochs);
+            return Err(Error::Config(format!("--warmup-epochs {w} must be less than --epochs {e}")));
+        }
+        let lr = self.optimizer.lr()?;
+        if let Some(min_lr) = self.min_lr.filter(|m| *m > lr) {
+            return Err(Error::Config(format!("--min-lr {min_lr} must not be greater than --lr {lr}")));
+        }
+        let given = [
+            ("min-lr", self.min_lr.is_some(), "cosine"),
+            ("decay-epochs", self.decay_epochs.is_some(), "step"),
+            ("decay-rate", self.decay_rate.is_some(), "step"),
+        ];
+        if let Some((flag, _, of)) = given.iter().find(|(_, given, of)| *given && *of != self.sched) {
+            let sched = &self.sched;
+            return Err(Error::Config(format!(
+                "--{flag} is a setting of --sched {of}, not of --sched {sched}"
+            )));
+        }
+        if self.warmup_lr.is_some() && self.warmup_epochs == 0.0 {
+            return Err(Error::Config("--warmup-lr needs --warmup-epochs".into()));
+        }
+        if let Some(name) = &self.experiment
+            && (name.is_empty() || name.contains(['/', '\\']) || name == "." || name == "..")
+        {
+            return Err(Error::Config(format!(
+                "--experiment '{name}' is not a folder name; use --output for its place"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The schedule and its settings.
+    ///
+    /// # Errors
+    /// When the schedule is unknown.
+    pub fn schedule(&self) -> Result<(&'static ScheduleRow, ScheduleConfig)> {
+        let config = ScheduleConfig {
+            lr: self.optimizer.lr()?,
+            min_lr: self.min_lr.unwrap_or(0.0),
+            epochs: self.epochs as f64,
+            warmup_epochs: self.warmup_epochs,
+            warmup_lr: self.warmup_lr.unwrap_or(1e-5),
+            decay_epochs: self.decay_epochs.unwrap_or(30.0),
+            decay_rate: self.decay_rate.unwrap_or(0.1),
+        };
+        Ok((row(SCHEDULES, |s| s.name, &self.sched)?, config))
+    }
+}
+
+fn with_name(flags: &[String]) -> impl Iterator<Item = String> + Clone {
+    std::iter::once("sph train".to_string()).chain(flags.iter().cloned())
+}
+
+/// What is wrong with a command line.
+#[derive(Debug, thiserror::Error)]
+pub enum ArgsError {
+    /// clap's view; also carries `--help`.
+    #[error(transparent)]
+    Clap(#[from] clap::Error),
+    /// Ours.
+    #[error(transparent)]
+    Config(#[from] Error),
+}
+
+/// A clap error as one line: what is wrong, then its tips.
+pub fn one_line(e: &clap::Error) -> String {
+    let text = e.to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let first =
+        text.lines().take_while(|l| !l.trim().is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
+    let tips = text.lines().filter_map(|l| l.trim().strip_prefix("tip: ")).map(|t| format!("; {t}"));
+    first + &tips.collect::<String>()
+}
+
+/// A file's path as users gave it, for messages.
+pub(crate) fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(flags: &str) -> std::result::Result<TrainArgs, String> {
+        let flags: Vec<String> = flags.split_whitespace().map(String::from).collect();
+        TrainArgs::from_command_line(&flags).map_err(|e| match e {
+            ArgsError::Clap(e) => one_line(&e),
+            ArgsError::Config(e) => e.to_string(),
+        })
+    }
+
+    #[test]
+    fn settings_survive_the_way_through_toml() {
+        let args = parse(
+            "--opt adamw --opt-betas 0.8,0.99 --model mlp --lr 3e-4 --hflip 0.5 --val-split 0.1 --seed 7",
+        )
+        .unwrap();
+        let text = args.to_toml().unwrap();
+        let back = TrainArgs::from_toml(&text, "args.toml").unwrap();
+        assert_eq!(back.to_toml().unwrap(), text);
+        assert_eq!(back.optimizer.lr, Some(3e-4));
+        assert_eq!(back.optimizer.opt_betas, Some(Betas(0.8, 0.99)));
+    }
+
+    #[test]
+    fn flags_override_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, "epochs = 7\nbatch_size = 32\nnesterov = true\nopt = 'sgd'\n").unwrap();
+        let args = parse(&format!("-c {} --epochs 3", path.display())).unwrap();
+        assert_eq!((args.epochs, args.batch_size, args.optimizer.nesterov), (3, 32, Some(true)));
+    }
+
+    #[test]
+    fn mistakes_are_named_in_one_line() {
+        let cases = [
+            ("--lr -1", "must be greater than 0"),
+            ("--lr x", "is not a number"),
+            ("--batch-size 0", "must be a whole number from 1"),
+            ("--epochs 1.5", "must be a whole number from 1"),
+            ("--modle mlp", "'--model'"),
+            ("--model resnet9", "'resnet8'"),
+            ("--opt sgd --tau 1", "--tau is a setting of --opt sph"),
+            ("--warmup-epochs 30", "must be less than --epochs"),
+            ("--resume x --lr 1", "--lr cannot stand beside --resume"),
+            ("-c nowhere.toml", "nowhere.toml"),
+        ];
+        for (flags, message) in cases {
+            let e = parse(flags).unwrap_err();
+            assert!(e.contains(message) && !e.contains('\n'), "{flags}: {e}");
+        }
+        let file = |text: &str| TrainArgs::from_toml(text, "f.toml").unwrap_err().to_string();
+        assert!(file("learning = 1").contains("f.toml: unknown key 'learning'"));
+        assert!(file("batchsize = 1").contains("the nearest known one is 'batch-size'"));
+        assert!(file("lr = -1").contains("key 'lr'"));
+        assert!(file("lr = ").contains("f.toml"));
+        assert!(file("lr = { a = 1 }").contains("key 'lr'"));
+    }
+}

@@ -1,0 +1,65 @@
+//! Settings of the model.
+
+use super::values::{below_one, decouple_names, model_names, norm_names, row, stem_names};
+use crate::error::{Error, Result};
+use clap::Args;
+use serde::Serialize;
+use sph_nn::models::{self, ModelConfig, STEMS, Stem};
+use sph_nn::norms;
+
+/// The model and how it is built.
+#[derive(Args, Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ModelArgs {
+    /// Model.
+    #[arg(long, default_value = models::DEFAULT, value_parser = model_names())]
+    pub model: String,
+    /// Norm between the model's layers [default: bn; vit_tiny and mlp_mixer: ln].
+    #[arg(long, value_parser = norm_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<String>,
+    /// Split weights into magnitudes, which get second-order steps with the biases, and directions.
+    #[arg(long, default_value = "none", value_parser = decouple_names())]
+    pub decouple: String,
+    /// How resnet18, 34 and 50 begin [default: by the images' size].
+    #[arg(long, value_parser = stem_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stem: Option<String>,
+    /// Probability of dropout in vit_tiny and mlp_mixer.
+    #[arg(long, default_value_t = 0.0, value_parser = below_one)]
+    pub dropout: f64,
+}
+
+/// The stem called `name`.
+pub(crate) fn stem(name: Option<&str>) -> Result<Option<Stem>> {
+    name.map(|n| row(STEMS, |s| s.0, n).map(|s| s.1)).transpose()
+}
+
+/// The norm called `name`, or the one that `model` has by default.
+pub(crate) fn norm(name: Option<&str>, model: &str) -> Result<&'static norms::NormRow> {
+    match name {
+        Some(name) => row(norms::NORMS, |n| n.name, name),
+        None => models::find(model).map(|m| m.default_norm()).map_err(|e| Error::Config(e.to_string())),
+    }
+}
+
+impl ModelArgs {
+    /// What it says about the model, for images of these channels and size.
+    ///
+    /// # Errors
+    /// When a name is unknown.
+    pub fn config(&self, channels: usize, size: (usize, usize), classes: usize) -> Result<ModelConfig> {
+        Ok(ModelConfig {
+            norm: norm(self.norm.as_deref(), &self.model)?,
+            decouple: self.decouples(),
+            stem: stem(self.stem.as_deref())?,
+            dropout: self.dropout,
+            ..ModelConfig::new(channels, size, classes)
+        })
+    }
+
+    /// Layers that no norm follows are decoupled.
+    pub fn decouples(&self) -> bool {
+        self.decouple == "auto"
+    }
+}

@@ -1,0 +1,330 @@
+//! Settings of the optimizer.
+
+use super::values::{Betas, below_one, betas, count, names, not_negative, positive, power, row, selection};
+use crate::error::{Error, Result};
+use clap::Args;
+use serde::Serialize;
+use sph_nn::{ParamSpec, Real, Selection, Store};
+use sph_optim::Optimizer;
+use sph_optim::curvature::SCHEDULE_KINDS;
+use sph_optim::curvature::estimator::Averaging;
+use sph_optim::curvature::probes::PROBES;
+use sph_optim::curvature::rectifiers::RECTIFIERS;
+use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, PRESETS, PresetRow, Sgd, SphDrs};
+use sph_optim::transforms::DrsConfig;
+
+/// The optimizer and its settings. A setting that the chosen optimizer does not have is an error.
+#[derive(Args, Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(next_help_heading = "Optimizer")]
+pub struct OptArgs {
+    /// Optimizer.
+    #[arg(long, default_value = "sph", value_parser = names(PRESETS.iter().map(|p| (p.name, p.about))))]
+    pub opt: String,
+    /// Named settings of sph: `seed` is the ancestor's step to the letter.
+    #[arg(long, value_parser = names([("seed", "the ancestor's step to the letter")].into_iter()))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
+    /// Parameters that are trained: all, 1d (norms, biases, magnitudes), norm, scale, shift, magnitude, bias, head, or patterns of names
+    /// such as 'layer4.*,fc.*'. The others are frozen: no gradient of theirs is computed.
+    #[arg(long, default_value = "all", value_parser = selection, value_name = "WHICH")]
+    pub trainable: String,
+    /// Learning rate [default: 0.1; adam, adamw: 0.001; adahessian: 0.15; kfac: 0.01].
+    #[arg(long, value_parser = positive)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f64>,
+    /// Momentum of sph, sgd and kfac [default: 0.9].
+    #[arg(long, value_parser = below_one)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub momentum: Option<f64>,
+    /// Nesterov momentum (sgd).
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nesterov: Option<bool>,
+    /// Weight decay on weights [default: 0.0005; adam: 0; adamw: 0.05; preset seed: 0].
+    #[arg(long, value_parser = not_negative)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+    /// Weight decay on 1-D parameters [default: 0; preset seed: that of weights].
+    #[arg(long = "weight-decay-1d", value_parser = not_negative)]
+    #[serde(rename = "weight-decay-1d", skip_serializing_if = "Option::is_none")]
+    pub weight_decay_1d: Option<f64>,
+    /// Decays of the averages of adam, adamw and adahessian, two numbers [default: 0.9,0.999].
+    #[arg(long, value_parser = betas, value_name = "B1,B2")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opt_betas: Option<Betas>,
+    /// Guard of the division in adam, adamw [default: 1e-8] and adahessian [default: 1e-4].
+    #[arg(long, value_parser = positive)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opt_eps: Option<f64>,
+    /// Scale τ of sph's direction on 1-D blocks [default: 0.001].
+    #[arg(long, value_parser = positive)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tau: Option<f64>,
+    /// Damping ε of sph, added to rectified curvature [default: 0.0001].
+    #[arg(long, value_parser = positive)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
+    /// Decay β of sph's curvature average [default: 0.9].
+    #[arg(long, value_parser = below_one)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curvature_decay: Option<f64>,
+    /// What sph averages: signed curvature or its absolute value [default: signed; preset seed: absolute].
+    #[arg(long, value_parser = names([("signed", "unbiased probes stay unbiased"), ("absolute", "the ancestor's choice")].into_iter()))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average: Option<String>,
+    /// Probe sequence of sph [default: ones].
+    #[arg(long, value_parser = names(PROBES.iter().map(|p| (p.name, p.about))))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probe: Option<String>,
+    /// Which blocks sph visits at which step [default: cyclic].
+    #[arg(long, value_parser = names(SCHEDULE_KINDS.iter().map(|s| (s.0, s.2))))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curvature_schedule: Option<String>,
+    /// Ask for curvature at each n-th step only (sph, adahessian) [default: 1].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curvature_every: Option<usize>,
+    /// Cap of sph's multiplier τ/rectified [default: none].
+    #[arg(long, value_parser = positive)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_multiplier: Option<f64>,
+    /// How sph makes curvature positive [default: absolute].
+    #[arg(long, value_parser = names(RECTIFIERS.iter().map(|r| (r.name, r.about))))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rectifier: Option<String>,
+    /// Second-order blocks of sph, in the words and patterns of --trainable [default: norms, and what is decoupled].
+    #[arg(long, value_parser = selection, value_name = "WHICH")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub second_order: Option<String>,
+    /// What sph does with the other parameters [default: sgd].
+    #[arg(long, value_parser = names([("sgd", "momentum SGD"), ("drs", "dimension-reduced second-order steps; want large batches")].into_iter()))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_order: Option<String>,
+    /// Steps between measurements of drs's model [default: 10].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drs_refresh: Option<usize>,
+    /// Hessian power k of adahessian, greater than 0 and at most 1 [default: 1].
+    #[arg(long, value_parser = power)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hessian_power: Option<f64>,
+    /// Tikhonov damping λ of kfac [default: 0.03].
+    #[arg(long, value_parser = positive)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damping: Option<f64>,
+    /// Decay of the averages of kfac's factors [default: 0.95].
+    #[arg(long, value_parser = below_one)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor_decay: Option<f64>,
+    /// Steps between measurements of kfac's factors [default: 10].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factor_every: Option<usize>,
+    /// Steps between inversions of kfac's factors [default: 10].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub inverse_every: Option<usize>,
+}
+
+impl OptArgs {
+    fn preset_row(&self) -> Result<&'static PresetRow> {
+        row(PRESETS, |p| p.name, &self.opt)
+    }
+
+    /// The learning rate: the one given or the optimizer's usual one.
+    ///
+    /// # Errors
+    /// When the optimizer is unknown.
+    pub fn lr(&self) -> Result<f64> {
+        Ok(self.lr.unwrap_or(self.preset_row()?.lr))
+    }
+
+    /// Checks that every setting given belongs to the optimizer.
+    ///
+    /// # Errors
+    /// Naming the first that does not.
+    pub fn validate(&self) -> Result<()> {
+        let averages: &[&str] = &["adam", "adamw", "adahessian"];
+        let given: [(&str, bool, &[&str]); 22] = [
+            ("curvature-schedule", self.curvature_schedule.is_some(), &["sph"]),
+            ("curvature-every", self.curvature_every.is_some(), &["sph", "adahessian"]),
+            ("max-multiplier", self.max_multiplier.is_some(), &["sph"]),
+            ("preset", self.preset.is_some(), &["sph"]),
+            ("momentum", self.momentum.is_some(), &["sph", "sgd", "kfac"]),
+            ("nesterov", self.nesterov.is_some(), &["sgd"]),
+            ("opt-betas", self.opt_betas.is_some(), averages),
+            ("opt-eps", self.opt_eps.is_some(), averages),
+            ("tau", self.tau.is_some(), &["sph"]),
+            ("eps", self.eps.is_some(), &["sph"]),
+            ("curvature-decay", self.curvature_decay.is_some(), &["sph"]),
+            ("average", self.average.is_some(), &["sph"]),
+            ("probe", self.probe.is_some(), &["sph"]),
+            ("rectifier", self.rectifier.is_some(), &["sph"]),
+            ("second-order", self.second_order.is_some(), &["sph"]),
+            ("first-order", self.first_order.is_some(), &["sph"]),
+            ("drs-refresh", self.drs_refresh.is_some(), &["sph"]),
+            ("hessian-power", self.hessian_power.is_some(), &["adahessian"]),
+            ("damping", self.damping.is_some(), &["kfac"]),
+            ("factor-decay", self.factor_decay.is_some(), &["kfac"]),
+            ("factor-every", self.factor_every.is_some(), &["kfac"]),
+            ("inverse-every", self.inverse_every.is_some(), &["kfac"]),
+        ];
+        if let Some((flag, _, of)) = given.iter().find(|(_, given, of)| *given && !of.contains(&&*self.opt)) {
+            let of = of.join(" and ");
+            return Err(Error::Config(format!(
+                "--{flag} is a setting of --opt {of}, not of --opt {}",
+                self.opt
+            )));
+        }
+        if self.preset.is_some() && self.curvature_decay.is_some() {
+            return Err(Error::Config(
+                "--preset seed averages curvature with --momentum; leave --curvature-decay out".into(),
+            ));
+        }
+        let drs = self.first_order.as_deref() == Some("drs");
+        if self.drs_refresh.is_some() && !drs {
+            return Err(Error::Config("--drs-refresh needs --first-order drs".into()));
+        }
+        if self.preset.is_some() && drs {
+            return Err(Error::Config(
+                "--preset seed is SGD on the other parameters; leave --first-order out".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Freezes what `--trainable` does not name.
+    ///
+    /// # Errors
+    /// When a part of it names no parameter of the model.
+    pub fn freeze<T: Real>(&self, store: &mut Store<T>) -> Result<()> {
+        let fail = |e: sph_nn::SelectionError| Error::Config(format!("--trainable {}: {e}", self.trainable));
+        let selection: Selection = self.trainable.parse().map_err(fail)?;
+        selection.select(store.specs(), |_| true).map_err(fail)?;
+        store.freeze(|s| !selection.matches(s));
+        Ok(())
+    }
+
+    /// Betas and eps: those given, or these.
+    fn averages(&self, betas: (f64, f64), eps: f64) -> ((f64, f64), f64) {
+        (self.opt_betas.map_or(betas, |b| (b.0, b.1)), self.opt_eps.unwrap_or(eps))
+    }
+
+    /// The second-order blocks among `specs`; none for optimizers without.
+    ///
+    /// # Errors
+    /// When `--second-order` chooses none.
+    pub fn blocks(&self, specs: &[ParamSpec]) -> Result<Vec<usize>> {
+        match &*self.opt {
+            "sph" => self.sph(0)?.chosen(specs).map_err(|e| Error::Config(e.to_string())),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    /// The settings of sph.
+    fn sph(&self, seed: u64) -> Result<SphDrs> {
+        let weight_decay = self.weight_decay.unwrap_or(self.preset_row()?.weight_decay);
+        let weight_decay_1d = self.weight_decay_1d.unwrap_or(0.0);
+        let momentum = self.momentum.unwrap_or(0.9);
+        let d = if self.preset.is_some() {
+            // One weight decay, none by default.
+            let decay = self.weight_decay.unwrap_or(0.0);
+            let decay_1d = self.weight_decay_1d.unwrap_or(decay);
+            SphDrs { weight_decay: decay, weight_decay_1d: decay_1d, ..SphDrs::seed() }
+        } else {
+            SphDrs { weight_decay, weight_decay_1d, ..SphDrs::default() }
+        };
+        let averaging = match self.average.as_deref() {
+            Some("signed") => Averaging::Signed,
+            Some(_) => Averaging::Absolute,
+            None => d.averaging,
+        };
+        let probe = self.probe.as_deref().map_or(Ok(d.probe), |n| row(PROBES, |p| p.name, n))?;
+        let rectifier =
+            self.rectifier.as_deref().map_or(Ok(d.rectifier), |n| row(RECTIFIERS, |r| r.name, n))?;
+        let schedule = match self.curvature_schedule.as_deref() {
+            Some(name) => row(SCHEDULE_KINDS, |s| s.0, name)?.1,
+            None => d.schedule,
+        };
+        let selection = self.second_order.as_deref().map(str::parse).transpose();
+        let selection = selection.map_err(|e| Error::Config(format!("--second-order: {e}")))?;
+        let first_order = match self.first_order.as_deref() {
+            Some("drs") => {
+                let d = DrsConfig::default();
+                let refresh = self.drs_refresh.map_or(d.refresh, |n| n as u64);
+                FirstOrder::Drs(DrsConfig { refresh, ..d })
+            }
+            _ => FirstOrder::Sgd,
+        };
+        Ok(SphDrs {
+            selection,
+            first_order,
+            momentum,
+            tau: self.tau.unwrap_or(d.tau),
+            eps: self.eps.unwrap_or(d.eps),
+            curvature_decay: self.curvature_decay.unwrap_or(d.curvature_decay),
+            averaging,
+            probe,
+            rectifier,
+            schedule,
+            every: self.curvature_every.unwrap_or(1) as u64,
+            max_multiplier: self.max_multiplier,
+            seed,
+            ..d
+        })
+    }
+
+    /// The optimizer over `specs`; `seed` is that of random probes and labels.
+    ///
+    /// # Errors
+    /// As [`OptArgs::validate`].
+    pub fn build<T: Real>(&self, specs: &[ParamSpec], seed: u64) -> Result<Optimizer<T>> {
+        self.validate()?;
+        let weight_decay = self.weight_decay.unwrap_or(self.preset_row()?.weight_decay);
+        let weight_decay_1d = self.weight_decay_1d.unwrap_or(0.0);
+        let momentum = self.momentum.unwrap_or(0.9);
+        Ok(match &*self.opt {
+            "sgd" => {
+                let nesterov = self.nesterov.unwrap_or(false);
+                Sgd { momentum, nesterov, weight_decay, weight_decay_1d }.build(specs)
+            }
+            "adam" => {
+                let d = Adam::default();
+                let (betas, eps) = self.averages(d.betas, d.eps);
+                Adam { betas, eps, weight_decay, weight_decay_1d }.build(specs)
+            }
+            "adamw" => {
+                let d = AdamW::default();
+                let (betas, eps) = self.averages(d.betas, d.eps);
+                AdamW { betas, eps, weight_decay, weight_decay_1d }.build(specs)
+            }
+            "adahessian" => {
+                let d = AdaHessian::default();
+                let (betas, eps) = self.averages(d.betas, d.eps);
+                let power = self.hessian_power.unwrap_or(d.power);
+                let every = self.curvature_every.unwrap_or(1) as u64;
+                AdaHessian { betas, eps, power, every, weight_decay, weight_decay_1d, seed }.build(specs)
+            }
+            "kfac" => {
+                let d = Kfac::default();
+                let steps = |given: Option<usize>, default: u64| given.map_or(default, |n| n as u64);
+                Kfac {
+                    momentum,
+                    weight_decay,
+                    weight_decay_1d,
+                    damping: self.damping.unwrap_or(d.damping),
+                    factor_decay: self.factor_decay.unwrap_or(d.factor_decay),
+                    factor_every: steps(self.factor_every, d.factor_every),
+                    inverse_every: steps(self.inverse_every, d.inverse_every),
+                    seed,
+                }
+                .build(specs)
+            }
+            "sph" => self.sph(seed)?.build(specs).map_err(|e| Error::Config(e.to_string()))?,
+            other => {
+                return Err(Error::Config(format!("--opt {other} is in the table but has no settings here")));
+            }
+        })
+    }
+}

@@ -1,0 +1,132 @@
+//! Parsers of single values: names from tables, numbers in their ranges.
+
+use crate::data::DATASETS;
+use crate::error::{Error, Result};
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use serde::Serialize;
+use sph_nn::models::{self, STEMS};
+use sph_nn::{Selection, norms};
+
+/// A parser of names from a table with what each is; clap answers a wrong one with the nearest.
+pub(crate) fn names(rows: impl Iterator<Item = (&'static str, &'static str)>) -> PossibleValuesParser {
+    PossibleValuesParser::new(
+        rows.map(|(name, about)| PossibleValue::new(name).help(about)).collect::<Vec<_>>(),
+    )
+}
+
+/// The parser of norms.
+pub(crate) fn norm_names() -> PossibleValuesParser {
+    names(norms::NORMS.iter().map(|n| (n.name, n.about)))
+}
+
+/// The parser of models.
+pub(crate) fn model_names() -> PossibleValuesParser {
+    names(models::MODELS.iter().map(|m| (m.name, m.about)))
+}
+
+/// The parser of data sets.
+pub(crate) fn dataset_names() -> PossibleValuesParser {
+    names(DATASETS.iter().map(|d| (d.name, d.about)))
+}
+
+/// More threads than this help nobody and would hurt the machine.
+const MAX_THREADS: u64 = 256;
+
+/// The parser of `--threads`.
+pub(crate) fn threads(text: &str) -> std::result::Result<usize, String> {
+    match text.parse::<u64>() {
+        Ok(n) if (1..=MAX_THREADS).contains(&n) => Ok(n as usize),
+        _ => Err(format!("must be a whole number from 1 to {MAX_THREADS}")),
+    }
+}
+
+/// The parser of seeds: what TOML's integers can hold.
+pub(crate) fn seed(text: &str) -> std::result::Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(n) if i64::try_from(n).is_ok() => Ok(n),
+        _ => Err(format!("must be a whole number from 0 to {}", i64::MAX)),
+    }
+}
+
+/// adamw's two decays, written with a comma between them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Betas(pub f64, pub f64);
+
+impl Serialize for Betas {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_str(&format_args!("{},{}", self.0, self.1))
+    }
+}
+
+pub(crate) fn betas(text: &str) -> std::result::Result<Betas, String> {
+    match text.split_once(',') {
+        Some((a, b)) => Ok(Betas(below_one(a.trim())?, below_one(b.trim())?)),
+        None => Err("must be two numbers with a comma between them, such as 0.9,0.999".into()),
+    }
+}
+
+pub(crate) fn number(
+    text: &str,
+    valid: impl Fn(f64) -> bool,
+    range: &str,
+) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(v) if v.is_finite() && valid(v) => Ok(v),
+        Ok(_) => Err(format!("must be {range}")),
+        Err(_) => Err(format!("is not a number; must be {range}")),
+    }
+}
+
+pub(crate) fn positive(text: &str) -> std::result::Result<f64, String> {
+    number(text, |v| v > 0.0, "greater than 0")
+}
+
+pub(crate) fn not_negative(text: &str) -> std::result::Result<f64, String> {
+    number(text, |v| v >= 0.0, "0 or greater")
+}
+
+pub(crate) fn below_one(text: &str) -> std::result::Result<f64, String> {
+    number(text, |v| (0.0..1.0).contains(&v), "at least 0 and less than 1")
+}
+
+pub(crate) fn power(text: &str) -> std::result::Result<f64, String> {
+    number(text, |v| v > 0.0 && v <= 1.0, "greater than 0 and at most 1")
+}
+
+pub(crate) fn probability(text: &str) -> std::result::Result<f64, String> {
+    number(text, |v| (0.0..=1.0).contains(&v), "from 0 to 1")
+}
+
+pub(crate) fn count(text: &str) -> std::result::Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if (1..=1_000_000).contains(&n) => Ok(n),
+        _ => Err("must be a whole number from 1 to 1000000".into()),
+    }
+}
+
+/// The parser of `--image-size`.
+pub(crate) fn pixels(text: &str) -> std::result::Result<usize, String> {
+    match text.parse::<usize>() {
+        Ok(n) if (1..=1024).contains(&n) => Ok(n),
+        _ => Err("must be a whole number from 1 to 1024".into()),
+    }
+}
+
+/// The parser of `--decouple`.
+pub(crate) fn decouple_names() -> PossibleValuesParser {
+    names([("none", "one tensor of weights per layer"), ("auto", "layers that no norm follows")].into_iter())
+}
+
+/// The parser of `--stem`.
+pub(crate) fn stem_names() -> PossibleValuesParser {
+    names(STEMS.iter().map(|s| (s.0, s.2)))
+}
+
+pub(crate) fn selection(text: &str) -> std::result::Result<String, String> {
+    text.parse::<Selection>().map(|s| s.to_string()).map_err(|e| e.to_string())
+}
+
+/// The row called `name` of a table; names were checked against the table when they were parsed.
+pub(crate) fn row<'a, R>(table: &'a [R], name: impl Fn(&R) -> &'static str, wanted: &str) -> Result<&'a R> {
+    table.iter().find(|r| name(r) == wanted).ok_or_else(|| Error::Config(format!("unknown name '{wanted}'")))
+}
