@@ -122,3 +122,16 @@ fn frozen_parameters_have_no_gradient_and_change_nothing_else() {
         assert_eq!(before[i] != f.values()[i].to_f64(), trained.contains(&i), "{}", f.params()[i].name);
     }
 }
+
+/// The backward pass skips the work for frozen weights: neither their gradients nor the activations that only those read are held.
+#[test]
+fn frozen_parameters_take_no_memory_on_the_way_back() {
+    let peak = |one_dimensional: bool| {
+        let mut f = network();
+        let before = f.pool().stats().peak_bytes;
+        let gradient = (0..f.params().len()).filter(|&i| !one_dimensional || f.params()[i].is_1d()).collect();
+        f.evaluate(&Request { gradient, ..Request::default() }, &mut Answer::default()).unwrap();
+        f.pool().stats().peak_bytes - before
+    };
+    assert!(peak(true) < peak(false), "{} {}", peak(true), peak(false));
+}
