@@ -61,8 +61,8 @@ pub trait Element:
     fn abs(self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
-    /// The convolution kernels for this type on this CPU, decided once.
-    fn conv_kernels() -> &'static ConvKernels<Self>;
+    /// The convolution kernels for this type on this CPU, best first.
+    fn conv_kernels() -> &'static [&'static ConvKernels<Self>];
     /// The larger of two numbers.
     fn max(self, other: Self) -> Self {
         if other > self { other } else { self }
@@ -110,24 +110,12 @@ macro_rules! element {
             fn is_finite(self) -> bool {
                 <$t>::is_finite(self)
             }
-            fn conv_kernels() -> &'static ConvKernels<Self> {
+            fn conv_kernels() -> &'static [&'static ConvKernels<Self>] {
                 $conv()
             }
         }
     };
 }
 
-element!(f32, DType::F32, special::exp, special::tanh, special::erf, libm::logf, conv_f32);
-element!(f64, DType::F64, libm::exp, libm::tanh, libm::erf, libm::log, conv_f64);
-
-fn conv_f32() -> &'static ConvKernels<f32> {
-    #[cfg(target_arch = "x86_64")]
-    if let Some(kernels) = conv::avx512::kernels() {
-        return kernels;
-    }
-    &conv::portable::KERNELS
-}
-
-fn conv_f64() -> &'static ConvKernels<f64> {
-    &conv::portable::KERNELS_F64
-}
+element!(f32, DType::F32, special::exp, special::tanh, special::erf, libm::logf, conv::kernels_f32);
+element!(f64, DType::F64, libm::exp, libm::tanh, libm::erf, libm::log, conv::kernels_f64);

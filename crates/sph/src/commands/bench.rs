@@ -75,7 +75,6 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
     let (median, min) = (times.median().unwrap_or(0.0), times.min().unwrap_or(0.0));
     let pool_mb = pool.stats().peak_bytes as f64 / 1e6;
-    let convolution = sph_tensor::kernels::conv::kernels_in_use::<f32>();
     if args.json {
         let record = serde_json::json!({
             "model": args.model.model,
@@ -89,13 +88,11 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             "images_per_s": n as f64 / median * 1e3,
             "peak_rss_mb": timing::peak_rss_mb(),
             "peak_pool_mb": pool_mb,
-            "convolution": convolution,
         });
         super::say(&record.to_string())?;
     } else {
         super::say(&format!(
-            "{} batch {n} {}: step {median:.2} ms (median of {}, min {min:.2}), {:.0} images/s, buffers {pool_mb:.0} MB, \
-             convolution {convolution}",
+            "{} batch {n} {}: step {median:.2} ms (median of {}, min {min:.2}), {:.0} images/s, buffers {pool_mb:.0} MB",
             args.model.model,
             args.optimizer.opt,
             steps,

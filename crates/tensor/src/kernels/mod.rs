@@ -5,16 +5,20 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `choice` | which kernels may run |
 //! | `gemm` | matrix product on strided views |
 //! | `conv` | 2-D convolution and its two adjoints, NHWC |
 //! | `window` | gathering and scattering of sliding windows |
 //! | `layout` | permuting axes, copying along one axis |
 //! | `map` | element-wise loops, with or without per-channel coefficients |
+//! | `peak` | what the machine can do at most |
 //! | `reduce` | per-channel sums, means and variances |
 
+pub mod choice;
 pub mod conv;
 pub mod gemm;
 pub mod layout;
 pub mod map;
+pub mod peak;
 pub mod reduce;
 pub mod window;

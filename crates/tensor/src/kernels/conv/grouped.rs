@@ -2,6 +2,7 @@
 //! for one.
 
 use super::{Conv, ConvKernels};
+use crate::kernels::choice::KernelChoice;
 use crate::kernels::layout::{Axis, copy};
 use crate::kernels::map;
 use crate::kernels::window::Window;
@@ -14,6 +15,9 @@ pub(super) fn kernels<T: Element>(conv: &Conv) -> &'static ConvKernels<T> {
         const {
             &ConvKernels {
                 name: "depthwise",
+                allowed_by: KernelChoice::Portable,
+                fast_math: false,
+                suits: |_| true,
                 forward: depthwise_forward,
                 backward_data: depthwise_backward_data,
                 backward_weight: depthwise_backward_weight,
@@ -23,6 +27,9 @@ pub(super) fn kernels<T: Element>(conv: &Conv) -> &'static ConvKernels<T> {
         const {
             &ConvKernels {
                 name: "grouped",
+                allowed_by: KernelChoice::Portable,
+                fast_math: false,
+                suits: |_| true,
                 forward: split_forward,
                 backward_data: split_backward_data,
                 backward_weight: split_backward_weight,
@@ -168,7 +175,7 @@ fn split_forward<T: Element>(conv: &Conv, x: &[T], w: &[T], y: &mut [T], pool: &
     for (group, w) in w.chunks_exact(one.weight_shape().len()).enumerate() {
         let x = take(x, conv.window.c, group, one.window.c, pool);
         let mut part = Array::stale(pool, Shape::new(&[one.window.positions(), one.out]));
-        (T::conv_kernels().forward)(&one, x.as_slice(), w, part.make_mut(), pool);
+        super::forward(&one, x.as_slice(), w, part.make_mut(), pool);
         put(&part, group, y, conv.out);
     }
 }
@@ -179,7 +186,7 @@ fn split_backward_data<T: Element>(conv: &Conv, y_bar: &[T], w: &[T], x_bar: &mu
     for (group, w) in w.chunks_exact(one.weight_shape().len()).enumerate() {
         let y_bar = take(y_bar, conv.out, group, one.out, pool);
         let mut part = Array::stale(pool, Shape::new(&[pixels, one.window.c]));
-        (T::conv_kernels().backward_data)(&one, y_bar.as_slice(), w, part.make_mut(), pool);
+        super::backward_data(&one, y_bar.as_slice(), w, part.make_mut(), pool);
         put(&part, group, x_bar, conv.window.c);
     }
 }
@@ -189,6 +196,6 @@ fn split_backward_weight<T: Element>(conv: &Conv, x: &[T], y_bar: &[T], w_bar: &
     for (group, w_bar) in w_bar.chunks_exact_mut(one.weight_shape().len()).enumerate() {
         let x = take(x, conv.window.c, group, one.window.c, pool);
         let y_bar = take(y_bar, conv.out, group, one.out, pool);
-        (T::conv_kernels().backward_weight)(&one, x.as_slice(), y_bar.as_slice(), w_bar, pool);
+        super::backward_weight(&one, x.as_slice(), y_bar.as_slice(), w_bar, pool);
     }
 }

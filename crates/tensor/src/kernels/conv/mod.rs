@@ -1,16 +1,19 @@
 //! 2-D convolution on NHWC images: forward, adjoint in the data, adjoint in the weights.
 //!
-//! Weights come in PyTorch's OIHW layout and are rearranged by the kernels. Which kernels run depends on the element type
-//! and the CPU alone ([`kernels_in_use`]): `avx512` for f32 where the CPU has it, `portable` everywhere else. Convolutions in
-//! groups are split over them, and have loops of their own where every channel is a group (`grouped`).
+//! Weights come in PyTorch's OIHW layout and are rearranged by the kernels. Which kernels run depends on the element type,
+//! the CPU and the shape ([`kernels_for`]): `avx512` for f32 where the CPU has it, Winograd's among them where they win;
+//! `portable` everywhere else. Convolutions in groups are split over them, and have loops of their own where every channel is a
+//! group (`grouped`).
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) mod avx512;
+mod avx512;
 mod grouped;
-pub(crate) mod portable;
+mod portable;
 
+use crate::kernels::choice::{KernelChoice, fast_math, kernel_choice};
 use crate::kernels::window::Window;
 use crate::{Element, Pool, Shape};
+use std::sync::OnceLock;
 
 /// A convolution: the sliding window, the number of output channels and of groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -57,27 +60,57 @@ impl Conv {
 }
 
 /// One pass: the geometry; the two operands; the output, overwritten whole; where scratch comes from.
-pub type Pass<T> = fn(&Conv, &[T], &[T], &mut [T], &Pool<T>);
+type Run<T> = fn(&Conv, &[T], &[T], &mut [T], &Pool<T>);
 
-/// The three passes for one element type and kind of CPU.
+/// The three passes of one kind.
 pub struct ConvKernels<T: Element> {
     /// Named in benchmarks.
-    pub name: &'static str,
+    name: &'static str,
+    /// The last choice that allows them.
+    allowed_by: KernelChoice,
+    /// They round worse than the others and wait for the user's leave.
+    fast_math: bool,
+    /// Where they can run and win.
+    suits: fn(&Conv) -> bool,
     /// x NHWC, w OIHW → y.
-    pub forward: Pass<T>,
+    forward: Run<T>,
     /// ȳ, w → x̄.
-    pub backward_data: Pass<T>,
+    backward_data: Run<T>,
     /// x, ȳ → w̄ OIHW.
-    pub backward_weight: Pass<T>,
+    backward_weight: Run<T>,
 }
 
-/// The name of the kernels that run for `T` on this CPU.
-pub fn kernels_in_use<T: Element>() -> &'static str {
-    T::conv_kernels().name
+/// The kernels for f32 on this CPU, best first; the last ones suit everything.
+pub(crate) fn kernels_f32() -> &'static [&'static ConvKernels<f32>] {
+    static KERNELS: OnceLock<Vec<&'static ConvKernels<f32>>> = OnceLock::new();
+    KERNELS.get_or_init(|| {
+        let mut all = vec![];
+        #[cfg(target_arch = "x86_64")]
+        all.extend(avx512::kernels().into_iter().flatten());
+        all.push(&portable::KERNELS);
+        all
+    })
+}
+
+/// The kernels for f64.
+pub(crate) fn kernels_f64() -> &'static [&'static ConvKernels<f64>] {
+    static KERNELS: [&ConvKernels<f64>; 1] = [&portable::KERNELS_F64];
+    &KERNELS
+}
+
+/// The name of the kernels that run `conv`.
+pub fn kernels_for<T: Element>(conv: &Conv) -> &'static str {
+    kernels::<T>(conv).name
 }
 
 fn kernels<T: Element>(conv: &Conv) -> &'static ConvKernels<T> {
-    if conv.groups == 1 { T::conv_kernels() } else { grouped::kernels(conv) }
+    if conv.groups > 1 {
+        return grouped::kernels(conv);
+    }
+    let (choice, all) = (kernel_choice(), T::conv_kernels());
+    let allowed = |k: &ConvKernels<T>| choice <= k.allowed_by && (fast_math() || !k.fast_math);
+    let suits = |k: &&&ConvKernels<T>| allowed(k) && (k.suits)(conv);
+    all.iter().find(suits).unwrap_or(&all[all.len() - 1])
 }
 
 /// `y = x ∗ w`. `x` NHWC, `w` OIHW, `y` of [`Conv::output_shape`].
@@ -118,6 +151,14 @@ mod tests {
             };
             if window.fits() {
                 all.push(Conv { window, out: 1 + r.below(36), groups: 1 });
+            }
+        }
+        // What Winograd's kernels are for.
+        while all.len() < 700 {
+            let (h, w, c, out) = (1 + r.below(11), 1 + r.below(11), 16 + r.below(34), 16 + r.below(34));
+            let window = Window { n: 1 + r.below(9), h, w, c, kh: 3, kw: 3, stride: 1, pad: r.below(3) };
+            if window.fits() {
+                all.push(Conv { window, out, groups: 1 });
             }
         }
         // Batches of which several images make one part.
@@ -169,16 +210,24 @@ mod tests {
         }
     }
 
-    fn close(got: &[f32], want: &[f64], scale: &[f64], what: &str) {
+    /// |error| ≤ tolerance·(|x| ∗ |w|).
+    fn close(got: &[f32], want: &[f64], scale: &[f64], tolerance: f64, what: &str) {
         for ((g, w), s) in got.iter().zip(want).zip(scale) {
-            assert!((*g as f64 - w).abs() <= 1e-5 * s, "{what}: {g} {w}");
+            assert!((*g as f64 - w).abs() <= tolerance * s, "{what}: {g} {w}");
         }
     }
 
     #[test]
     fn all_three_passes_agree_with_a_naive_loop_in_f64() {
-        shapes().iter().for_each(|conv| agree(&portable::KERNELS, *conv));
-        shapes().iter().for_each(|conv| agree(f32::conv_kernels(), *conv));
+        let mut counts = vec![0; kernels_f32().len()];
+        for conv in shapes() {
+            let suits = |k: &&ConvKernels<f32>| (k.suits)(&conv);
+            let kernels: Vec<&ConvKernels<f32>> = kernels_f32().iter().copied().filter(suits).collect();
+            agree(&kernels, conv);
+            let count = |(n, k): (&mut usize, &&ConvKernels<f32>)| *n += suits(k) as usize;
+            counts.iter_mut().zip(kernels_f32()).for_each(count);
+        }
+        assert!(counts.iter().all(|n| *n >= 300), "{counts:?}");
     }
 
     #[test]
@@ -201,40 +250,41 @@ mod tests {
             };
             if window.fits() {
                 let conv = Conv { window, out: groups * co, groups };
-                agree(kernels(&conv), conv);
+                agree(&[kernels(&conv)], conv);
                 count += 1;
             }
         }
     }
 
-    fn agree(kernels: &ConvKernels<f32>, conv: Conv) {
+    fn agree(kernels: &[&ConvKernels<f32>], conv: Conv) {
         let pool = Pool::new();
-        {
-            let g = conv.window;
-            let x = random(g.n * g.image(), 0);
-            let w = random(conv.weight_shape().len(), 1);
-            let y_bar = random(conv.output_shape().len(), 2);
-            let zeros = |n: usize| (vec![0.0f64; n], vec![0.0f64; n]);
-            let ((mut y, mut ys), (mut xb, mut xs), (mut wb, mut ws)) =
-                (zeros(y_bar.len()), zeros(x.len()), zeros(w.len()));
-            each_term(&conv, |o, i, k| {
-                let (xv, wv, bv) = (x[i] as f64, w[k] as f64, y_bar[o] as f64);
-                y[o] += xv * wv;
-                ys[o] += (xv * wv).abs();
-                xb[i] += bv * wv;
-                xs[i] += (bv * wv).abs();
-                wb[k] += bv * xv;
-                ws[k] += (bv * xv).abs();
-            });
+        let g = conv.window;
+        let x = random(g.n * g.image(), 0);
+        let w = random(conv.weight_shape().len(), 1);
+        let y_bar = random(conv.output_shape().len(), 2);
+        let zeros = |n: usize| (vec![0.0f64; n], vec![0.0f64; n]);
+        let ((mut y, mut ys), (mut xb, mut xs), (mut wb, mut ws)) =
+            (zeros(y_bar.len()), zeros(x.len()), zeros(w.len()));
+        each_term(&conv, |o, i, k| {
+            let (xv, wv, bv) = (x[i] as f64, w[k] as f64, y_bar[o] as f64);
+            y[o] += xv * wv;
+            ys[o] += (xv * wv).abs();
+            xb[i] += bv * wv;
+            xs[i] += (bv * wv).abs();
+            wb[k] += bv * xv;
+            ws[k] += (bv * xv).abs();
+        });
+        for k in kernels {
+            let tolerance = if k.fast_math { 5e-5 } else { 1e-5 };
             let mut got = vec![f32::NAN; y.len()];
-            (kernels.forward)(&conv, &x, &w, &mut got, &pool);
-            close(&got, &y, &ys, &format!("{} forward {conv:?}", kernels.name));
+            (k.forward)(&conv, &x, &w, &mut got, &pool);
+            close(&got, &y, &ys, tolerance, &format!("{} forward {conv:?}", k.name));
             let mut got = vec![f32::NAN; x.len()];
-            (kernels.backward_data)(&conv, &y_bar, &w, &mut got, &pool);
-            close(&got, &xb, &xs, &format!("{} backward_data {conv:?}", kernels.name));
+            (k.backward_data)(&conv, &y_bar, &w, &mut got, &pool);
+            close(&got, &xb, &xs, tolerance, &format!("{} backward_data {conv:?}", k.name));
             let mut got = vec![f32::NAN; w.len()];
-            (kernels.backward_weight)(&conv, &x, &y_bar, &mut got, &pool);
-            close(&got, &wb, &ws, &format!("{} backward_weight {conv:?}", kernels.name));
+            (k.backward_weight)(&conv, &x, &y_bar, &mut got, &pool);
+            close(&got, &wb, &ws, tolerance, &format!("{} backward_weight {conv:?}", k.name));
         }
     }
 }

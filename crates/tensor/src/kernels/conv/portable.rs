@@ -1,19 +1,27 @@
-//! The portable kernels: gather patches tile by tile (a tile stays in the second-level cache), multiply with the `gemm`
-//! crate.
+//! The kernels for every CPU: gather patches tile by tile (a tile stays in the second-level cache), then a matrix product.
 
 use super::{Conv, ConvKernels};
+use crate::kernels::choice::KernelChoice;
 use crate::kernels::gemm::{View, serial};
 use crate::kernels::window::{Window, gather, scatter_add};
 use crate::parallel::{for_chunks, for_chunks_with_scratch};
 use crate::{Array, Element, Pool, Shape};
 
 /// The kernels of this file for f32.
-pub(crate) static KERNELS: ConvKernels<f32> = kernels();
+pub(super) static KERNELS: ConvKernels<f32> = kernels();
 /// The kernels of this file for f64.
-pub(crate) static KERNELS_F64: ConvKernels<f64> = kernels();
+pub(super) static KERNELS_F64: ConvKernels<f64> = kernels();
 
 const fn kernels<T: Element>() -> ConvKernels<T> {
-    ConvKernels { name: "portable gemm", forward, backward_data, backward_weight }
+    ConvKernels {
+        name: "gathered patches",
+        allowed_by: KernelChoice::Portable,
+        fast_math: false,
+        suits: |_| true,
+        forward,
+        backward_data,
+        backward_weight,
+    }
 }
 
 /// Positions in a tile of patches: about 256 KiB of f32, at least 32, whole images not required.
@@ -81,7 +89,7 @@ fn forward_packed<T: Element>(conv: &Conv, x: &[T], packed: &[T], y: &mut [T], p
 }
 
 /// `x̄ = ȳ ∗ᵀ w`, the adjoint of [`forward`] in `x`.
-pub(crate) fn backward_data<T: Element>(conv: &Conv, y_bar: &[T], w: &[T], x_bar: &mut [T], pool: &Pool<T>) {
+fn backward_data<T: Element>(conv: &Conv, y_bar: &[T], w: &[T], x_bar: &mut [T], pool: &Pool<T>) {
     let mut packed = scratch(pool, w.len());
     if let Some(adjoint) = conv.adjoint() {
         weights_flipped(conv, w, packed.make_mut());

@@ -1,0 +1,259 @@
+//! Direct convolution: every window, stride and padding.
+//!
+//! A forward pass and the adjoint in the data are the same loop. At stride s the adjoint splits into s² phases, one for each
+//! pair of remainders of an input pixel's coordinates: each is a convolution of ȳ at stride 1 with every s-th tap, flipped.
+
+use super::tile::{Pixels, Row, TILE, output_row, weight_tile_of};
+use super::{Block, LANES, Padded, Weights, blocks, padded_channels, sum_parts, unpack};
+use crate::kernels::choice::KernelChoice;
+use crate::kernels::conv::{Conv, ConvKernels};
+use crate::kernels::window::Window;
+use crate::parallel::{for_chunks_of_work, for_chunks_with_scratch};
+use crate::{Array, Pool, Shape};
+
+pub(super) static KERNELS: ConvKernels<f32> = ConvKernels {
+    name: "avx512 direct",
+    allowed_by: KernelChoice::Direct,
+    fast_math: false,
+    suits: |_| true,
+    forward,
+    backward_data,
+    backward_weight,
+};
+
+/// Along one axis: results `to`, `to + step`, … (`count` of them) that see the source through the same taps. The first reads
+/// `taps.len()` elements of the padded source from `from` on, in the order of `taps`.
+struct Phase {
+    to: usize,
+    count: usize,
+    from: usize,
+    taps: Vec<usize>,
+}
+
+/// The phases of the adjoint along an axis of `extent` inputs; and the zeros needed in front of ȳ, and all that is read of it.
+fn adjoint_phases(extent: usize, kernel: usize, stride: usize, pad: usize) -> (Vec<Phase>, usize, usize) {
+    // Input i = stride·q + to takes tap stride·j + r from output q + shift − j.
+    let with_shift = |to: usize| {
+        let (r, shift) = ((to + pad) % stride, (to + pad) / stride);
+        let taps: Vec<usize> = (r..kernel).step_by(stride).rev().collect();
+        (to, shift, taps)
+    };
+    let all = (0..stride.min(extent)).map(with_shift);
+    let before = all.clone().map(|(_, shift, taps)| taps.len().saturating_sub(shift + 1)).max().unwrap_or(0);
+    let phases: Vec<Phase> = all
+        .map(|(to, shift, taps)| Phase {
+            to,
+            count: (extent - to).div_ceil(stride),
+            from: (before + shift + 1).saturating_sub(taps.len()),
+            taps,
+        })
+        .collect();
+    let read = phases.iter().map(|p| p.from + p.count - 1 + p.taps.len()).max().unwrap_or(0);
+    (phases, before, read)
+}
+
+/// What [`run`] computes: results at every position of the phases' product.
+struct Plan<'a> {
+    weights: Weights<'a>,
+    padded: Padded,
+    /// Step of the windows over the padded source.
+    stride: usize,
+    /// Height and width of a result, and the step from one result of a phase to the next.
+    result: [usize; 2],
+    step: usize,
+    rows: Vec<Phase>,
+    cols: Vec<Phase>,
+    multiply_adds: usize,
+}
+
+fn forward(conv: &Conv, x: &[f32], w: &[f32], y: &mut [f32], pool: &Pool<f32>) {
+    let g = &conv.window;
+    let (oh, ow) = (g.oh(), g.ow());
+    let all =
+        |count: usize, kernel: usize| vec![Phase { to: 0, count, from: 0, taps: (0..kernel).collect() }];
+    let plan = Plan {
+        weights: Weights { w, taps: g.kh * g.kw, input: g.c, out: conv.out, swapped: false },
+        padded: padded(conv, 16),
+        stride: g.stride,
+        result: [oh, ow],
+        step: 1,
+        rows: all(oh, g.kh),
+        cols: all(ow, g.kw),
+        multiply_adds: conv.multiply_adds(),
+    };
+    run(&plan, g.kw, x, y, pool);
+}
+
+/// The input, padded.
+fn padded(conv: &Conv, parts: usize) -> Padded {
+    let g = &conv.window;
+    let to = [g.h + 2 * g.pad, g.w + 2 * g.pad];
+    let images = Padded::group(g.n, g.oh() * g.ow(), to[0] * to[1] * g.c, parts);
+    Padded::new([g.h, g.w, g.c], [g.pad; 2], to, images)
+}
+
+fn backward_data(conv: &Conv, y_bar: &[f32], w: &[f32], x_bar: &mut [f32], pool: &Pool<f32>) {
+    let g = &conv.window;
+    let (rows, above, height) = adjoint_phases(g.h, g.kh, g.stride, g.pad);
+    let (cols, left, width) = adjoint_phases(g.w, g.kw, g.stride, g.pad);
+    let images = Padded::group(g.n, g.h * g.w, height * width * conv.out, 16);
+    let plan = Plan {
+        weights: Weights { w, taps: g.kh * g.kw, input: conv.out, out: g.c, swapped: true },
+        padded: Padded::new([g.oh(), g.ow(), conv.out], [above, left], [height, width], images),
+        stride: 1,
+        result: [g.h, g.w],
+        step: g.stride,
+        rows,
+        cols,
+        multiply_adds: conv.multiply_adds(),
+    };
+    run(&plan, g.kw, y_bar, x_bar, pool);
+}
+
+/// `kw` is the width of the whole window.
+fn run(plan: &Plan, kw: usize, x: &[f32], y: &mut [f32], pool: &Pool<f32>) {
+    let Plan { weights, padded, result: [height, width], step, .. } = plan;
+    let (input, out) = (weights.input, weights.out);
+    let sizes = |p: &Phase, q: &Phase| p.taps.len() * q.taps.len() * input * padded_channels(out);
+    let total = plan.rows.iter().flat_map(|p| plan.cols.iter().map(move |q| sizes(p, q))).sum();
+    let mut packed = Array::stale(pool, Shape::new(&[total]));
+    let mut rest = packed.make_mut();
+    for p in &plan.rows {
+        for q in &plan.cols {
+            let (part, after) = rest.split_at_mut(sizes(p, q));
+            let taps: Vec<usize> =
+                p.taps.iter().flat_map(|ky| q.taps.iter().map(move |kx| ky * kw + kx)).collect();
+            if !taps.is_empty() {
+                weights.pack(&taps, part);
+            }
+            rest = after;
+        }
+    }
+    let packed = packed.as_slice();
+    let (image, line) = (height * width * out, width * out);
+    assert_eq!(y.len() / image.max(1) * padded.from.iter().product::<usize>(), x.len());
+    let scratch = padded.scratch();
+    for_chunks_with_scratch(
+        y,
+        padded.images * image,
+        plan.multiply_adds,
+        pool,
+        scratch,
+        |part, y, scratch| {
+            let count = y.len() / image;
+            let x = padded.fill(x, part * padded.images, count, scratch);
+            let mut packed = packed;
+            for p in &plan.rows {
+                for q in &plan.cols {
+                    let (w, after) = packed.split_at(sizes(p, q));
+                    packed = after;
+                    let (lines, run) = (p.taps.len(), q.taps.len() * input);
+                    for block in blocks(out) {
+                        let w = &w[block.of(lines * run)];
+                        for (x, y) in x.chunks_exact(padded.image()).zip(y.chunks_exact_mut(image)) {
+                            for r in 0..p.count {
+                                let y = &mut y[(p.to + r * step) * line + q.to * out..];
+                                let from = (p.from + r * plan.stride) * padded.line() + q.from * input;
+                                let row = Row {
+                                    x: &x[from.min(x.len())..],
+                                    line: padded.line(),
+                                    pixel: plan.stride * input,
+                                    lines,
+                                    run,
+                                    pixels: q.count,
+                                    pitch: step * out,
+                                };
+                                // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
+                                unsafe { output_row(&row, w, y, block) };
+                            }
+                        }
+                    }
+                }
+            }
+        },
+    );
+}
+
+fn backward_weight(conv: &Conv, x: &[f32], y_bar: &[f32], w_bar: &mut [f32], pool: &Pool<f32>) {
+    let (g, out, k) = (&conv.window, conv.out, conv.window.patch());
+    let positions = g.positions();
+    assert!(x.len() == g.n * g.image() && y_bar.len() == positions * out && w_bar.len() == k * out);
+    let mut packed = Array::stale(pool, Shape::new(&[padded_channels(out) * k]));
+    // Adding partial sums up touches the weights 4 times or more; splitting by output channels, both operands once.
+    if positions * (g.c + out) < 4 * k * out && blocks(out).count() > 1 {
+        weight_sums_by_channels(conv, x, y_bar, packed.make_mut(), pool);
+    } else {
+        weight_sums_by_images(conv, x, y_bar, packed.make_mut(), pool);
+    }
+    unpack(packed.as_slice(), g.kh * g.kw, g.c, out, w_bar);
+}
+
+/// w̄, packed; the work split by images.
+fn weight_sums_by_images(conv: &Conv, x: &[f32], y_bar: &[f32], packed: &mut [f32], pool: &Pool<f32>) {
+    let (g, out, k) = (&conv.window, conv.out, conv.window.patch());
+    let padded = padded(conv, 16);
+    let image = g.oh() * g.ow() * out;
+    let size = padded_channels(out) * k;
+    // Partial sums over fixed runs of images, added in order; fewer of them where weights are large.
+    let parts = if size > 1 << 19 { 4 } else { 16 }.min(g.n.div_ceil(padded.images));
+    let run = g.n.div_ceil(parts);
+    let mut partial = Array::stale(pool, Shape::new(&[parts * size]));
+    let work = conv.multiply_adds();
+    for_chunks_with_scratch(partial.make_mut(), size, work, pool, padded.scratch(), |part, sum, scratch| {
+        sum.fill(0.0);
+        let end = ((part + 1) * run).min(g.n);
+        for first in (part * run..end).step_by(padded.images) {
+            let count = padded.images.min(end - first);
+            let x = padded.fill(x, first, count, scratch);
+            let y_bar = &y_bar[first * image..(first + count) * image];
+            for block in blocks(out) {
+                // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
+                unsafe { add_weight_sums(g, &padded, x, y_bar, out, block, &mut sum[block.of(k)]) };
+            }
+        }
+    });
+    packed.copy_from_slice(sum_parts(partial.make_mut(), size));
+}
+
+/// w̄, packed; the work split by blocks of output channels.
+fn weight_sums_by_channels(conv: &Conv, x: &[f32], y_bar: &[f32], packed: &mut [f32], pool: &Pool<f32>) {
+    let (g, out, k) = (&conv.window, conv.out, conv.window.patch());
+    let padded = Padded { images: g.n, ..padded(conv, 1) };
+    let mut scratch = Array::stale(pool, Shape::new(&[padded.scratch()]));
+    let x = padded.fill(x, 0, g.n, scratch.make_mut());
+    for_chunks_of_work(packed, k * 2 * LANES, conv.multiply_adds(), |b, packed| {
+        let Some(block) = blocks(out).nth(b) else { return };
+        packed.fill(0.0);
+        // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
+        unsafe { add_weight_sums(g, &padded, x, y_bar, out, block, packed) };
+    });
+}
+
+/// Adds one block of w̄, [ky][kx][i][16·V], over the padded images `x`.
+#[target_feature(enable = "avx512f")]
+fn add_weight_sums(
+    g: &Window,
+    padded: &Padded,
+    x: &[f32],
+    y_bar: &[f32],
+    out: usize,
+    block: Block,
+    sum: &mut [f32],
+) {
+    for (ky, sum) in sum.chunks_exact_mut(g.kw * g.c * block.width()).enumerate() {
+        let pixels = Pixels {
+            x: &x[ky * padded.line()..],
+            y_bar,
+            images: y_bar.len() / (g.oh() * g.ow() * out),
+            rows: g.oh(),
+            cols: g.ow(),
+            image: padded.image(),
+            line: g.stride * padded.line(),
+            pixel: g.stride * g.c,
+            pitch: out,
+        };
+        for (tile, sum) in sum.chunks_mut(TILE * block.width()).enumerate() {
+            weight_tile_of(&pixels, tile * TILE, sum, block);
+        }
+    }
+}
