@@ -20,6 +20,7 @@ mod global_avg_pool;
 mod group_norm;
 mod instance_norm;
 mod layer_norm;
+mod linear;
 mod matmul;
 mod max_pool;
 mod mse;
@@ -52,7 +53,8 @@ pub use global_avg_pool::{GlobalAvgPool, global_avg_pool};
 pub use group_norm::group_norm;
 pub use instance_norm::instance_norm;
 pub use layer_norm::{layer_norm, layer_norm_rows};
-pub use matmul::{MatMul, linear, matmul};
+pub use linear::{Linear, linear};
+pub use matmul::{MatMul, matmul};
 pub use max_pool::{MaxPool, max_pool};
 pub use mse::{Mse, mse};
 pub use pad::{Pad, pad};
@@ -123,11 +125,8 @@ pub const OPS: &[OpRow] = &[
         cases: instance_norm::cases,
     },
     OpRow { name: "layer_norm", about: "normalization of each sample or row", cases: layer_norm::cases },
-    OpRow {
-        name: "matmul",
-        about: "matrix product, second operand as it is or transposed",
-        cases: matmul::cases,
-    },
+    OpRow { name: "linear", about: "matrix product with transposed weights", cases: linear::cases },
+    OpRow { name: "matmul", about: "matrix product", cases: matmul::cases },
     OpRow { name: "max_pool", about: "maximum over windows", cases: max_pool::cases },
     OpRow { name: "mse", about: "mean squared error", cases: mse::cases },
     OpRow { name: "pad", about: "zeros around one axis", cases: pad::cases },

@@ -1,7 +1,7 @@
 //! Element-wise loops, vectorized for the CPU at hand.
 
 use crate::Element;
-use crate::kernels::reduce::Lanes;
+use crate::kernels::reduce::{BLOCK, Lanes};
 use crate::parallel::{CHUNK, for_chunks, for_chunks_of_work, vectorized};
 use std::array::from_fn;
 
@@ -10,7 +10,15 @@ pub fn unary<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T) -> T + Sync) {
     assert_eq!(out.len(), a.len());
     for_chunks(out, CHUNK, |i, out| {
         let a = &a[i * CHUNK..][..out.len()];
-        vectorized(|| out.iter_mut().zip(a).for_each(|(o, a)| *o = f(*a)));
+        vectorized(
+            #[inline(always)]
+            || {
+                out.iter_mut().zip(a).for_each(
+                    #[inline(always)]
+                    |(o, a)| *o = f(*a),
+                )
+            },
+        );
     });
 }
 
@@ -19,7 +27,15 @@ pub fn binary<T: Element>(out: &mut [T], a: &[T], b: &[T], f: impl Fn(T, T) -> T
     assert!(out.len() == a.len() && a.len() == b.len());
     for_chunks(out, CHUNK, |i, out| {
         let (a, b) = (&a[i * CHUNK..][..out.len()], &b[i * CHUNK..][..out.len()]);
-        vectorized(|| out.iter_mut().zip(a).zip(b).for_each(|((o, a), b)| *o = f(*a, *b)));
+        vectorized(
+            #[inline(always)]
+            || {
+                out.iter_mut().zip(a).zip(b).for_each(
+                    #[inline(always)]
+                    |((o, a), b)| *o = f(*a, *b),
+                )
+            },
+        );
     });
 }
 
@@ -28,14 +44,25 @@ pub fn update<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T, T) -> T + Sync) 
     assert_eq!(out.len(), a.len());
     for_chunks(out, CHUNK, |i, out| {
         let a = &a[i * CHUNK..][..out.len()];
-        vectorized(|| out.iter_mut().zip(a).for_each(|(o, a)| *o = f(*o, *a)));
+        vectorized(
+            #[inline(always)]
+            || {
+                out.iter_mut().zip(a).for_each(
+                    #[inline(always)]
+                    |(o, a)| *o = f(*o, *a),
+                )
+            },
+        );
     });
 }
 
 /// `out[i] += a[i]` on the calling thread.
 pub(crate) fn add_serial<T: Element>(out: &mut [T], a: &[T]) {
     assert_eq!(out.len(), a.len());
-    vectorized(|| out.iter_mut().zip(a).for_each(|(o, a)| *o += *a));
+    vectorized(
+        #[inline(always)]
+        || out.iter_mut().zip(a).for_each(|(o, a)| *o += *a),
+    );
 }
 
 /// `out[r, c] = f([x₀[r, c], …], [k₀[c], …])` on rows of `channels` elements: `x` are full arrays, `k`
@@ -54,16 +81,29 @@ pub fn per_channel<T: Element, const A: usize, const B: usize>(
     let chunk = (CHUNK / width).max(1) * width;
     for_chunks(out, chunk, |i, out| {
         let x = x.map(|x| &x[i * chunk..][..out.len()]);
-        vectorized(|| {
-            for (row, out) in out.chunks_mut(width).enumerate() {
-                let n = out.len();
-                let x: [&[T]; A] = from_fn(|a| &x[a][row * width..][..n]);
-                let k: [&[T]; B] = from_fn(|b| &k[b][..n]);
-                for i in 0..n {
-                    out[i] = f(from_fn(|a| x[a][i]), from_fn(|b| k[b][i]));
+        vectorized(
+            #[inline(always)]
+            || {
+                for (row, out) in out.chunks_mut(width).enumerate() {
+                    let n = out.len();
+                    let x: [&[T]; A] = from_fn(|a| &x[a][row * width..][..n]);
+                    let k: [&[T]; B] = from_fn(|b| &k[b][..n]);
+                    let (x16, k16) = (x.map(|x| x.as_chunks().0), k.map(|k| k.as_chunks().0));
+                    for (i, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
+                        let x: [[T; BLOCK]; A] = from_fn(|a| x16[a][i]);
+                        let k: [[T; BLOCK]; B] = from_fn(|b| k16[b][i]);
+                        let mut result = [T::ZERO; BLOCK];
+                        for lane in 0..BLOCK {
+                            result[lane] = f(from_fn(|a| x[a][lane]), from_fn(|b| k[b][lane]));
+                        }
+                        *out = result;
+                    }
+                    for i in n / BLOCK * BLOCK..n {
+                        out[i] = f(from_fn(|a| x[a][i]), from_fn(|b| k[b][i]));
+                    }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
@@ -83,12 +123,15 @@ pub fn rows<T: Element, const A: usize>(
     let width = width.max(1);
     let per_chunk = (CHUNK / width).max(1);
     for_chunks(out, per_chunk * width, |i, out| {
-        vectorized(|| {
-            for (r, out) in out.chunks_exact_mut(width).enumerate() {
-                let row = i * per_chunk + r;
-                f(row, from_fn(|a| &x[a][row * width..(row + 1) * width]), out);
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for (r, out) in out.chunks_exact_mut(width).enumerate() {
+                    let row = i * per_chunk + r;
+                    f(row, from_fn(|a| &x[a][row * width..(row + 1) * width]), out);
+                }
+            },
+        );
     });
 }
 
@@ -97,12 +140,15 @@ pub fn row_values<T: Element>(out: &mut [T], x: &[T], width: usize, f: impl Fn(&
     assert_eq!(x.len(), out.len() * width);
     let per_chunk = (CHUNK / width.max(1)).max(1);
     for_chunks_of_work(out, per_chunk, x.len(), |i, out| {
-        vectorized(|| {
-            for (r, out) in out.iter_mut().enumerate() {
-                let from = (i * per_chunk + r) * width;
-                *out = f(&x[from..from + width]);
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for (r, out) in out.iter_mut().enumerate() {
+                    let from = (i * per_chunk + r) * width;
+                    *out = f(&x[from..from + width]);
+                }
+            },
+        );
     });
 }
 
@@ -124,7 +170,11 @@ pub fn dot_with<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
 /// True when every element is finite.
 pub fn all_finite<T: Element>(a: &[T]) -> bool {
     // A sum is finite only if every term is (NaN and ∞ spread), but may overflow: look closer only then.
-    vectorized(|| a.iter().map(|v| v.abs()).fold(T::ZERO, |s, v| s + v)).is_finite()
+    vectorized(
+        #[inline(always)]
+        || a.iter().map(|v| v.abs()).fold(T::ZERO, |s, v| s + v),
+    )
+    .is_finite()
         || a.iter().all(|v| v.is_finite())
 }
 

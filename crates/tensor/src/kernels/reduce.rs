@@ -5,7 +5,10 @@ use crate::parallel::{CHUNK, for_parts, vectorized};
 use std::array::from_fn;
 use std::sync::OnceLock;
 
-/// Rows of few channels are taken several at a time, so that the inner loop always fills vector registers.
+/// Elements that loops take at a time: a constant, so that the compiler makes them vectors. One AVX-512 register of f32.
+pub(crate) const BLOCK: usize = 16;
+
+/// Rows of few channels are taken several at a time: whole blocks, and enough of them.
 pub(crate) struct Lanes {
     channels: usize,
     copies: usize,
@@ -13,7 +16,10 @@ pub(crate) struct Lanes {
 
 impl Lanes {
     pub(crate) fn new(channels: usize) -> Self {
-        Lanes { channels, copies: (64 / channels.max(1)).max(1) }
+        let channels = channels.max(1);
+        // The fewest copies that make whole blocks: channels·copies is a multiple of BLOCK, a power of two.
+        let whole = BLOCK >> channels.trailing_zeros().min(BLOCK.trailing_zeros());
+        Lanes { channels, copies: whole * (256 / (channels * whole)).max(1) }
     }
 
     pub(crate) fn width(&self) -> usize {
@@ -52,21 +58,39 @@ pub fn channel_sums<T: Element, const A: usize, const B: usize, const S: usize>(
     let parts = by_parts(len, width, |start, end| {
         let x = x.map(|x| &x[start..end]);
         let mut sums: [Vec<T>; S] = from_fn(|_| vec![T::ZERO; width]);
-        vectorized(|| {
-            let mut sums = sums.each_mut().map(|s| &mut s[..]);
-            for row in 0..(end - start).div_ceil(width) {
-                let n = width.min(end - start - row * width);
-                let x: [&[T]; A] = from_fn(|a| &x[a][row * width..][..n]);
-                let k: [&[T]; B] = from_fn(|b| &k[b][..n]);
-                let sums = sums.each_mut().map(|s| &mut s[..n]);
-                for i in 0..n {
-                    let terms = f(from_fn(|a| x[a][i]), from_fn(|b| k[b][i]));
-                    for s in 0..S {
-                        sums[s][i] += terms[s];
+        vectorized(
+            #[inline(always)]
+            || {
+                let mut sums = sums.each_mut().map(|s| &mut s[..]);
+                for row in 0..(end - start).div_ceil(width) {
+                    let n = width.min(end - start - row * width);
+                    let x: [&[T]; A] = from_fn(|a| &x[a][row * width..][..n]);
+                    let k: [&[T]; B] = from_fn(|b| &k[b][..n]);
+                    let (x16, k16) = (x.map(|x| x.as_chunks().0), k.map(|k| k.as_chunks().0));
+                    let sums16 = sums.each_mut().map(|s| s.as_chunks_mut::<BLOCK>().0);
+                    for i in 0..n / BLOCK {
+                        let x: [[T; BLOCK]; A] = from_fn(|a| x16[a][i]);
+                        let k: [[T; BLOCK]; B] = from_fn(|b| k16[b][i]);
+                        let mut total: [[T; BLOCK]; S] = from_fn(|s| sums16[s][i]);
+                        for lane in 0..BLOCK {
+                            let terms = f(from_fn(|a| x[a][lane]), from_fn(|b| k[b][lane]));
+                            for s in 0..S {
+                                total[s][lane] += terms[s];
+                            }
+                        }
+                        for s in 0..S {
+                            sums16[s][i] = total[s];
+                        }
+                    }
+                    for i in n / BLOCK * BLOCK..n {
+                        let terms = f(from_fn(|a| x[a][i]), from_fn(|b| k[b][i]));
+                        for s in 0..S {
+                            sums[s][i] += terms[s];
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
         sums.map(|s| lanes.fold(&s))
     });
     let mut total: [Vec<f64>; S] = from_fn(|_| vec![0.0; channels]);
@@ -90,27 +114,32 @@ pub fn channel_moments<T: Element>(x: &[T], channels: usize) -> (Vec<f64>, Vec<f
         let x = &x[start..end];
         let count = (x.len() / channels) as f64;
         let mut wide = vec![T::ZERO; width];
-        vectorized(|| {
-            for row in x.chunks(width) {
-                wide.iter_mut().zip(row).for_each(|(s, x)| *s += *x);
-            }
-        });
+        vectorized(
+            #[inline(always)]
+            || {
+                for row in x.chunks(width) {
+                    wide.iter_mut().zip(row).for_each(|(s, x)| *s += *x);
+                }
+            },
+        );
         let mean: Vec<f64> = lanes.fold(&wide).iter().map(|s| s / count).collect();
         let mean_t: Vec<T> = mean.iter().map(|m| T::from_f64(*m)).collect();
         let shift = lanes.replicate(&mean_t);
         // Σ(x−k)² = M₂ + n(m−k)² and Σ(x−k) = n(m−k), for the rounded k and the true mean m of the part.
         let (mut first, mut second) = (vec![T::ZERO; width], vec![T::ZERO; width]);
-        vectorized(|| {
-            for row in x.chunks(width) {
-                let n = row.len();
-                let (first, second, shift) = (&mut first[..n], &mut second[..n], &shift[..n]);
-                for i in 0..n {
-                    let d = row[i] - shift[i];
-                    first[i] += d;
-                    second[i] += d * d;
+        vectorized(
+            #[inline(always)]
+            || {
+                for row in x.chunks(width) {
+                    let sums = first.iter_mut().zip(&mut second);
+                    for ((first, second), (x, shift)) in sums.zip(row.iter().zip(&shift)) {
+                        let d = *x - *shift;
+                        *first += d;
+                        *second += d * d;
+                    }
                 }
-            }
-        });
+            },
+        );
         let (first, second) = (lanes.fold(&first), lanes.fold(&second));
         let mean: Vec<f64> = (0..channels).map(|c| mean_t[c].to_f64() + first[c] / count).collect();
         let m2: Vec<f64> = (0..channels).map(|c| second[c] - first[c] * first[c] / count).collect();

@@ -65,19 +65,22 @@ fn depthwise_forward<T: Element>(conv: &Conv, x: &[T], w: &[T], y: &mut [T], poo
     for_chunks_of_work(y, row.max(1), conv.multiply_adds(), |part, y| {
         let (n, oy) = (part / g.oh(), part % g.oh());
         let (ky0, y0, rows) = g.taps(oy, g.h, g.kh);
-        vectorized(|| {
-            for (ox, out) in y.chunks_exact_mut(c).enumerate() {
-                let (kx0, x0, width) = g.taps(ox, g.w, g.kw);
-                out.fill(T::ZERO);
-                for r in 0..rows {
-                    for k in 0..width {
-                        let tap = (ky0 + r) * g.kw + kx0 + k;
-                        let from = pixel(g, n, y0 + r, x0 + k);
-                        multiply_add(out, &x[from..from + c], &w[tap * c..(tap + 1) * c]);
+        vectorized(
+            #[inline(always)]
+            || {
+                for (ox, out) in y.chunks_exact_mut(c).enumerate() {
+                    let (kx0, x0, width) = g.taps(ox, g.w, g.kw);
+                    out.fill(T::ZERO);
+                    for r in 0..rows {
+                        for k in 0..width {
+                            let tap = (ky0 + r) * g.kw + kx0 + k;
+                            let from = pixel(g, n, y0 + r, x0 + k);
+                            multiply_add(out, &x[from..from + c], &w[tap * c..(tap + 1) * c]);
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
@@ -95,19 +98,22 @@ fn depthwise_backward_data<T: Element>(conv: &Conv, y_bar: &[T], w: &[T], x_bar:
     let w = packed.as_slice();
     for_chunks_of_work(x_bar, (g.w * c).max(1), conv.multiply_adds(), |part, x_bar| {
         let (n, iy) = (part / g.h, part % g.h);
-        vectorized(|| {
-            for (ix, out) in x_bar.chunks_exact_mut(c).enumerate() {
-                out.fill(T::ZERO);
-                for ky in 0..g.kh {
-                    let Some(oy) = output_of(g, iy, ky, oh) else { continue };
-                    for kx in 0..g.kw {
-                        let Some(ox) = output_of(g, ix, kx, ow) else { continue };
-                        let (from, tap) = (((n * oh + oy) * ow + ox) * c, ky * g.kw + kx);
-                        multiply_add(out, &y_bar[from..from + c], &w[tap * c..(tap + 1) * c]);
+        vectorized(
+            #[inline(always)]
+            || {
+                for (ix, out) in x_bar.chunks_exact_mut(c).enumerate() {
+                    out.fill(T::ZERO);
+                    for ky in 0..g.kh {
+                        let Some(oy) = output_of(g, iy, ky, oh) else { continue };
+                        for kx in 0..g.kw {
+                            let Some(ox) = output_of(g, ix, kx, ow) else { continue };
+                            let (from, tap) = (((n * oh + oy) * ow + ox) * c, ky * g.kw + kx);
+                            multiply_add(out, &y_bar[from..from + c], &w[tap * c..(tap + 1) * c]);
+                        }
                     }
                 }
-            }
-        });
+            },
+        );
     });
 }
 
@@ -122,24 +128,27 @@ fn depthwise_backward_weight<T: Element>(
     let (oh, ow, taps) = (g.oh(), g.ow(), g.kh * g.kw);
     let parts = by_samples(None::<&mut [T]>, g.n, conv.multiply_adds(), |images, _| {
         let mut sum = vec![T::ZERO; taps * c];
-        vectorized(|| {
-            for n in images {
-                for oy in 0..oh {
-                    let (ky0, y0, rows) = g.taps(oy, g.h, g.kh);
-                    for ox in 0..ow {
-                        let (kx0, x0, width) = g.taps(ox, g.w, g.kw);
-                        let y_bar = &y_bar[((n * oh + oy) * ow + ox) * c..][..c];
-                        for r in 0..rows {
-                            for k in 0..width {
-                                let tap = (ky0 + r) * g.kw + kx0 + k;
-                                let from = pixel(g, n, y0 + r, x0 + k);
-                                multiply_add(&mut sum[tap * c..(tap + 1) * c], y_bar, &x[from..from + c]);
+        vectorized(
+            #[inline(always)]
+            || {
+                for n in images {
+                    for oy in 0..oh {
+                        let (ky0, y0, rows) = g.taps(oy, g.h, g.kh);
+                        for ox in 0..ow {
+                            let (kx0, x0, width) = g.taps(ox, g.w, g.kw);
+                            let y_bar = &y_bar[((n * oh + oy) * ow + ox) * c..][..c];
+                            for r in 0..rows {
+                                for k in 0..width {
+                                    let tap = (ky0 + r) * g.kw + kx0 + k;
+                                    let from = pixel(g, n, y0 + r, x0 + k);
+                                    multiply_add(&mut sum[tap * c..(tap + 1) * c], y_bar, &x[from..from + c]);
+                                }
                             }
                         }
                     }
                 }
-            }
-        });
+            },
+        );
         sum
     });
     let mut total = vec![T::ZERO; taps * c];

@@ -7,7 +7,6 @@ use super::tile::{Pixels, Row, TILE, output_row, weight_tile_of};
 use super::{Block, LANES, Padded, Weights, blocks, padded_channels, sum_parts, unpack};
 use crate::kernels::choice::KernelChoice;
 use crate::kernels::conv::{Conv, ConvKernels};
-use crate::kernels::window::Window;
 use crate::parallel::{for_chunks_of_work, for_chunks_with_scratch};
 use crate::{Array, Pool, Shape};
 
@@ -64,6 +63,18 @@ struct Plan<'a> {
     rows: Vec<Phase>,
     cols: Vec<Phase>,
     multiply_adds: usize,
+    is_matmul: bool,
+}
+
+impl Plan<'_> {
+    fn pairs(&self) -> impl Iterator<Item = (&Phase, &Phase)> {
+        self.rows.iter().flat_map(|p| self.cols.iter().map(move |q| (p, q)))
+    }
+
+    /// Elements of the packed weights of a pair of phases.
+    fn weights_of(&self, p: &Phase, q: &Phase) -> usize {
+        p.taps.len() * q.taps.len() * self.weights.input * padded_channels(self.weights.out)
+    }
 }
 
 fn forward(conv: &Conv, x: &[f32], w: &[f32], y: &mut [f32], pool: &Pool<f32>) {
@@ -80,6 +91,7 @@ fn forward(conv: &Conv, x: &[f32], w: &[f32], y: &mut [f32], pool: &Pool<f32>) {
         rows: all(oh, g.kh),
         cols: all(ow, g.kw),
         multiply_adds: conv.multiply_adds(),
+        is_matmul: conv.is_matmul(),
     };
     run(&plan, g.kw, x, y, pool);
 }
@@ -106,72 +118,70 @@ fn backward_data(conv: &Conv, y_bar: &[f32], w: &[f32], x_bar: &mut [f32], pool:
         rows,
         cols,
         multiply_adds: conv.multiply_adds(),
+        is_matmul: conv.is_matmul(),
     };
     run(&plan, g.kw, y_bar, x_bar, pool);
 }
 
 /// `kw` is the width of the whole window.
 fn run(plan: &Plan, kw: usize, x: &[f32], y: &mut [f32], pool: &Pool<f32>) {
-    let Plan { weights, padded, result: [height, width], step, .. } = plan;
-    let (input, out) = (weights.input, weights.out);
-    let sizes = |p: &Phase, q: &Phase| p.taps.len() * q.taps.len() * input * padded_channels(out);
-    let total = plan.rows.iter().flat_map(|p| plan.cols.iter().map(move |q| sizes(p, q))).sum();
+    let total = plan.pairs().map(|(p, q)| plan.weights_of(p, q)).sum();
     let mut packed = Array::stale(pool, Shape::new(&[total]));
     let mut rest = packed.make_mut();
-    for p in &plan.rows {
-        for q in &plan.cols {
-            let (part, after) = rest.split_at_mut(sizes(p, q));
-            let taps: Vec<usize> =
-                p.taps.iter().flat_map(|ky| q.taps.iter().map(move |kx| ky * kw + kx)).collect();
-            if !taps.is_empty() {
-                weights.pack(&taps, part);
-            }
-            rest = after;
+    for (p, q) in plan.pairs() {
+        let (part, after) = rest.split_at_mut(plan.weights_of(p, q));
+        rest = after;
+        let taps: Vec<usize> =
+            p.taps.iter().flat_map(|ky| q.taps.iter().map(move |kx| ky * kw + kx)).collect();
+        if !taps.is_empty() {
+            plan.weights.pack(&taps, part);
         }
     }
-    let packed = packed.as_slice();
-    let (image, line) = (height * width * out, width * out);
+    let (packed, padded) = (packed.as_slice(), &plan.padded);
+    let image = plan.result[0] * plan.result[1] * plan.weights.out;
     assert_eq!(y.len() / image.max(1) * padded.from.iter().product::<usize>(), x.len());
-    let scratch = padded.scratch();
-    for_chunks_with_scratch(
-        y,
-        padded.images * image,
-        plan.multiply_adds,
-        pool,
-        scratch,
-        |part, y, scratch| {
-            let count = y.len() / image;
-            let x = padded.fill(x, part * padded.images, count, scratch);
-            let mut packed = packed;
-            for p in &plan.rows {
-                for q in &plan.cols {
-                    let (w, after) = packed.split_at(sizes(p, q));
-                    packed = after;
-                    let (lines, run) = (p.taps.len(), q.taps.len() * input);
-                    for block in blocks(out) {
-                        let w = &w[block.of(lines * run)];
-                        for (x, y) in x.chunks_exact(padded.image()).zip(y.chunks_exact_mut(image)) {
-                            for r in 0..p.count {
-                                let y = &mut y[(p.to + r * step) * line + q.to * out..];
-                                let from = (p.from + r * plan.stride) * padded.line() + q.from * input;
-                                let row = Row {
-                                    x: &x[from.min(x.len())..],
-                                    line: padded.line(),
-                                    pixel: plan.stride * input,
-                                    lines,
-                                    run,
-                                    pixels: q.count,
-                                    pitch: step * out,
-                                };
-                                // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
-                                unsafe { output_row(&row, w, y, block) };
-                            }
-                        }
-                    }
-                }
+    let (size, scratch) = (padded.images * image, padded.scratch());
+    for_chunks_with_scratch(y, size, plan.multiply_adds, pool, scratch, |part, y, scratch| {
+        let x = padded.fill(x, part * padded.images, y.len() / image, scratch);
+        let mut packed = packed;
+        for (p, q) in plan.pairs() {
+            let (w, after) = packed.split_at(plan.weights_of(p, q));
+            packed = after;
+            // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
+            unsafe { phase(plan, (p, q), x, w, y) };
+        }
+    });
+}
+
+/// Computes the results of one phase of each axis, for a group of padded images.
+#[target_feature(enable = "avx512f")]
+fn phase(plan: &Plan, (p, q): (&Phase, &Phase), x: &[f32], w: &[f32], y: &mut [f32]) {
+    let (padded, Weights { input, out, .. }) = (&plan.padded, plan.weights);
+    let (line, image) = (plan.result[1] * out, plan.result[0] * plan.result[1] * out);
+    let (lines, run) = (p.taps.len(), q.taps.len() * input);
+    // Of a matrix product, all images are one row of pixels.
+    let (x_image, y_image, rows, pixels) = match plan.is_matmul {
+        true => (x.len(), y.len(), 1, y.len() / out),
+        false => (padded.image(), image, p.count, q.count),
+    };
+    for block in blocks(out) {
+        let w = &w[block.of(lines * run)];
+        for (x, y) in x.chunks_exact(x_image).zip(y.chunks_exact_mut(y_image)) {
+            for r in 0..rows {
+                let from = (p.from + r * plan.stride) * padded.line() + q.from * input;
+                let row = Row {
+                    x: &x[from.min(x.len())..],
+                    line: padded.line(),
+                    pixel: plan.stride * input,
+                    lines,
+                    run,
+                    pixels,
+                    pitch: plan.step * out,
+                };
+                output_row(&row, w, &mut y[(p.to + r * plan.step) * line + q.to * out..], block);
             }
-        },
-    );
+        }
+    }
 }
 
 fn backward_weight(conv: &Conv, x: &[f32], y_bar: &[f32], w_bar: &mut [f32], pool: &Pool<f32>) {
@@ -208,7 +218,7 @@ fn weight_sums_by_images(conv: &Conv, x: &[f32], y_bar: &[f32], packed: &mut [f3
             let y_bar = &y_bar[first * image..(first + count) * image];
             for block in blocks(out) {
                 // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
-                unsafe { add_weight_sums(g, &padded, x, y_bar, out, block, &mut sum[block.of(k)]) };
+                unsafe { add_weight_sums(conv, &padded, x, y_bar, block, &mut sum[block.of(k)]) };
             }
         }
     });
@@ -225,28 +235,26 @@ fn weight_sums_by_channels(conv: &Conv, x: &[f32], y_bar: &[f32], packed: &mut [
         let Some(block) = blocks(out).nth(b) else { return };
         packed.fill(0.0);
         // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
-        unsafe { add_weight_sums(g, &padded, x, y_bar, out, block, packed) };
+        unsafe { add_weight_sums(conv, &padded, x, y_bar, block, packed) };
     });
 }
 
 /// Adds one block of w̄, [ky][kx][i][16·V], over the padded images `x`.
 #[target_feature(enable = "avx512f")]
-fn add_weight_sums(
-    g: &Window,
-    padded: &Padded,
-    x: &[f32],
-    y_bar: &[f32],
-    out: usize,
-    block: Block,
-    sum: &mut [f32],
-) {
+fn add_weight_sums(conv: &Conv, padded: &Padded, x: &[f32], y_bar: &[f32], block: Block, sum: &mut [f32]) {
+    let (g, out) = (&conv.window, conv.out);
+    let images = y_bar.len() / (g.oh() * g.ow() * out);
+    let (images, rows, cols) = match conv.is_matmul() {
+        true => (1, 1, images * g.oh() * g.ow()),
+        false => (images, g.oh(), g.ow()),
+    };
     for (ky, sum) in sum.chunks_exact_mut(g.kw * g.c * block.width()).enumerate() {
         let pixels = Pixels {
             x: &x[ky * padded.line()..],
             y_bar,
-            images: y_bar.len() / (g.oh() * g.ow() * out),
-            rows: g.oh(),
-            cols: g.ow(),
+            images,
+            rows,
+            cols,
             image: padded.image(),
             line: g.stride * padded.line(),
             pixel: g.stride * g.c,
