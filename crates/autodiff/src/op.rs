@@ -28,6 +28,11 @@ impl Need {
         self.0 != 0
     }
 
+    /// The set without input `i`.
+    pub fn without(self, i: usize) -> Need {
+        Need(self.0 & !(1 << i))
+    }
+
     /// The union of two sets.
     pub fn or(self, other: Need) -> Need {
         Need(self.0 | other.0)

@@ -1,7 +1,7 @@
 //! Modules and the pass they run in.
 
 use crate::store::Store;
-use sph_autodiff::{Leaf, Op, Tape, Var};
+use sph_autodiff::{Leaf, Op, Tape, Var, ops};
 use sph_tensor::{Array, Element, Pool, Rng, ShapeError};
 
 /// Training or evaluation: decides where batch normalization takes its statistics from.
@@ -118,6 +118,24 @@ pub trait Module<T: Element>: Send + Sync {
     /// # Errors
     /// When shapes do not fit.
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError>;
+
+    /// max(forward(x) + shortcut, 0), the rectifier as layer `relu`. Overridden where one op does it in fewer passes over memory.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    fn forward_relu(
+        &self,
+        f: &mut Forward<'_, T>,
+        x: &Var<T>,
+        shortcut: Option<&Var<T>>,
+        relu: &str,
+    ) -> Result<Var<T>, LayerError> {
+        let mut y = self.forward(f, x)?;
+        if let Some(shortcut) = shortcut {
+            y = f.apply(ops::add(), &[&y, shortcut], &[], relu)?;
+        }
+        f.apply(ops::relu(), &[&y], &[], relu)
+    }
 }
 
 /// A module for both element types; every `impl<T: Real> Module<T> for X` is one.

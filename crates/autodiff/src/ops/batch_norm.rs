@@ -9,18 +9,22 @@
 //!       w₁ = mean(ȳ̇), w₂ = mean(x̂̇ȳ + x̂ȳ̇)      γ̄̇ = Σ (ȳ̇x̂ + ȳx̂̇)      β̄̇ = Σ ȳ̇
 //! ```
 //!
+//! A rectifier may follow, and a shortcut r be added before it: z = max(y + r, 0). Then ȳ = [z > 0] z̄ = r̄ takes ȳ's place, ȳ̇ = [z > 0] z̄̇ that
+//! of ȳ̇, and ż = [z > 0](ẏ + ṙ). Without a shortcut the sign of z is found from x again, without a pass over memory.
+//!
 //! In evaluation mode μ and s are constants: q₁ = q₂ = u = v = w₁ = w₂ = 0 outside the parameters' rules. Each rule is one
 //! reduction and one map: the formulas above are linear in x−μ, ẋ, ȳ and ȳ̇ with per-channel coefficients.
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved, Statistics};
-use crate::ops::{Case, case, norm_inputs};
-use crate::rules::{Coefficients, Sums, combine, sums};
+use crate::ops::{Case, case, norm_inputs, normal};
+use crate::rules::{Channels, Coefficients, Sums, combine, sums};
 use sph_tensor::kernels::{map, reduce};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
 const X: usize = 0;
 const GAMMA: usize = 1;
 const BETA: usize = 2;
+const SHORTCUT: usize = 3;
 
 /// Where mean and variance come from.
 #[derive(Debug, Clone)]
@@ -44,19 +48,30 @@ pub enum Moments {
 pub struct BatchNorm {
     moments: Moments,
     eps: f64,
+    relu: bool,
+}
+
+impl BatchNorm {
+    /// A rectifier behind it, and before that the sum with an optional fourth input, a shortcut of x's shape: one op where
+    /// three would pass over memory.
+    pub fn relu(self) -> Self {
+        BatchNorm { relu: true, ..self }
+    }
 }
 
 /// Normalizes x of shape (…, C) with γ and β of C entries; `eps` is added to the variance.
 pub fn batch_norm(moments: Moments, eps: f64) -> BatchNorm {
-    BatchNorm { moments, eps }
+    BatchNorm { moments, eps, relu: false }
 }
 
 /// What the rules read: x, and per channel γ, μ, s.
 struct Residuals<'a, T: Element> {
     x: &'a [T],
     gamma: &'a [T],
-    mean: &'a [T],
+    per_channel: Channels<'a, T>,
     s: &'a [T],
+    /// z, where a shortcut was added: what its sign is read from.
+    output: Option<&'a Array<T>>,
     /// 1/m in training mode; 0 in evaluation mode, which drops every mean term.
     per_element: f64,
     channels: usize,
@@ -65,11 +80,15 @@ struct Residuals<'a, T: Element> {
 impl BatchNorm {
     fn residuals<'a, T: Element>(&self, r: &'a Record<T>) -> Residuals<'a, T> {
         let m = r.x[X].rows() as f64;
+        let at = |i: usize| r.saved.at(i).as_slice();
+        let shortcut = r.x.len() > SHORTCUT;
+        let relu = (self.relu && !shortcut).then(|| [at(4), at(5)]);
         Residuals {
-            x: r.saved.at(0).as_slice(),
-            gamma: r.saved.at(1).as_slice(),
-            mean: r.saved.at(2).as_slice(),
-            s: r.saved.at(3).as_slice(),
+            x: at(0),
+            gamma: at(1),
+            per_channel: Channels { mean: at(2), relu },
+            s: at(3),
+            output: shortcut.then(|| r.saved.at(4)),
             per_element: if matches!(self.moments, Moments::Batch { .. }) { 1.0 / m } else { 0.0 },
             channels: r.x[X].last(),
         }
@@ -86,13 +105,25 @@ impl<'a, T: Element> Residuals<'a, T> {
         (self.gamma[c].to_f64(), self.s[c].to_f64())
     }
 
+    /// The adjoint of y: z̄ where z is positive, if a shortcut was added; z̄ itself otherwise. `probes` lie behind one another.
+    fn behind_shortcut(&self, cx: &Context<T>, z_bar: &Array<T>, probes: usize) -> Array<T> {
+        let Some(output) = self.output else { return z_bar.clone() };
+        let mut y_bar = cx.array(z_bar.shape());
+        let n = z_bar.as_slice().len() / probes.max(1);
+        for (k, out) in y_bar.make_mut().chunks_exact_mut(n.max(1)).enumerate() {
+            let z_bar = &z_bar.as_slice()[k * n..(k + 1) * n];
+            map::binary(out, z_bar, output.as_slice(), |v, z| if z > T::ZERO { v } else { T::ZERO });
+        }
+        y_bar
+    }
+
     /// All sums of ȳ (`a`), ẋ (`d`) and ȳ̇ (`b`) in one pass.
     fn sums(&self, arrays: [Option<&[T]>; 3]) -> Vec<Sums> {
-        sums(self.x, self.mean, arrays)
+        sums(self.x, &self.per_channel, arrays)
     }
 
     /// x̄, γ̄ and β̄ from the sums of ȳ.
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &[T], sums: &[Sums], need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, sums: &[Sums], need: Need) -> Bars<T> {
         let x_bar = need.has(X).then(|| {
             let mut x_bar = cx.array(r.x[X]);
             let k = Coefficients::new(self.channels, |c| {
@@ -100,13 +131,16 @@ impl<'a, T: Element> Residuals<'a, T> {
                 let (u, v) = (sums[c].a * self.per_element, s * sums[c].za * self.per_element);
                 [gamma * s, 0.0, 0.0, -gamma * s * s * v, -gamma * s * u]
             });
-            combine(x_bar.make_mut(), self.x, self.mean, [Some(y_bar), None, None], &k);
+            combine(x_bar.make_mut(), self.x, &self.per_channel, [Some(y_bar.as_slice()), None, None], &k);
             x_bar
         });
         let parameter = |i: usize, f: &dyn Fn(usize) -> f64| {
             need.has(i).then(|| Array::from_slice(&cx.pool, r.x[i], &self.coefficients(f)))
         };
-        vec![x_bar, parameter(GAMMA, &|c| self.at(c).1 * sums[c].za), parameter(BETA, &|c| sums[c].a)]
+        let gamma_bar = parameter(GAMMA, &|c| self.at(c).1 * sums[c].za);
+        let beta_bar = parameter(BETA, &|c| sums[c].a);
+        let shortcut = need.has(SHORTCUT).then(|| y_bar.clone());
+        [x_bar, gamma_bar, beta_bar, shortcut].into_iter().take(r.x.len()).collect()
     }
 
     /// Writes x̄̇ (when asked for), γ̄̇ and β̄̇ of one probe from its sums.
@@ -136,7 +170,7 @@ impl<'a, T: Element> Residuals<'a, T> {
             let z = s * (-a * v + gamma * s * (s * v * q2 - w2));
             [a, gamma * s, -gamma * s * s * v, z, -a * u + gamma * s * (s * v * q1 - w1)]
         });
-        combine(out, self.x, self.mean, [Some(p.y_bar), p.x_dot, p.y_bar_dot], &k);
+        combine(out, self.x, &self.per_channel, [Some(p.y_bar), p.x_dot, p.y_bar_dot], &k);
     }
 }
 
@@ -157,6 +191,13 @@ impl<T: Element> Op<T> for BatchNorm {
         let channels = Shape::new(&[x[X].last()]);
         if x[X].rank() < 2 || x[GAMMA] != channels || x[BETA] != channels {
             return Err(ShapeError::new("batch_norm", "scale and shift do not match the channels", x));
+        }
+        if x.get(SHORTCUT).is_some_and(|r| !self.relu || *r != x[X]) {
+            return Err(ShapeError::new(
+                "batch_norm",
+                "the shortcut has another shape, or no rectifier follows",
+                x,
+            ));
         }
         match &self.moments {
             Moments::Batch { .. } if x[X].rows() < 2 => {
@@ -188,27 +229,49 @@ impl<T: Element> Op<T> for BatchNorm {
         let mean_t = array(mean.iter().map(|m| T::from_f64(*m)).collect());
         let s = array(var.iter().map(|v| T::from_f64(1.0 / (v + self.eps).sqrt())).collect());
         let (gamma, beta) = (x[GAMMA].as_slice(), x[BETA].as_slice());
-        let scale: Vec<T> = gamma.iter().zip(s.as_slice()).map(|(g, s)| *g * *s).collect();
+        let scale = array(gamma.iter().zip(s.as_slice()).map(|(g, s)| *g * *s).collect());
         let mut value = cx.array(y);
-        let k = [&scale[..], mean_t.as_slice(), beta];
-        map::per_channel(value.make_mut(), [x[X].as_slice()], k, channels, |[x], [k, m, b]| k * (x - m) + b);
-        let saved = if keep.any() {
-            Saved::new([Some(x[X].clone()), Some(x[GAMMA].clone()), Some(mean_t), Some(s)])
-        } else {
-            Saved::none()
-        };
-        (value, saved)
+        let (input, k) = (x[X].as_slice(), [scale.as_slice(), mean_t.as_slice(), beta]);
+        // NaN passes through, so that a non-finite value stays visible.
+        let relu = |y: T| if y < T::ZERO { T::ZERO } else { y };
+        match (self.relu, x.get(SHORTCUT)) {
+            (_, Some(r)) => {
+                let arrays = [input, r.as_slice()];
+                map::per_channel(value.make_mut(), arrays, k, channels, |[x, r], [k, m, b]| {
+                    relu(k * (x - m) + b + r)
+                });
+            }
+            (true, None) => {
+                map::per_channel(value.make_mut(), [input], k, channels, |[x], [k, m, b]| {
+                    relu(k * (x - m) + b)
+                });
+            }
+            (false, None) => {
+                map::per_channel(value.make_mut(), [input], k, channels, |[x], [k, m, b]| k * (x - m) + b);
+            }
+        }
+        if !keep.any() {
+            return (value, Saved::none());
+        }
+        let mut saved = vec![x[X].clone(), x[GAMMA].clone(), mean_t, s];
+        match (self.relu, x.get(SHORTCUT)) {
+            (_, Some(_)) => saved.push(value.clone()),
+            (true, None) => saved.extend([scale, x[BETA].clone()]),
+            (false, None) => {}
+        }
+        (value, Saved::new(saved.into_iter().map(Some)))
     }
 
     fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
         let res = self.residuals(r);
+        let y_bar = res.behind_shortcut(cx, y_bar, 1);
         let sums = res.sums([Some(y_bar.as_slice()), None, None]);
-        res.vjp(cx, r, y_bar.as_slice(), &sums, need)
+        res.vjp(cx, r, &y_bar, &sums, need)
     }
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let res = self.residuals(r);
-        cx.each_probe(r.y, |k, y_dot| {
+        let of_norm = |k: usize, y_dot: &mut [T]| {
             let part = |i: usize| x_dot[i].map(|d| d.part(k));
             let sums = match part(X) {
                 Some(d) if res.per_element != 0.0 => res.sums([None, Some(d), None]),
@@ -220,8 +283,28 @@ impl<T: Element> Op<T> for BatchNorm {
                 let dot = |i: usize| part(i).map_or(0.0, |v| v[c].to_f64());
                 [0.0, 0.0, gamma * s, s * (dot(GAMMA) - gamma * s * q2), dot(BETA) - gamma * s * q1]
             });
-            combine(y_dot, res.x, res.mean, [None, part(X), None], &k);
+            combine(y_dot, res.x, &res.per_channel, [None, part(X), None], &k);
+        };
+        let Some(output) = res.output else { return cx.each_probe(r.y, of_norm) };
+        let normed = x_dot[..SHORTCUT].iter().any(Option::is_some);
+        let pass = |v: T, z: T| if z > T::ZERO { v } else { T::ZERO };
+        cx.each_probe(r.y, |k, z_dot| match (normed, x_dot[SHORTCUT].map(|d| d.part(k))) {
+            (false, Some(r_dot)) => map::binary(z_dot, r_dot, output.as_slice(), pass),
+            (_, None) => {
+                of_norm(k, z_dot);
+                map::update(z_dot, output.as_slice(), pass);
+            }
+            (true, Some(r_dot)) => {
+                let mut y_dot = cx.array(r.y);
+                of_norm(k, y_dot.make_mut());
+                let arrays = [y_dot.as_slice(), r_dot, output.as_slice()];
+                map::zip(z_dot, arrays, |[y_dot, r_dot, z]| pass(y_dot + r_dot, z));
+            }
         })
+    }
+
+    fn tangents_read(&self, need: Need) -> Need {
+        if need.any() { [X, GAMMA, BETA].into_iter().collect() } else { Need::NONE }
     }
 
     fn vjp_tangent(
@@ -248,19 +331,27 @@ impl<T: Element> Op<T> for BatchNorm {
         need_dot: Need,
     ) -> (Bars<T>, Bars<T>) {
         let res = self.residuals(r);
-        let mut bars = vec![None, None, None];
-        let mut dots: Bars<T> = (0..3).map(|i| need_dot.has(i).then(|| cx.tangent(r.x[i]))).collect();
-        for k in 0..cx.probes {
+        let inputs = r.x.len();
+        let y_bar = res.behind_shortcut(cx, y_bar, 1);
+        let y_bar_dot = y_bar_dot.map(|d| res.behind_shortcut(cx, d, cx.probes));
+        let mut bars = vec![None; inputs];
+        let mut dots: Bars<T> = (0..SHORTCUT).map(|i| need_dot.has(i).then(|| cx.tangent(r.x[i]))).collect();
+        // The shortcut's part alone asks for no sums.
+        let normed = need.or(need_dot).without(SHORTCUT).any();
+        if !normed && need.has(SHORTCUT) {
+            bars[SHORTCUT] = Some(y_bar.clone());
+        }
+        for k in 0..if normed { cx.probes } else { 0 } {
             let part = |i: usize| x_dot[i].map(|d| d.part(k));
             let probe = Probe {
                 x_dot: part(X),
                 gamma_dot: part(GAMMA),
                 y_bar: y_bar.as_slice(),
-                y_bar_dot: y_bar_dot.map(|d| d.part(k)),
+                y_bar_dot: y_bar_dot.as_ref().map(|d| d.part(k)),
             };
             let sums = res.sums([Some(probe.y_bar), probe.x_dot, probe.y_bar_dot]);
             if k == 0 && need.any() {
-                bars = res.vjp(cx, r, probe.y_bar, &sums, need);
+                bars = res.vjp(cx, r, &y_bar, &sums, need);
             }
             let mut slices = dots.iter_mut().enumerate().map(|(i, out)| {
                 let n = r.x[i].len();
@@ -270,6 +361,7 @@ impl<T: Element> Op<T> for BatchNorm {
             let out = [next(), next(), next()];
             res.vjp_tangent(&probe, &sums, out);
         }
+        dots.extend((inputs > SHORTCUT).then(|| y_bar_dot.filter(|_| need_dot.has(SHORTCUT))));
         (bars, dots)
     }
 }
@@ -280,5 +372,13 @@ pub(super) fn cases() -> Vec<Case> {
         case(batch_norm(Moments::Batch { slot: None }, 1e-2), norm_inputs(&[4, 2, 3, 3], true)),
         case(batch_norm(Moments::Batch { slot: Some(0) }, 1e-5), norm_inputs(&[7, 3], true)),
         case(batch_norm(running(), 1e-3), norm_inputs(&[2, 3, 2, 3], true)),
+        case(batch_norm(Moments::Batch { slot: None }, 1e-2).relu(), norm_inputs(&[4, 2, 3, 3], true)),
+        case(batch_norm(running(), 1e-3).relu(), norm_inputs(&[2, 3, 2, 3], true)),
+        case(batch_norm(Moments::Batch { slot: None }, 1e-2).relu(), with_shortcut(&[4, 2, 3, 3])),
+        case(batch_norm(running(), 1e-3).relu(), with_shortcut(&[2, 3, 2, 3])),
     ]
+}
+
+fn with_shortcut(dims: &[usize]) -> Vec<Array<f64>> {
+    norm_inputs(dims, true).into_iter().chain([normal(dims, 7)]).collect()
 }

@@ -12,7 +12,7 @@
 //! RMSNorm takes μ = 0 and drops q₁, u and w₁.
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
-use crate::rules::{Coefficients, Sums, combine, sums};
+use crate::rules::{Channels, Coefficients, Sums, combine, sums};
 use sph_tensor::kernels::{map, reduce};
 use sph_tensor::{Array, Element, Shape, ShapeError, by_samples};
 
@@ -125,7 +125,7 @@ impl GroupNormOp {
             for (i, n) in samples.enumerate() {
                 let sample = self.sample(r, z, n);
                 let a = &y_bar[n * z.sample()..(n + 1) * z.sample()];
-                let sums = sums(sample.x, &sample.mean, [Some(a), None, None]);
+                let sums = sums(sample.x, &Channels::new(&sample.mean), [Some(a), None, None]);
                 let t = self.means(z, &sample.s, &gamma, &sums);
                 for c in 0..z.channels {
                     parameters[c].0 += sample.s[c] * sums[c].za;
@@ -137,7 +137,7 @@ impl GroupNormOp {
                         [s * gamma[c], 0.0, 0.0, -s * s * t.v[g], -s * t.u[g]]
                     });
                     let out = &mut out[i * z.sample()..(i + 1) * z.sample()];
-                    combine(out, sample.x, &sample.mean, [Some(a), None, None], &k);
+                    combine(out, sample.x, &Channels::new(&sample.mean), [Some(a), None, None], &k);
                 }
             }
             parameters
@@ -164,7 +164,7 @@ impl GroupNormOp {
                 let sample = self.sample(r, z, n);
                 let arrays = [Some(y_bar), x_dot, y_bar_dot]
                     .map(|v| v.map(|v| &v[n * z.sample()..(n + 1) * z.sample()]));
-                let sums = sums(sample.x, &sample.mean, arrays);
+                let sums = sums(sample.x, &Channels::new(&sample.mean), arrays);
                 let t = self.means(z, &sample.s, &gamma, &sums);
                 // Σ ȳx̂̇ of a channel.
                 let a_xhat_dot = |c: usize| {
@@ -191,7 +191,7 @@ impl GroupNormOp {
                         [s_dot * gamma[c] + s * gamma_dot(c), s * gamma[c], -s * s * v, along_z, constant]
                     });
                     let out = &mut out[i * z.sample()..(i + 1) * z.sample()];
-                    combine(out, sample.x, &sample.mean, arrays, &k);
+                    combine(out, sample.x, &Channels::new(&sample.mean), arrays, &k);
                 }
             }
             parameters
@@ -304,7 +304,7 @@ impl<T: Element> Op<T> for GroupNormOp {
                     let sample = self.sample(r, z, n);
                     let d = part(X).map(|d| &d[n * z.sample()..(n + 1) * z.sample()]);
                     let sums = match d {
-                        Some(_) => sums(sample.x, &sample.mean, [None, d, None]),
+                        Some(_) => sums(sample.x, &Channels::new(&sample.mean), [None, d, None]),
                         None => vec![Sums::default(); z.channels],
                     };
                     let t = self.means(z, &sample.s, &gamma, &sums);
@@ -314,7 +314,7 @@ impl<T: Element> Op<T> for GroupNormOp {
                         [0.0, 0.0, s * gamma[c], along_z, dot(BETA, c) - gamma[c] * s * t.q1[g]]
                     });
                     let out = &mut out[i * z.sample()..(i + 1) * z.sample()];
-                    combine(out, sample.x, &sample.mean, [None, d, None], &k);
+                    combine(out, sample.x, &Channels::new(&sample.mean), [None, d, None], &k);
                 }
             });
         })

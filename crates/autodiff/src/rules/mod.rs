@@ -13,6 +13,6 @@ pub use bilinear::{Bilinear, BilinearOp};
 pub use group_norm::{GroupNormOp, Groups};
 pub use linear::{Linear, LinearOp};
 pub use mean_loss::{ElementLoss, MeanLossOp};
-pub(crate) use normalize::{Coefficients, Sums, combine, sums};
+pub(crate) use normalize::{Channels, Coefficients, Sums, combine, sums};
 pub use pointwise::{Pointwise, PointwiseOp};
 pub use row_norm::RowNormOp;

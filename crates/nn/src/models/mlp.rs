@@ -33,8 +33,7 @@ impl<T: Real> Module<T> for Mlp {
         let mut x = f.apply(ops::flatten(), &[x], &[], "flatten")?;
         for (linear, norm, relu) in &self.hidden {
             x = linear.forward(f, &x)?;
-            x = T::module(&**norm).forward(f, &x)?;
-            x = f.apply(ops::relu(), &[&x], &[], relu)?;
+            x = T::module(&**norm).forward_relu(f, &x, None, relu)?;
         }
         self.fc.forward(f, &x)
     }

@@ -41,8 +41,7 @@ impl<T: Real> Module<T> for MobileNet {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
         let mut x = x.clone();
         for (step, relu) in &self.steps {
-            x = step.forward(f, &x)?;
-            x = f.apply(ops::relu(), &[&x], &[], relu)?;
+            x = step.forward_relu(f, &x, None, relu)?;
         }
         let x = f.apply(ops::global_avg_pool(), &[&x], &[], "avgpool")?;
         self.fc.forward(f, &x)

@@ -61,11 +61,9 @@ pub fn preact_resnet(
 
 impl<T: Real> Module<T> for Block {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
-        let h = T::module(&*self.bn1).forward(f, x)?;
-        let h = f.apply(ops::relu(), &[&h], &[], &self.layer)?;
+        let h = T::module(&*self.bn1).forward_relu(f, x, None, &self.layer)?;
         let y = self.conv1.forward(f, &h)?;
-        let y = T::module(&*self.bn2).forward(f, &y)?;
-        let y = f.apply(ops::relu(), &[&y], &[], &self.layer)?;
+        let y = T::module(&*self.bn2).forward_relu(f, &y, None, &self.layer)?;
         let y = self.conv2.forward(f, &y)?;
         match &self.downsample {
             Some(conv) => {
@@ -83,8 +81,7 @@ impl<T: Real> Module<T> for PreactResNet {
         for block in &self.blocks {
             x = block.forward(f, &x)?;
         }
-        let x = T::module(&*self.bn).forward(f, &x)?;
-        let x = f.apply(ops::relu(), &[&x], &[], "relu")?;
+        let x = T::module(&*self.bn).forward_relu(f, &x, None, "relu")?;
         let x = f.apply(ops::global_avg_pool(), &[&x], &[], "avgpool")?;
         self.fc.forward(f, &x)
     }

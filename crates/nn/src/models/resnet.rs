@@ -31,6 +31,17 @@ impl<T: Real> Module<T> for ConvNorm {
         let y = self.conv.forward(f, x)?;
         T::module(&*self.norm).forward(f, &y)
     }
+
+    fn forward_relu(
+        &self,
+        f: &mut Forward<'_, T>,
+        x: &Var<T>,
+        shortcut: Option<&Var<T>>,
+        relu: &str,
+    ) -> Result<Var<T>, LayerError> {
+        let y = self.conv.forward(f, x)?;
+        T::module(&*self.norm).forward_relu(f, &y, shortcut, relu)
+    }
 }
 
 /// What stands beside a shortcut.
@@ -90,21 +101,16 @@ impl Block {
 
 impl<T: Real> Module<T> for Block {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
+        let (last, first) = self.branch.split_last().expect("a branch has convolutions");
         let mut y = x.clone();
-        for (i, convolution) in self.branch.iter().enumerate() {
-            if i > 0 {
-                y = f.apply(ops::relu(), &[&y], &[], &self.layer)?;
-            }
-            y = convolution.forward(f, &y)?;
+        for convolution in first {
+            y = convolution.forward_relu(f, &y, None, &self.layer)?;
         }
-        let y = match &self.downsample {
-            Some(shortcut) => {
-                let x = shortcut.forward(f, x)?;
-                f.apply(ops::add(), &[&y, &x], &[], &self.layer)?
-            }
-            None => f.apply(ops::add(), &[&y, x], &[], &self.layer)?,
+        let shortcut = match &self.downsample {
+            Some(downsample) => downsample.forward(f, x)?,
+            None => x.clone(),
         };
-        f.apply(ops::relu(), &[&y], &[], &self.layer)
+        last.forward_relu(f, &y, Some(&shortcut), &self.layer)
     }
 }
 
@@ -149,8 +155,7 @@ pub fn residual(
 
 impl<T: Real> Module<T> for ResNet {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
-        let mut x = self.stem.forward(f, x)?;
-        x = f.apply(ops::relu(), &[&x], &[], "relu")?;
+        let mut x = self.stem.forward_relu(f, x, None, "relu")?;
         if self.max_pool {
             x = f.apply(ops::max_pool(3, 2, 1), &[&x], &[], "maxpool")?;
         }

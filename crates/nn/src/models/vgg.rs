@@ -47,8 +47,7 @@ impl<T: Real> Module<T> for Vgg {
             x = match feature {
                 Feature::Conv { conv, norm, relu } => {
                     let y = conv.forward(f, &x)?;
-                    let y = T::module(&**norm).forward(f, &y)?;
-                    f.apply(ops::relu(), &[&y], &[], relu)?
+                    T::module(&**norm).forward_relu(f, &y, None, relu)?
                 }
                 Feature::MaxPool(name) => f.apply(ops::max_pool(2, 2, 0), &[&x], &[], name)?,
             };

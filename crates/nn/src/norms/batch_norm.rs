@@ -33,8 +33,8 @@ pub(super) fn build(b: &mut Builder, layer: &str, channels: usize) -> Box<dyn Mo
     Box::new(BatchNorm::new(b, layer, channels))
 }
 
-impl<T: Element> Module<T> for BatchNorm {
-    fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
+impl BatchNorm {
+    fn op<T: Element>(&self, f: &Forward<'_, T>) -> ops::BatchNorm {
         let moments = match f.mode() {
             Mode::Train => ops::Moments::Batch { slot: Some(self.running.slot) },
             Mode::Eval => ops::Moments::Running {
@@ -42,6 +42,24 @@ impl<T: Element> Module<T> for BatchNorm {
                 var: f.buffer(self.running.var).to_vec(),
             },
         };
-        f.apply(ops::batch_norm(moments, EPS), &[x], &[self.gamma, self.beta], &self.layer)
+        ops::batch_norm(moments, EPS)
+    }
+}
+
+impl<T: Element> Module<T> for BatchNorm {
+    fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
+        f.apply(self.op(f), &[x], &[self.gamma, self.beta], &self.layer)
+    }
+
+    fn forward_relu(
+        &self,
+        f: &mut Forward<'_, T>,
+        x: &Var<T>,
+        shortcut: Option<&Var<T>>,
+        _relu: &str,
+    ) -> Result<Var<T>, LayerError> {
+        let [gamma, beta] = [self.gamma, self.beta].map(|p| f.param(p).clone());
+        let inputs: Vec<&Var<T>> = [x, &gamma, &beta].into_iter().chain(shortcut).collect();
+        f.apply(self.op(f).relu(), &inputs, &[], &self.layer)
     }
 }
