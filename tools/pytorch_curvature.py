@@ -15,8 +15,9 @@ NORM_LAYERS = (_NormBase, GroupNorm, LayerNorm, RmsNorm, TokenRmsNorm)
 # The softmax does not feel a common shift of the logits, so H 1 = 0 on this bias.
 CLASSIFIER_BIASES = ("fc.bias", "classifier.bias", "head.bias")
 
-# Nor does attention feel a shift of the keys, a third of this bias.
-ATTENTION_BIAS = "attn.qkv.bias"
+# Nor does attention feel a shift of the keys, a third of the first bias; nor the norm behind
+# the second a shift of all channels of a token.
+FLAT_BIASES = ("attn.qkv.bias", "mlp_tokens.fc2.bias")
 
 
 def second_order_blocks(model):
@@ -31,7 +32,7 @@ def second_order_blocks(model):
         if isinstance(modules[layer], NORM_LAYERS):
             blocks.append(name)
         elif hasattr(modules[layer], "weight_g"):
-            idle = name in CLASSIFIER_BIASES or name.endswith(ATTENTION_BIAS)
+            idle = name in CLASSIFIER_BIASES or name.endswith(FLAT_BIASES)
             if part == "weight_g" or part == "bias" and not idle:
                 blocks.append(name)
     return blocks

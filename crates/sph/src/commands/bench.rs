@@ -1,6 +1,6 @@
 //! `sph bench`: the time of training steps on synthetic data, for side-by-side measuring.
 
-use crate::config::{ModelArgs, OptArgs, seed, threads};
+use crate::config::{KernelArgs, ModelArgs, OptArgs, seed, threads};
 use crate::error::{Error, Result};
 use crate::objective::{Batch, Objective};
 use crate::timing::{self, Times};
@@ -31,6 +31,9 @@ pub struct BenchArgs {
     /// Worker threads [default: all cores].
     #[arg(long, value_parser = threads)]
     pub threads: Option<usize>,
+    /// Kernels.
+    #[command(flatten)]
+    pub kernels: KernelArgs,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -47,6 +50,7 @@ const WARMUP: usize = 2;
 /// For settings that do not fit each other.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let threads = super::configure_threads(args.threads)?;
+    args.kernels.configure();
     let pool = Pool::<f32>::new();
     let config = args.model.config(3, (32, 32), 10)?;
     let network = models::build(&args.model.model, &config).map_err(|e| Error::Config(e.to_string()))?;

@@ -3,7 +3,8 @@
 
 use crate::checkpoint::{self, Tensor};
 use crate::config::{
-    self, dataset_names, decouple_names, model_names, norm_names, pixels, seed, shown, stem_names, threads,
+    self, KernelArgs, dataset_names, decouple_names, model_names, norm_names, pixels, seed, shown,
+    stem_names, threads,
 };
 use crate::data::loader::{EpochOrder, Source};
 use crate::data::{self, DataOptions};
@@ -100,6 +101,9 @@ pub struct InspectArgs {
     /// Worker threads [default: all cores].
     #[arg(long, value_parser = threads)]
     pub threads: Option<usize>,
+    /// Kernels.
+    #[command(flatten)]
+    pub kernels: KernelArgs,
 }
 
 /// Prints a table of the blocks and the network, and writes the files that are asked for.
@@ -108,6 +112,7 @@ pub struct InspectArgs {
 /// For files and settings that do not fit each other.
 pub fn run(args: &InspectArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
+    args.kernels.configure();
     // Found out now, not after a long computation.
     let files = [&args.dump, &args.csv, &args.report];
     let files: Vec<&PathBuf> = files.into_iter().flatten().collect();

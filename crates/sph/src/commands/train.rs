@@ -32,9 +32,11 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
             let run = RunDir::open(path)?;
             let checkpoint = Checkpoint::read(&run.checkpoint())?;
             let settings = TrainArgs::from_toml(&checkpoint.progress.args, &shown(&run.checkpoint()))?;
+            settings.kernels.configure();
             Trainer::<f32>::resume(&settings, run, &checkpoint)?
         }
         None => {
+            args.kernels.configure();
             // Data, model and settings are checked before a folder is made.
             let default = || default_name(&args.output, &args.model.model, &args.dataset);
             let name = args.experiment.clone().unwrap_or_else(default);

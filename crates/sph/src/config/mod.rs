@@ -1,11 +1,13 @@
 //! Settings: flags, the TOML file they override, and what they mean together.
 
 mod file;
+mod kernel;
 mod model;
 mod optimizer;
 mod values;
 
 pub use file::flags_of_toml;
+pub use kernel::KernelArgs;
 pub use model::ModelArgs;
 pub(crate) use model::{norm, stem};
 pub use optimizer::OptArgs;
@@ -100,6 +102,10 @@ pub struct TrainArgs {
     #[arg(long, value_parser = threads)]
     #[serde(skip)]
     pub threads: Option<usize>,
+    /// Kernels.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub kernels: KernelArgs,
     /// Folder of runs.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     #[serde(skip)]

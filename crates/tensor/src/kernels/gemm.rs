@@ -1,7 +1,9 @@
-//! Matrix products through the `gemm` crate, single-threaded inside fixed parts.
+//! Matrix products, single-threaded inside fixed parts: through the `gemm` crate, which picks the widest instructions of the CPU, or by
+//! plain loops where the same bits are asked for on every machine.
 
 use crate::Element;
-use crate::parallel::for_chunks_of_work;
+use crate::kernels::choice::{KernelChoice, kernel_choice};
+use crate::parallel::{for_chunks_of_work, vectorized};
 
 /// A strided matrix inside a slice.
 #[derive(Debug, Clone, Copy)]
@@ -49,12 +51,54 @@ pub fn serial<T: Element>(dst: &mut [T], accumulate: bool, a: View<T>, b: View<T
     scaled(dst, accumulate, T::ONE, a, b);
 }
 
+/// [`scaled`] by plain loops: every element is one sum over the inner dimension in order, each product rounded.
+#[allow(clippy::needless_range_loop)] // lanes are registers
+fn plain<T: Element>(dst: &mut [T], accumulate: bool, scale: T, a: View<T>, b: View<T>) {
+    const ROWS: usize = 4;
+    const COLS: usize = 16;
+    let (m, n, k) = (a.rows, b.cols, a.cols);
+    let at = |v: &View<T>, r: usize, c: usize| v.data[r * v.row_stride + c * v.col_stride];
+    let mut panel = vec![[T::ZERO; COLS]; k];
+    for first in (0..n).step_by(COLS) {
+        let cols = COLS.min(n - first);
+        for (l, row) in panel.iter_mut().enumerate() {
+            (0..cols).for_each(|c| row[c] = at(&b, l, first + c));
+        }
+        for top in (0..m).step_by(ROWS) {
+            let rows = ROWS.min(m - top);
+            let mut sums = [[T::ZERO; COLS]; ROWS];
+            vectorized(
+                #[inline(always)]
+                || {
+                    for (l, panel) in panel.iter().enumerate() {
+                        for r in 0..rows {
+                            let value = at(&a, top + r, l);
+                            for c in 0..COLS {
+                                sums[r][c] += value * panel[c];
+                            }
+                        }
+                    }
+                },
+            );
+            for r in 0..rows {
+                let out = &mut dst[(top + r) * n + first..][..cols];
+                for (out, sum) in out.iter_mut().zip(&sums[r]) {
+                    *out = if accumulate { *out + *sum * scale } else { *sum * scale };
+                }
+            }
+        }
+    }
+}
+
 /// [`serial`] with the product times `scale`.
 #[allow(unsafe_code)]
 pub fn scaled<T: Element>(dst: &mut [T], accumulate: bool, scale: T, a: View<T>, b: View<T>) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(b.rows, k, "inner dimensions");
     assert_eq!(dst.len(), m * n, "size of the product");
+    if kernel_choice() == KernelChoice::Portable {
+        return plain(dst, accumulate, scale, a, b);
+    }
     // SAFETY: `View` checked that both operands lie inside their slices, and `dst` holds m·n elements; the
     // exclusive borrow of `dst` rules out overlap. `gemm` supports f32 and f64, the only `Element`s.
     unsafe {
@@ -140,6 +184,11 @@ mod tests {
             let mut got = vec![1.0; m * n];
             matmul(&mut got, false, a, b);
             assert_eq!(got, want);
+            plain(&mut got, false, 1.0, a, b);
+            assert_eq!(got, want);
+            plain(&mut got, true, 2.0, a, b);
+            assert!(got.iter().zip(&want).all(|(g, w)| *g == 3.0 * w));
+            got.copy_from_slice(&want);
             matmul(&mut got, true, a, b);
             assert!(got.iter().zip(&want).all(|(g, w)| *g == 2.0 * w));
         }

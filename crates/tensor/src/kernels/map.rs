@@ -1,5 +1,8 @@
 //! Element-wise loops, vectorized for the CPU at hand.
 
+// Loops go by index: adapters of iterators are functions, which are not always inlined, and then compiled for the oldest CPU.
+#![allow(clippy::needless_range_loop)]
+
 use crate::Element;
 use crate::kernels::reduce::{BLOCK, Lanes};
 use crate::parallel::{CHUNK, for_chunks, for_chunks_of_work, vectorized};
@@ -9,14 +12,14 @@ use std::array::from_fn;
 pub fn unary<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T) -> T + Sync) {
     assert_eq!(out.len(), a.len());
     for_chunks(out, CHUNK, |i, out| {
-        let a = &a[i * CHUNK..][..out.len()];
+        let n = out.len();
+        let a = &a[i * CHUNK..][..n];
         vectorized(
             #[inline(always)]
             || {
-                out.iter_mut().zip(a).for_each(
-                    #[inline(always)]
-                    |(o, a)| *o = f(*a),
-                )
+                for i in 0..n {
+                    out[i] = f(a[i]);
+                }
             },
         );
     });
@@ -26,14 +29,14 @@ pub fn unary<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T) -> T + Sync) {
 pub fn binary<T: Element>(out: &mut [T], a: &[T], b: &[T], f: impl Fn(T, T) -> T + Sync) {
     assert!(out.len() == a.len() && a.len() == b.len());
     for_chunks(out, CHUNK, |i, out| {
-        let (a, b) = (&a[i * CHUNK..][..out.len()], &b[i * CHUNK..][..out.len()]);
+        let n = out.len();
+        let (a, b) = (&a[i * CHUNK..][..n], &b[i * CHUNK..][..n]);
         vectorized(
             #[inline(always)]
             || {
-                out.iter_mut().zip(a).zip(b).for_each(
-                    #[inline(always)]
-                    |((o, a), b)| *o = f(*a, *b),
-                )
+                for i in 0..n {
+                    out[i] = f(a[i], b[i]);
+                }
             },
         );
     });
@@ -43,14 +46,14 @@ pub fn binary<T: Element>(out: &mut [T], a: &[T], b: &[T], f: impl Fn(T, T) -> T
 pub fn update<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T, T) -> T + Sync) {
     assert_eq!(out.len(), a.len());
     for_chunks(out, CHUNK, |i, out| {
-        let a = &a[i * CHUNK..][..out.len()];
+        let n = out.len();
+        let a = &a[i * CHUNK..][..n];
         vectorized(
             #[inline(always)]
             || {
-                out.iter_mut().zip(a).for_each(
-                    #[inline(always)]
-                    |(o, a)| *o = f(*o, *a),
-                )
+                for i in 0..n {
+                    out[i] = f(out[i], a[i]);
+                }
             },
         );
     });
@@ -61,7 +64,11 @@ pub(crate) fn add_serial<T: Element>(out: &mut [T], a: &[T]) {
     assert_eq!(out.len(), a.len());
     vectorized(
         #[inline(always)]
-        || out.iter_mut().zip(a).for_each(|(o, a)| *o += *a),
+        || {
+            for i in 0..out.len() {
+                out[i] += a[i];
+            }
+        },
     );
 }
 

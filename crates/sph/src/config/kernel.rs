@@ -1,0 +1,27 @@
+//! Which kernels compute.
+
+use clap::Args;
+use clap::builder::PossibleValuesParser;
+use serde::Serialize;
+use sph_tensor::kernels::choice::{KernelChoice, configure_kernels};
+
+/// Settings of the kernels.
+#[derive(Args, Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KernelArgs {
+    /// Kernels: the fastest for each shape (auto), without Winograd (direct), gathered patches and matrix products (gemm), or plain
+    /// loops that give the same bits on every machine (portable).
+    #[arg(long, default_value = "auto", value_parser = PossibleValuesParser::new(KernelChoice::ALL.map(KernelChoice::name)), help_heading = "Machine")]
+    pub kernel: String,
+    /// Allow kernels that round about five times worse: Winograd F(4x4, 3x3).
+    #[arg(long, help_heading = "Machine")]
+    pub fast_math: bool,
+}
+
+impl KernelArgs {
+    /// Makes it so, for the whole process.
+    pub fn configure(&self) {
+        let choice = KernelChoice::ALL.into_iter().find(|c| c.name() == self.kernel);
+        configure_kernels(choice.expect("the parser knows the names"), self.fast_math);
+    }
+}
