@@ -5,6 +5,7 @@
 
 use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
 use sph_nn::{BufferKind, Real, Store};
@@ -202,7 +203,7 @@ pub fn load_model<T: Real>(path: &Path, bytes: &[u8], store: &mut Store<T>) -> R
 
 fn load_state<T: Real>(
     path: &Path,
-    found: &BTreeMap<String, safetensors::tensor::TensorView<'_>>,
+    found: &BTreeMap<String, TensorView<'_>>,
     store: &mut Store<T>,
 ) -> Result<()> {
     let fail =
@@ -265,7 +266,7 @@ fn load_state<T: Real>(
     Ok(())
 }
 
-fn decode(view: &safetensors::tensor::TensorView<'_>) -> Option<Vec<f64>> {
+fn decode(view: &TensorView<'_>) -> Option<Vec<f64>> {
     let eight = || view.data().chunks_exact(8).map(|w| <[u8; 8]>::try_from(w).unwrap_or_default());
     match view.dtype() {
         Dtype::F64 => Some(eight().map(f64::from_le_bytes).collect()),
@@ -287,14 +288,18 @@ pub struct Progress {
     pub args: String,
     /// The epoch under way, from 0.
     pub epoch: usize,
-    /// Batches of it already taken.
-    pub batch: usize,
+    /// Steps of it already taken.
+    pub step: usize,
     /// Sum of batch losses, correct answers and images of the epoch under way.
     pub sums: EpochSums,
     /// The best epoch so far.
     pub best: Option<Best>,
     /// Loss and accuracy on the test images after the last epoch.
     pub last: Option<(f64, f64)>,
+    /// The best epoch of the average of weights so far.
+    pub best_average: Option<Best>,
+    /// Loss and accuracy of the average of weights after the last epoch.
+    pub last_average: Option<(f64, f64)>,
     /// Seconds spent so far.
     pub seconds: f64,
 }
@@ -313,7 +318,7 @@ pub struct Best {
 }
 
 /// The current version of [`Progress`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What an epoch has added up so far.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -332,22 +337,33 @@ struct Version {
     version: u32,
 }
 
+/// How names of tensors in a checkpoint begin.
+const MODEL: &str = "model.";
+const AVERAGE: &str = "average.";
+const OPTIMIZER: &str = "optimizer.";
+
 /// First bytes of a checkpoint; a CRC-32 of the rest follows.
 const MAGIC: &[u8; 8] = b"SPHCKPT\x01";
 
-/// Writes a checkpoint: the model's state, the optimizer's state, and the run's progress, under a checksum.
+/// Writes a checkpoint: the model's state, its average where there is one, the optimizer's state, and the run's progress, under a
+/// checksum.
 ///
 /// # Errors
 /// When it cannot be written; the one before is kept.
 pub fn save<T: Real>(
     path: &Path,
     store: &Store<T>,
+    average: Option<&Store<T>>,
     optimizer: &StateDict<T>,
     progress: &Progress,
 ) -> Result<()> {
-    let mut tensors: BTreeMap<String, Tensor> =
-        state_tensors(store).into_iter().map(|(name, t)| (format!("model.{name}"), t)).collect();
-    tensors.extend(optimizer.arrays.iter().map(|(name, a)| (format!("optimizer.{name}"), Tensor::array(a))));
+    let stores = std::iter::once((MODEL, store)).chain(average.map(|a| (AVERAGE, a)));
+    let under = |(prefix, store): (&str, &Store<T>)| {
+        let name = |(name, tensor)| (format!("{prefix}{name}"), tensor);
+        state_tensors(store).into_iter().map(name).collect::<Vec<_>>()
+    };
+    let mut tensors: BTreeMap<String, Tensor> = stores.flat_map(under).collect();
+    tensors.extend(optimizer.arrays.iter().map(|(name, a)| (format!("{OPTIMIZER}{name}"), Tensor::array(a))));
     let record = (progress, &optimizer.numbers);
     let body = to_safetensors(tensors, &record, path)?;
     let mut bytes = MAGIC.to_vec();
@@ -398,28 +414,32 @@ impl Checkpoint {
     /// When the checkpoint is another model's.
     pub fn restore<T: Real>(&self, store: &mut Store<T>, pool: &Pool<T>) -> Result<StateDict<T>> {
         let file = parse(&self.path, &self.body)?;
-        let mut model = BTreeMap::new();
         let mut state = StateDict { arrays: BTreeMap::new(), numbers: self.numbers.clone() };
-        for (name, view) in file.tensors() {
-            if let Some(name) = name.strip_prefix("model.") {
-                model.insert(name.to_string(), view);
-            } else if let Some(name) = name.strip_prefix("optimizer.") {
-                if view.shape().len() > 6 {
-                    return Err(Error::checkpoint(
-                        &self.path,
-                        format!("optimizer state '{name}' has too many dimensions"),
-                    ));
-                }
-                let values = decode(&view).ok_or_else(|| {
-                    Error::checkpoint(&self.path, format!("optimizer state '{name}' has another type"))
-                })?;
-                let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
-                state
-                    .arrays
-                    .insert(name.to_string(), Array::from_slice(pool, Shape::new(view.shape()), &values));
+        for (name, view) in part(&file, OPTIMIZER) {
+            let fail =
+                |reason: &str| Error::checkpoint(&self.path, format!("optimizer state '{name}' {reason}"));
+            if view.shape().len() > 6 {
+                return Err(fail("has too many dimensions"));
             }
+            let values = decode(&view).ok_or_else(|| fail("has another type"))?;
+            let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
+            state.arrays.insert(name, Array::from_slice(pool, Shape::new(view.shape()), &values));
         }
-        load_state(&self.path, &model, store)?;
+        load_state(&self.path, &part(&file, MODEL), store)?;
         Ok(state)
     }
+
+    /// Loads the average of weights into `store`.
+    ///
+    /// # Errors
+    /// When there is none, or it is another model's.
+    pub fn restore_average<T: Real>(&self, store: &mut Store<T>) -> Result<()> {
+        load_state(&self.path, &part(&parse(&self.path, &self.body)?, AVERAGE), store)
+    }
+}
+
+/// The tensors whose names begin with `prefix`, without it.
+fn part<'a>(file: &SafeTensors<'a>, prefix: &str) -> BTreeMap<String, TensorView<'a>> {
+    let strip = |(name, view): (String, TensorView<'a>)| Some((name.strip_prefix(prefix)?.to_string(), view));
+    file.tensors().into_iter().filter_map(strip).collect()
 }

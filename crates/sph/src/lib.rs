@@ -23,6 +23,7 @@ pub mod report;
 pub mod run;
 pub mod timing;
 pub mod train_loop;
+pub mod weight_average;
 
 pub use error::{Error, Result};
 pub use model_info::ModelInfo;

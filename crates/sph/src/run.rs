@@ -15,7 +15,16 @@ impl RunDir {
     /// When a run is there already, or a file stands in the way.
     pub fn planned(output: &Path, name: &str) -> Result<Self> {
         let run = RunDir(output.join(name));
-        let files = [run.args(), run.summary(), run.curvature(), run.last(), run.best(), run.checkpoint()];
+        let files = [
+            run.args(),
+            run.summary(),
+            run.curvature(),
+            run.last(),
+            run.best(),
+            run.last_average(),
+            run.best_average(),
+            run.checkpoint(),
+        ];
         if files.iter().any(|f| f.exists()) {
             let path = run.0.display();
             return Err(Error::Config(format!(
@@ -95,6 +104,16 @@ impl RunDir {
     /// Model state after the best epoch.
     pub fn best(&self) -> PathBuf {
         self.0.join("best.safetensors")
+    }
+
+    /// The average of weights after the last epoch.
+    pub fn last_average(&self) -> PathBuf {
+        self.0.join("last-ema.safetensors")
+    }
+
+    /// The average of weights after its best epoch.
+    pub fn best_average(&self) -> PathBuf {
+        self.0.join("best-ema.safetensors")
     }
 
     /// Everything to go on.

@@ -46,6 +46,7 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
         "adamw",
         "adahessian --curvature-every 2",
         "kfac --factor-every 2 --inverse-every 3",
+        "sph --clip-grad 0.5 --batch-size 100 --grad-accum-steps 2 --model-ema --model-ema-decay 0.9 --sched one-cycle",
     ];
     for opt in settings {
         let dir = tempfile::tempdir().unwrap();
@@ -68,7 +69,10 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
             }
             let outcome = trainer.train(&mut [], &never).unwrap();
             assert_eq!((outcome.best, outcome.last), (whole.best, whole.last), "{opt} {name}");
-            for file in ["last.safetensors", "best.safetensors"] {
+            assert_eq!(outcome.best_average, whole.best_average, "{opt} {name}");
+            let average = ["last-ema.safetensors", "best-ema.safetensors"];
+            let average = average.into_iter().filter(|_| whole.best_average.is_some());
+            for file in ["last.safetensors", "best.safetensors"].into_iter().chain(average) {
                 let read = |run: &str| std::fs::read(args.output.join(run).join(file)).unwrap();
                 assert!(read(&name) == read("whole"), "{opt} {name}: {file} differs");
             }

@@ -84,7 +84,13 @@ fn last_line(o: &Outcome) -> String {
         true => format!("chosen on held-out images, accuracy {:.2} %", 100.0 * best.chosen_by),
         false => "chosen on the test set; --val-split chooses on held-out images".into(),
     };
-    format!("best test accuracy {:.2} % in epoch {} ({chosen})", 100.0 * best.test_accuracy, best.epoch + 1)
+    let (accuracy, epoch) = (100.0 * best.test_accuracy, best.epoch + 1);
+    let average = o.best_average.map_or(String::new(), |a| {
+        format!("; average of weights {:.2} % in epoch {}", 100.0 * a.test_accuracy, a.epoch + 1)
+    });
+    let early =
+        if o.stopped_early { format!("; stopped early after epoch {}", o.epochs) } else { String::new() };
+    format!("best test accuracy {accuracy:.2} % in epoch {epoch} ({chosen}){average}{early}")
 }
 
 fn json(o: &Outcome, run: &Path) -> serde_json::Value {
@@ -95,7 +101,10 @@ fn json(o: &Outcome, run: &Path) -> serde_json::Value {
         "chosen_on": if o.chosen_on_validation { "validation" } else { "test" },
         "final_test_accuracy": o.last.map(|l| l.1),
         "final_test_loss": o.last.map(|l| l.0),
+        "ema_test_accuracy": o.best_average.map(|b| b.test_accuracy),
+        "final_ema_test_accuracy": o.last_average.map(|l| l.1),
         "epochs": o.epochs,
+        "stopped_early": o.stopped_early,
         "seconds": o.seconds,
         "step_ms_median": o.step_ms,
         "curvature_overhead": o.overhead,

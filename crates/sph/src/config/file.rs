@@ -25,6 +25,10 @@ pub fn flags_of_toml(text: &str, command: &Command, origin: &str) -> Result<Vec<
     let mut flags = Vec::new();
     for (key, value) in &table {
         let name = key.replace('_', "-");
+        // An alias means what it is an alias of.
+        let aliased = |a: &&clap::Arg| a.get_all_aliases().is_some_and(|all| all.contains(&&*name));
+        let name =
+            command.get_arguments().find(aliased).and_then(|a| a.get_long()).unwrap_or(&name).to_string();
         if !known.contains(&&*name) {
             let near = known.iter().max_by(|a, b| strsim::jaro(a, &name).total_cmp(&strsim::jaro(b, &name)));
             let hint = near.map_or(String::new(), |n| format!("; the nearest known one is '{n}'"));

@@ -1,14 +1,18 @@
 //! Settings: flags, the TOML file they override, and what they mean together.
 
+mod average;
 mod file;
 mod model;
 mod optimizer;
+mod schedule;
 mod values;
 
+pub use average::AverageArgs;
 pub use file::flags_of_toml;
 pub use model::ModelArgs;
 pub(crate) use model::{norm, stem};
 pub use optimizer::OptArgs;
+pub use schedule::ScheduleArgs;
 pub use values::Betas;
 pub(crate) use values::{
     dataset_names, decouple_names, model_names, norm_names, pixels, seed, stem_names, threads,
@@ -18,9 +22,9 @@ use crate::data;
 use crate::error::{Error, Result};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
-use sph_optim::lr::{SCHEDULES, ScheduleConfig, ScheduleRow};
+use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use std::path::{Path, PathBuf};
-use values::{below_one, count, names, not_negative, positive, probability, row};
+use values::{below_one, count, probability};
 
 /// Train a network.
 #[derive(Parser, Debug, Clone, Serialize)]
@@ -62,28 +66,21 @@ pub struct TrainArgs {
     /// Passes over the training images.
     #[arg(long, default_value = "20", value_parser = count)]
     pub epochs: usize,
+    /// Batches of --batch-size whose gradients and curvature are averaged for a step.
+    #[arg(long, alias = "grad-accum", default_value = "1", value_parser = count, value_name = "N")]
+    pub grad_accum_steps: usize,
+    /// Stop after this many epochs in a row without a new best one [default: never].
+    #[arg(long, value_parser = count, value_name = "EPOCHS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
     /// Learning-rate schedule.
-    #[arg(long, default_value = "cosine", value_parser = names(SCHEDULES.iter().map(|s| (s.name, s.about))), help_heading = "Schedule")]
-    pub sched: String,
-    /// Epochs of linear warmup.
-    #[arg(long, default_value_t = 0.0, value_parser = not_negative, help_heading = "Schedule")]
-    pub warmup_epochs: f64,
-    /// Learning rate at the start of warmup [default: 0.00001].
-    #[arg(long, value_parser = not_negative, help_heading = "Schedule")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub warmup_lr: Option<f64>,
-    /// Learning rate at the end of cosine [default: 0].
-    #[arg(long, value_parser = not_negative, help_heading = "Schedule")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_lr: Option<f64>,
-    /// Epochs between decays of step [default: 30].
-    #[arg(long, value_parser = positive, help_heading = "Schedule")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decay_epochs: Option<f64>,
-    /// Factor of each decay of step [default: 0.1].
-    #[arg(long, value_parser = positive, help_heading = "Schedule")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decay_rate: Option<f64>,
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub schedule: ScheduleArgs,
+    /// Average of weights.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub average: AverageArgs,
     /// Label smoothing.
     #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     pub smoothing: f64,
@@ -185,28 +182,8 @@ impl TrainArgs {
 
     fn validate(&self) -> Result<()> {
         self.optimizer.validate()?;
-        if self.warmup_epochs >= self.epochs as f64 {
-            let (w, e) = (self.warmup_epochs, self.epochs);
-            return Err(Error::Config(format!("--warmup-epochs {w} must be less than --epochs {e}")));
-        }
-        let lr = self.optimizer.lr()?;
-        if let Some(min_lr) = self.min_lr.filter(|m| *m > lr) {
-            return Err(Error::Config(format!("--min-lr {min_lr} must not be greater than --lr {lr}")));
-        }
-        let given = [
-            ("min-lr", self.min_lr.is_some(), "cosine"),
-            ("decay-epochs", self.decay_epochs.is_some(), "step"),
-            ("decay-rate", self.decay_rate.is_some(), "step"),
-        ];
-        if let Some((flag, _, of)) = given.iter().find(|(_, given, of)| *given && *of != self.sched) {
-            let sched = &self.sched;
-            return Err(Error::Config(format!(
-                "--{flag} is a setting of --sched {of}, not of --sched {sched}"
-            )));
-        }
-        if self.warmup_lr.is_some() && self.warmup_epochs == 0.0 {
-            return Err(Error::Config("--warmup-lr needs --warmup-epochs".into()));
-        }
+        self.schedule()?;
+        self.average.config()?;
         if let Some(name) = &self.experiment
             && (name.is_empty() || name.contains(['/', '\\']) || name == "." || name == "..")
         {
@@ -220,18 +197,9 @@ impl TrainArgs {
     /// The schedule and its settings.
     ///
     /// # Errors
-    /// When the schedule is unknown.
+    /// As [`ScheduleArgs::build`].
     pub fn schedule(&self) -> Result<(&'static ScheduleRow, ScheduleConfig)> {
-        let config = ScheduleConfig {
-            lr: self.optimizer.lr()?,
-            min_lr: self.min_lr.unwrap_or(0.0),
-            epochs: self.epochs as f64,
-            warmup_epochs: self.warmup_epochs,
-            warmup_lr: self.warmup_lr.unwrap_or(1e-5),
-            decay_epochs: self.decay_epochs.unwrap_or(30.0),
-            decay_rate: self.decay_rate.unwrap_or(0.1),
-        };
-        Ok((row(SCHEDULES, |s| s.name, &self.sched)?, config))
+        self.schedule.build(self.epochs, self.optimizer.lr()?)
     }
 }
 

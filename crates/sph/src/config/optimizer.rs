@@ -11,7 +11,7 @@ use sph_optim::curvature::estimator::Averaging;
 use sph_optim::curvature::probes::PROBES;
 use sph_optim::curvature::rectifiers::RECTIFIERS;
 use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, PRESETS, PresetRow, Sgd, SphDrs};
-use sph_optim::transforms::DrsConfig;
+use sph_optim::transforms::{CLIP_MODES, ClipGradient, ClipMode, DrsConfig};
 
 /// The optimizer and its settings. A setting that the chosen optimizer does not have is an error.
 #[derive(Args, Debug, Clone, Serialize)]
@@ -49,6 +49,14 @@ pub struct OptArgs {
     #[arg(long = "weight-decay-1d", value_parser = not_negative)]
     #[serde(rename = "weight-decay-1d", skip_serializing_if = "Option::is_none")]
     pub weight_decay_1d: Option<f64>,
+    /// Clip the gradient, before momentum; not curvature, nor the step that it scales [default: no clipping].
+    #[arg(long, value_parser = positive, value_name = "LIMIT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_grad: Option<f64>,
+    /// What --clip-grad bounds [default: norm].
+    #[arg(long, value_parser = names(CLIP_MODES.iter().map(|m| (m.0, m.2))))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_mode: Option<String>,
     /// Decays of the averages of adam, adamw and adahessian, two numbers [default: 0.9,0.999].
     #[arg(long, value_parser = betas, value_name = "B1,B2")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -186,6 +194,14 @@ impl OptArgs {
         if self.drs_refresh.is_some() && !drs {
             return Err(Error::Config("--drs-refresh needs --first-order drs".into()));
         }
+        if self.clip_mode.is_some() && self.clip_grad.is_none() {
+            return Err(Error::Config("--clip-mode needs --clip-grad".into()));
+        }
+        if self.clip_grad.is_some() && drs {
+            return Err(Error::Config(
+                "--first-order drs models the loss by its gradient as it is; leave --clip-grad out".into(),
+            ));
+        }
         if self.preset.is_some() && drs {
             return Err(Error::Config(
                 "--preset seed is SGD on the other parameters; leave --first-order out".into(),
@@ -281,6 +297,16 @@ impl OptArgs {
     /// As [`OptArgs::validate`].
     pub fn build<T: Real>(&self, specs: &[ParamSpec], seed: u64) -> Result<Optimizer<T>> {
         self.validate()?;
+        let optimizer = self.unclipped(specs, seed)?;
+        let Some(limit) = self.clip_grad else { return Ok(optimizer) };
+        let mode = match &self.clip_mode {
+            Some(name) => row(CLIP_MODES, |m| m.0, name)?.1,
+            None => ClipMode::Norm,
+        };
+        Ok(optimizer.preceded_by("clip", Box::new(ClipGradient { mode, limit })))
+    }
+
+    fn unclipped<T: Real>(&self, specs: &[ParamSpec], seed: u64) -> Result<Optimizer<T>> {
         let weight_decay = self.weight_decay.unwrap_or(self.preset_row()?.weight_decay);
         let weight_decay_1d = self.weight_decay_1d.unwrap_or(0.0);
         let momentum = self.momentum.unwrap_or(0.9);

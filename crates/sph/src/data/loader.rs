@@ -110,7 +110,7 @@ impl Source {
                 }
             }
         }
-        let targets: Arc<[u32]> = numbers.iter().map(|&i| self.set.labels[i] as u32).collect();
+        let targets = numbers.iter().map(|&i| self.set.labels[i] as u32).collect();
         Batch { images, targets }
     }
 }

@@ -48,6 +48,8 @@ pub struct EpochEvent {
     pub validation: Option<(f64, f64)>,
     /// Loss and accuracy on the test images.
     pub test: (f64, f64),
+    /// The same two of the average of weights, where there is one.
+    pub average: Option<(Option<(f64, f64)>, (f64, f64))>,
     /// Median time of a step in milliseconds.
     pub step_ms: f64,
     /// Images per second in training.
