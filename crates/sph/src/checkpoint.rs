@@ -8,7 +8,7 @@ use crate::model_info::ModelInfo;
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
-use sph_nn::{BufferKind, Real, Store};
+use sph_nn::{BufferKind, ParamSpec, Real, Store};
 use sph_optim::StateDict;
 use sph_tensor::{Array, DType, Pool, Shape};
 use std::borrow::Cow;
@@ -28,14 +28,29 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let (target, mut file) = temporary(path)?;
     // The temporary file's name in the system's message would only confuse.
     let error = |e: std::io::Error| Error::write(path, e.kind().into());
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(error)?;
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    moment();
+    file.write_all(first).map_err(error)?;
+    moment();
+    file.write_all(rest).map_err(error)?;
+    moment();
+    file.as_file().sync_all().map_err(error)?;
+    moment();
     file.persist(&target).map_err(|e| error(e.error))?;
+    moment();
     // The rename itself; where folders cannot be synced the file is still whole.
     if let Ok(dir) = std::fs::File::open(folder(&target)) {
         let _ = dir.sync_all();
     }
+    moment();
     Ok(())
 }
+
+/// Between two steps of writing; a test ends the process here.
+#[cfg(not(all(test, unix)))]
+pub(crate) fn moment() {}
+#[cfg(all(test, unix))]
+pub(crate) use crate::killed::moment;
 
 /// Finds out whether [`write_atomically`] could write to `path` now, before a long computation. Leaves nothing.
 ///
@@ -197,8 +212,41 @@ pub fn model_info(path: &Path, bytes: &[u8]) -> Result<Option<ModelInfo>> {
 /// Naming the first tensor that is missing, unexpected or of another shape or type. The store is unchanged then.
 pub fn load_model<T: Real>(path: &Path, bytes: &[u8], store: &mut Store<T>) -> Result<()> {
     let file = parse(path, bytes)?;
-    let found: BTreeMap<_, _> = file.tensors().into_iter().collect();
-    load_state(path, &found, store)
+    load_state(path, &part(&file, ""), store)
+}
+
+/// Loads a model's state to train on from: as [`load_model`], but a classifier of the same width for another number of classes is left
+/// out, and the store's own stays; then what to tell the user is returned.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_to_tune<T: Real>(path: &Path, bytes: &[u8], store: &mut Store<T>) -> Result<Option<String>> {
+    let file = parse(path, bytes)?;
+    let mut found = part(&file, "");
+    let own = state_tensors(store);
+    // A decoupled layer takes plain weights, too.
+    let plain = |name: &str| name.strip_suffix("_g").or(name.strip_suffix("_v")).unwrap_or(name).to_string();
+    let head: Vec<&ParamSpec> = store.specs().iter().filter(|s| s.head).collect();
+    let classes = head.iter().filter(|s| s.shape.len() > 1).find_map(|s| {
+        let there = found.get(&s.name).or_else(|| found.get(&plain(&s.name)))?.shape();
+        (there[1..] == s.shape[1..] && there[0] != s.shape[0]).then_some((there[0], s.shape[0]))
+    });
+    if let Some((there, here)) = classes {
+        for spec in &head {
+            found.remove(&plain(&spec.name));
+            let Tensor { dtype, shape, data } = &own[&spec.name];
+            let view = TensorView::new(*dtype, shape.clone(), data);
+            let view = view.map_err(|e| Error::checkpoint(path, e.to_string()))?;
+            found.insert(spec.name.clone(), view);
+        }
+        load_state(path, &found, store)?;
+        let path = path.display();
+        return Ok(Some(format!(
+            "the classifier begins with random values: that of {path} is for {there} classes, not {here}"
+        )));
+    }
+    load_state(path, &found, store)?;
+    Ok(None)
 }
 
 fn load_state<T: Real>(
@@ -401,7 +449,9 @@ impl Checkpoint {
             .ok_or_else(|| fail("it has no record of a run's progress"))?;
         if version.version != VERSION {
             let v = version.version;
-            return Err(fail(&format!("version {v}; this program reads version {VERSION}")));
+            return Err(fail(&format!(
+                "version {v}; this program reads version {VERSION}; train again with the settings in args.toml beside it"
+            )));
         }
         let (progress, numbers) =
             about(path, &bytes)?.ok_or_else(|| fail("its record of progress is incomplete"))?;

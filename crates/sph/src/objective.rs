@@ -226,7 +226,7 @@ impl<T: Real> Objective<T> {
 
     /// The network's logits for `images`, recorded on `f`.
     fn forward(&self, f: &mut Forward<'_, T>, images: &Array<T>) -> Result<Var<T>, LayerError> {
-        let number = self.draw + self.part as u64 + 1 - self.parts.len() as u64;
+        let number = (self.draw + self.part as u64 + 1).saturating_sub(self.parts.len() as u64);
         f.draw = (self.seed, number);
         let images = f.tape.constant(images.clone());
         T::module(&*self.network.model).forward(f, &images)

@@ -1,17 +1,18 @@
 //! The training loop: epochs of steps, evaluation, checkpoints. It prints nothing; observers do.
 
+use crate::augment::{Augmentation, Draws};
 use crate::checkpoint::{self, Best, Checkpoint, EpochSums, Progress};
 use crate::config::{self, TrainArgs, shown};
-use crate::data::loader::{Augmentation, EpochOrder, Source};
-use crate::data::{self, DataOptions};
+use crate::data::loader::Source;
+use crate::data::{self, DataOptions, Dataset};
 use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
 use crate::objective::{Batch, Objective};
-use crate::observers::{CurvatureEvent, EpochEvent, Observer, StepEvent};
+use crate::observers::{CurvatureEvent, EpochEvent, Evaluated, Observer, StepEvent};
 use crate::run::RunDir;
 use crate::timing::Times;
 use crate::weight_average::WeightAverage;
-use sph_nn::{Mode, ParamSpec, Real, Store};
+use sph_nn::{Mode, Network, ParamSpec, Real, Store};
 use sph_optim::curvature::Accumulate;
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use sph_optim::{EvalError, Optimizer};
@@ -58,32 +59,65 @@ pub struct Trainer<T: Real> {
     /// The second-order blocks, when the optimizer has any.
     blocks: Vec<usize>,
     schedule: (&'static ScheduleRow, ScheduleConfig),
+    augmentation: Augmentation,
     train: Source,
     validation: Option<Source>,
     test: Source,
     progress: Progress,
     saved: Option<usize>,
+    notes: Vec<String>,
     steps: Times,
     evaluations: Times,
     gradients: Times,
 }
 
 impl<T: Real> Trainer<T> {
-    /// A new run with these settings in `run`.
+    /// A new run with these settings in `run`: of the model and the data set that they name.
     ///
     /// # Errors
     /// When data, model and settings do not fit each other.
     pub fn new(args: &TrainArgs, run: RunDir) -> Result<Self> {
+        let mut trainer = Self::named(args, run)?;
+        trainer.initialize()?;
+        Ok(trainer)
+    }
+
+    /// A new run with these settings in `run`: of a network and images of your own, in the place of those that the settings name. Files
+    /// call both `custom`.
+    ///
+    /// # Errors
+    /// When data, network and settings do not fit each other.
+    pub fn custom(args: &TrainArgs, run: RunDir, data: Dataset, network: Network) -> Result<Self> {
+        let mut args = args.clone();
+        (args.model.model, args.dataset) = ("custom".into(), "custom".into());
+        let info = ModelInfo {
+            model: "custom".into(),
+            norm: "custom".into(),
+            decouple: false,
+            stem: None,
+            image_size: None,
+            dataset: "custom".into(),
+            normalisation: data.normalisation.clone(),
+        };
+        let mut trainer = Self::build(&args, run, data, network, info)?;
+        trainer.initialize()?;
+        Ok(trainer)
+    }
+
+    /// The run that left `checkpoint` in `run`, with its own settings.
+    ///
+    /// # Errors
+    /// When the checkpoint does not fit them.
+    pub fn resume(args: &TrainArgs, run: RunDir, checkpoint: &Checkpoint) -> Result<Self> {
+        let mut trainer = Self::named(args, run)?;
+        trainer.restore(checkpoint)?;
+        Ok(trainer)
+    }
+
+    /// The model and the data set that the settings name.
+    fn named(args: &TrainArgs, run: RunDir) -> Result<Self> {
         let options = DataOptions { data_dir: args.data_dir.clone(), image_size: args.image_size };
-        let mut data = data::load(&args.dataset, &options)?;
-        let held_out = (args.val_split > 0.0).then(|| data.split_validation(args.val_split));
-        if held_out.as_ref().is_some_and(|v| v.is_empty()) {
-            let n = data.train.len();
-            return Err(Error::Config(format!("--val-split {} holds out no image of {n}", args.val_split)));
-        }
-        if data.train.is_empty() {
-            return Err(Error::Config(format!("--val-split {} leaves no image to train on", args.val_split)));
-        }
+        let data = data::load(&args.dataset, &options)?;
         let info = ModelInfo {
             model: args.model.model.clone(),
             norm: config::norm(args.model.norm.as_deref(), &args.model.model)?.name.into(),
@@ -93,8 +127,26 @@ impl<T: Real> Trainer<T> {
             dataset: args.dataset.clone(),
             normalisation: data.normalisation.clone(),
         };
-        let pool = Pool::new();
         let network = info.build(&data, args.model.dropout)?;
+        Self::build(args, run, data, network, info)
+    }
+
+    fn build(
+        args: &TrainArgs,
+        run: RunDir,
+        mut data: Dataset,
+        network: Network,
+        info: ModelInfo,
+    ) -> Result<Self> {
+        let held_out = (args.val_split > 0.0).then(|| data.split_validation(args.val_split));
+        if held_out.as_ref().is_some_and(|v| v.is_empty()) {
+            let n = data.train.len();
+            return Err(Error::Config(format!("--val-split {} holds out no image of {n}", args.val_split)));
+        }
+        if data.train.is_empty() {
+            return Err(Error::Config(format!("--val-split {} leaves no image to train on", args.val_split)));
+        }
+        let pool = Pool::new();
         let mut objective = Objective::new(network, &pool, args.seed);
         args.optimizer.freeze(&mut objective.store)?;
         objective.smoothing = args.smoothing;
@@ -114,7 +166,7 @@ impl<T: Real> Trainer<T> {
         let schedule = args.schedule()?;
         let average = args.average.config()?.map(|config| WeightAverage::new(config, &objective.store));
         // Images that the model cannot take are found out before a folder is made.
-        objective.evaluate_on(&train.batch(&pool, &[0], None::<EpochOrder>))?;
+        objective.evaluate_on(&train.batch(&pool, &[0], None))?;
         Ok(Trainer {
             info,
             args: args.clone(),
@@ -124,6 +176,7 @@ impl<T: Real> Trainer<T> {
             average,
             blocks,
             schedule,
+            augmentation: args.augment.build()?,
             train,
             validation: held_out.map(source),
             test: source(data.test.clone()),
@@ -140,30 +193,59 @@ impl<T: Real> Trainer<T> {
                 seconds: 0.0,
             },
             saved: None,
+            notes: Vec::new(),
             steps: Times::default(),
             evaluations: Times::default(),
             gradients: Times::default(),
         })
     }
 
-    /// The run that left `checkpoint` in `run`, with its own settings.
+    /// Takes the values that `--init-checkpoint` names in the place of random ones.
+    fn initialize(&mut self) -> Result<()> {
+        if let Some(path) = &self.args.init_checkpoint {
+            let bytes = checkpoint::read_file(path)?;
+            let note = checkpoint::load_to_tune(path, &bytes, &mut self.objective.store)?;
+            self.notes.extend(note);
+        }
+        // The average begins with what the model begins with.
+        if let Some(average) = &mut self.average {
+            average.store = self.objective.store.clone();
+        }
+        Ok(())
+    }
+
+    /// Goes on where the run that left `checkpoint` was: one of the same settings, model and data.
     ///
     /// # Errors
     /// When the checkpoint does not fit them.
-    pub fn resume(args: &TrainArgs, run: RunDir, checkpoint: &Checkpoint) -> Result<Self> {
-        let mut trainer = Self::new(args, run)?;
-        let pool = trainer.objective.pool().clone();
-        let state = checkpoint.restore(&mut trainer.objective.store, &pool)?;
-        trainer.optimizer.load(&trainer.objective.store.values, state)?;
-        if let Some(average) = &mut trainer.average {
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let pool = self.objective.pool().clone();
+        let state = checkpoint.restore(&mut self.objective.store, &pool)?;
+        self.optimizer.load(&self.objective.store.values, state)?;
+        if let Some(average) = &mut self.average {
             checkpoint.restore_average(&mut average.store)?;
         }
-        trainer.progress = checkpoint.progress.clone();
+        self.progress = checkpoint.progress.clone();
         // Masks go on where they were.
-        let (batches, taken) = (trainer.train.training_batches(), trainer.batches_taken());
-        trainer.objective.draw = (trainer.progress.epoch * batches + taken) as u64;
-        trainer.saved = Some(trainer.progress.epoch);
-        Ok(trainer)
+        let epochs = self.progress.epoch * self.train.training_batches();
+        self.objective.draw = (epochs + self.batches_taken()) as u64;
+        self.saved = Some(self.progress.epoch);
+        Ok(())
+    }
+
+    /// Makes the folder of a new run, with its settings and a first checkpoint: what cannot be written is found out before training, and a
+    /// run that fails early can be gone on with. Leaves nothing when it fails.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn begin(&mut self) -> Result<()> {
+        self.run.create(&self.progress.args)?;
+        self.save().inspect_err(|_| self.run.discard())
+    }
+
+    /// What a user should know of how this run began, a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The run's folder.
@@ -185,7 +267,7 @@ impl<T: Real> Trainer<T> {
         let images = self.train.set.len();
         format!(
             "{} with norm {} ({n} parameters{second}{frozen}) on {images} images of {}, --opt {}",
-            a.model.model, self.info.norm, a.dataset, a.optimizer.opt
+            self.info.model, self.info.norm, self.info.dataset, a.optimizer.opt
         )
     }
 
@@ -238,12 +320,11 @@ impl<T: Real> Trainer<T> {
     fn epoch(&mut self, observers: &mut [&mut dyn Observer], stop: &AtomicBool) -> Result<bool> {
         let accumulated = self.args.grad_accum_steps;
         let (epoch, steps) = (self.progress.epoch, self.train.training_batches().div_ceil(accumulated));
-        let augmentation = Augmentation { crop_pad: self.args.random_crop.into(), hflip: self.args.hflip };
-        let order = EpochOrder { seed: self.args.seed, epoch: epoch as u64, augmentation };
+        let draws = Draws { seed: self.args.seed, epoch: epoch as u64, augmentation: self.augmentation };
         let pool = self.objective.pool().clone();
         let mut clock = Instant::now();
         let mut lr = 0.0;
-        let mut batches = self.train.training(&pool, order, self.batches_taken());
+        let mut batches = self.train.training(&pool, draws, self.batches_taken());
         loop {
             let parts: Vec<_> = batches.by_ref().take(accumulated).collect();
             if parts.is_empty() {
@@ -270,12 +351,11 @@ impl<T: Real> Trainer<T> {
                 return Ok(false);
             }
         }
-        let (validation, test) = self.evaluate_all(&self.objective.store)?;
+        let model = self.evaluate_all(&self.objective.store)?;
         let average = self.average.as_ref().map(|a| self.evaluate_all(&a.store)).transpose()?;
         self.progress.seconds += clock.elapsed().as_secs_f64();
-        let improved = better(&mut self.progress.best, epoch, validation, test);
-        let improved_average =
-            average.is_some_and(|(v, t)| better(&mut self.progress.best_average, epoch, v, t));
+        let improved = better(&mut self.progress.best, epoch, model);
+        let improved_average = average.is_some_and(|a| better(&mut self.progress.best_average, epoch, a));
         let sums = std::mem::take(&mut self.progress.sums);
         let event = EpochEvent {
             epoch,
@@ -283,8 +363,8 @@ impl<T: Real> Trainer<T> {
             lr,
             train_loss: sums.loss / sums.images as f64,
             train_accuracy: sums.correct as f64 / sums.images as f64,
-            validation,
-            test,
+            validation: model.validation,
+            test: model.test,
             average,
             step_ms: self.steps.median().unwrap_or(0.0),
             images_per_s: self.images_per_s(),
@@ -292,7 +372,7 @@ impl<T: Real> Trainer<T> {
             seconds: self.progress.seconds,
         };
         (self.progress.epoch, self.progress.step) = (epoch + 1, 0);
-        (self.progress.last, self.progress.last_average) = (Some(test), average.map(|a| a.1));
+        (self.progress.last, self.progress.last_average) = (Some(model.test), average.map(|a| a.test));
         self.ensure_finite()?;
         observers.iter_mut().try_for_each(|o| o.epoch(&event))?;
         let blocks = self.optimizer.report(&self.objective.store.values);
@@ -362,10 +442,10 @@ impl<T: Real> Trainer<T> {
         }
     }
 
-    /// Loss and accuracy of these values on the held-out images, where there are any, and on the test images.
-    fn evaluate_all(&self, store: &Store<T>) -> Result<(Option<(f64, f64)>, (f64, f64))> {
+    /// These values on the held-out images, where there are any, and on the test images.
+    fn evaluate_all(&self, store: &Store<T>) -> Result<Evaluated> {
         let validation = self.validation.as_ref().map(|v| self.evaluate(store, v)).transpose()?;
-        Ok((validation, self.evaluate(store, &self.test)?))
+        Ok(Evaluated { validation, test: self.evaluate(store, &self.test)? })
     }
 
     /// Mean loss and accuracy.
@@ -431,7 +511,7 @@ const PAIRS: u64 = 5;
 
 /// Whether this epoch is better than `best`, in whose place it is put then. It is chosen by the accuracy on held-out images where there
 /// are any.
-fn better(best: &mut Option<Best>, epoch: usize, validation: Option<(f64, f64)>, test: (f64, f64)) -> bool {
+fn better(best: &mut Option<Best>, epoch: usize, Evaluated { validation, test }: Evaluated) -> bool {
     let chosen_by = validation.map_or(test.1, |v| v.1);
     let improved = best.is_none_or(|best| chosen_by > best.chosen_by);
     if improved {

@@ -32,9 +32,9 @@ impl<T: Real> WeightAverage<T> {
         let AverageConfig { decay, warmup } = self.config;
         let first = 1.0 - libm::pow(1.0 + step as f64, -2.0 / 3.0);
         let decay = if warmup { decay.min(first) } else { decay };
-        let (keep, take) = (T::from_f64(decay), T::from_f64(1.0 - decay));
+        let take = T::from_f64(1.0 - decay);
         for (average, value) in self.store.values.iter_mut().zip(&store.values) {
-            map::update(average.make_mut(), value.as_slice(), |a, v| keep * a + take * v);
+            map::update(average.make_mut(), value.as_slice(), |a, v| a + take * (v - a));
         }
         let kinds: Vec<BufferKind> = store.buffer_specs().iter().map(|s| s.kind).collect();
         for ((average, buffer), kind) in self.store.buffers.iter_mut().zip(&store.buffers).zip(kinds) {
@@ -42,7 +42,7 @@ impl<T: Real> WeightAverage<T> {
                 *a = match kind {
                     BufferKind::Count => *b,
                     // A file in `T` holds it exactly.
-                    BufferKind::Statistic => T::from_f64(decay * *a + (1.0 - decay) * b).to_f64(),
+                    BufferKind::Statistic => T::from_f64(*a + (1.0 - decay) * (b - *a)).to_f64(),
                 };
             }
         }

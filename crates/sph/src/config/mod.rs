@@ -1,14 +1,18 @@
 //! Settings: flags, the TOML file they override, and what they mean together.
 
+mod augment;
 mod average;
 mod file;
+mod group;
 mod model;
 mod optimizer;
 mod schedule;
 mod values;
 
+pub use augment::AugmentArgs;
 pub use average::AverageArgs;
 pub use file::flags_of_toml;
+pub use group::GroupArgs;
 pub use model::ModelArgs;
 pub(crate) use model::{norm, stem};
 pub use optimizer::OptArgs;
@@ -24,7 +28,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use std::path::{Path, PathBuf};
-use values::{below_one, count, probability};
+use values::{below_one, count};
 
 /// Train a network.
 #[derive(Parser, Debug, Clone, Serialize)]
@@ -35,7 +39,7 @@ use values::{below_one, count, probability};
     allow_negative_numbers = true,
     after_help = "Examples:\n  sph train\n  sph train --dataset fashion-mnist --epochs 3 --batch-size 128\n  sph train --opt sgd --lr 0.05 \
                   --val-split 0.1 --json\n  sph train -c runs/first/args.toml --seed 7 --experiment second\n  sph train --resume \
-                  runs/first"
+                  runs/first\n  sph train --experiment night --epochs 200 --resume auto"
 )]
 pub struct TrainArgs {
     /// TOML file of settings, keys named like flags; flags override it.
@@ -60,7 +64,12 @@ pub struct TrainArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub model: ModelArgs,
-    /// Images per step.
+    /// Model state to begin with, ours or PyTorch's (torchvision's and timm's names); a classifier for another number of classes is
+    /// left out.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_checkpoint: Option<PathBuf>,
+    /// Images per batch.
     #[arg(short, long, default_value = "64", value_parser = count)]
     pub batch_size: usize,
     /// Passes over the training images.
@@ -84,16 +93,14 @@ pub struct TrainArgs {
     /// Label smoothing.
     #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     pub smoothing: f64,
-    /// Random crop of training images padded by this many pixels.
-    #[arg(long, default_value_t = 0, value_name = "PIXELS", value_parser = clap::value_parser!(u8).range(0..=64))]
-    pub random_crop: u8,
-    /// Probability of a horizontal flip of training images.
-    #[arg(long, default_value_t = 0.0, value_parser = probability)]
-    pub hflip: f64,
+    /// Random changes of training images.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub augment: AugmentArgs,
     /// Seed of initial values, order and augmentation.
     #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
-    /// Worker threads [default: all cores]; the results do not depend on it.
+    /// Worker threads [default: the cores that this process may use; container limits count]; the results do not depend on it.
     #[arg(long, value_parser = threads)]
     #[serde(skip)]
     pub threads: Option<usize>,
@@ -105,7 +112,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME")]
     #[serde(skip)]
     pub experiment: Option<String>,
-    /// Go on with the run in this folder, bit for bit; its settings are used.
+    /// Go on with the run in this folder, bit for bit; its settings are used. `auto` means that of --output and --experiment, if it is
+    /// there: with the settings given, which must be its own; otherwise it is begun.
     #[arg(long, value_name = "RUN")]
     #[serde(skip)]
     pub resume: Option<PathBuf>,
@@ -134,7 +142,7 @@ impl TrainArgs {
     pub fn from_command_line(flags: &[String]) -> std::result::Result<Self, ArgsError> {
         let matches = Self::command().try_get_matches_from(with_name(flags))?;
         let cli = Self::from_arg_matches(&matches)?;
-        if cli.resume.is_some() {
+        if cli.resume.is_some() && !cli.resumes_by_itself() {
             let given = |id: &&str| matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
             let command = Self::command();
             let ids: Vec<&str> = command.get_arguments().map(|a| a.get_id().as_str()).collect();
@@ -158,6 +166,27 @@ impl TrainArgs {
         };
         args.validate()?;
         Ok(args)
+    }
+
+    /// `--resume auto`.
+    pub fn resumes_by_itself(&self) -> bool {
+        self.resume.as_deref() == Some(Path::new("auto"))
+    }
+
+    /// The first setting that is another one in `other`, with both values, when they make different runs.
+    ///
+    /// # Errors
+    /// As [`TrainArgs::to_toml`].
+    pub fn difference(&self, other: &TrainArgs) -> Result<Option<String>> {
+        let table = |args: &TrainArgs| -> Result<toml::Table> {
+            toml::Table::try_from(args).map_err(|e| Error::Config(format!("settings: {e}")))
+        };
+        let (ours, theirs) = (table(self)?, table(other)?);
+        let key = ours.keys().chain(theirs.keys()).find(|key| ours.get(*key) != theirs.get(*key));
+        let shown = |v: Option<&toml::Value>| v.map_or("not set".to_string(), toml::Value::to_string);
+        Ok(key.map(|key| {
+            format!("'{key}' is {} there and {} here", shown(theirs.get(key)), shown(ours.get(key)))
+        }))
     }
 
     /// Settings from TOML alone, as [`TrainArgs::to_toml`] wrote them.
@@ -184,6 +213,12 @@ impl TrainArgs {
         self.optimizer.validate()?;
         self.schedule()?;
         self.average.config()?;
+        self.augment.build()?;
+        if self.resumes_by_itself() && self.experiment.is_none() {
+            return Err(Error::Config(
+                "--resume auto needs --experiment, the name to find the run by".into(),
+            ));
+        }
         if let Some(name) = &self.experiment
             && (name.is_empty() || name.contains(['/', '\\']) || name == "." || name == "..")
         {
@@ -256,6 +291,34 @@ mod tests {
         assert_eq!(back.to_toml().unwrap(), text);
         assert_eq!(back.optimizer.lr, Some(3e-4));
         assert_eq!(back.optimizer.opt_betas, Some(Betas(0.8, 0.99)));
+        assert_eq!(args.difference(&back).unwrap(), None);
+    }
+
+    #[test]
+    fn groups_are_flags_and_tables() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        let file = "grad-accum = 4\n[[group]]\nparams = 'norm,bias'\nlr_mult = 2\n[[group]]\nparams = 'head'\nmomentum = 0.5\n";
+        std::fs::write(&path, file).unwrap();
+        let flags = format!("-c {} --group layer1.*:weight-decay=0", path.display());
+        let args = parse(&flags).unwrap();
+        assert_eq!(args.grad_accum_steps, 4);
+        let groups: Vec<(&str, _, _, _)> = args
+            .optimizer
+            .group
+            .iter()
+            .map(|g| (&*g.params, g.lr_mult, g.weight_decay, g.momentum))
+            .collect();
+        let expected = [
+            ("norm,bias", Some(2.0), None, None),
+            ("head", None, None, Some(0.5)),
+            ("layer1.*", None, Some(0.0), None),
+        ];
+        assert_eq!(groups, expected);
+        let back = TrainArgs::from_toml(&args.to_toml().unwrap(), "args.toml").unwrap();
+        assert_eq!(back.optimizer.group, args.optimizer.group);
+        let difference = args.difference(&parse("--grad-accum-steps 4").unwrap()).unwrap();
+        assert!(difference.unwrap().contains("'group' is not set there"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Settings of the optimizer.
 
+use super::group::{GroupArgs, overrides};
 use super::values::{Betas, below_one, betas, count, names, not_negative, positive, power, row, selection};
 use crate::error::{Error, Result};
 use clap::Args;
@@ -133,6 +134,11 @@ pub struct OptArgs {
     #[arg(long, value_parser = count, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inverse_every: Option<usize>,
+    /// Settings of parameters named as in --trainable, such as 'head: lr-mult=10, weight-decay=0, momentum=0.8'; may be given again. In a
+    /// file: `[[group]]` tables with params and these keys.
+    #[arg(long, value_name = "GROUP")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<GroupArgs>,
 }
 
 impl OptArgs {
@@ -193,6 +199,17 @@ impl OptArgs {
         let drs = self.first_order.as_deref() == Some("drs");
         if self.drs_refresh.is_some() && !drs {
             return Err(Error::Config("--drs-refresh needs --first-order drs".into()));
+        }
+        if !["sph", "sgd", "kfac"].contains(&&*self.opt) && self.group.iter().any(|g| g.momentum.is_some()) {
+            return Err(Error::Config(format!(
+                "--group: momentum is a setting of --opt sph and sgd and kfac, not of --opt {}",
+                self.opt
+            )));
+        }
+        if drs && self.group.iter().any(|g| g.lr_mult.is_some() || g.momentum.is_some()) {
+            return Err(Error::Config(
+                "--group: --first-order drs has one learning rate and no momentum; leave lr-mult and momentum out".into(),
+            ));
         }
         if self.clip_mode.is_some() && self.clip_grad.is_none() {
             return Err(Error::Config("--clip-mode needs --clip-grad".into()));
@@ -297,7 +314,7 @@ impl OptArgs {
     /// As [`OptArgs::validate`].
     pub fn build<T: Real>(&self, specs: &[ParamSpec], seed: u64) -> Result<Optimizer<T>> {
         self.validate()?;
-        let optimizer = self.unclipped(specs, seed)?;
+        let optimizer = self.unclipped(specs, seed)?.with_overrides(overrides(&self.group, specs)?);
         let Some(limit) = self.clip_grad else { return Ok(optimizer) };
         let mode = match &self.clip_mode {
             Some(name) => row(CLIP_MODES, |m| m.0, name)?.1,

@@ -23,7 +23,7 @@ impl Summary {
 impl Observer for Summary {
     fn epoch(&mut self, e: &EpochEvent) -> Result<()> {
         let optional = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
-        let (average_validation, average) = (e.average.and_then(|a| a.0), e.average.map(|a| a.1));
+        let (average_validation, average) = (e.average.and_then(|a| a.validation), e.average.map(|a| a.test));
         let fields = [
             (e.epoch + 1).to_string(),
             e.lr.to_string(),
