@@ -82,21 +82,9 @@ pub struct TrainArgs {
     #[arg(long, value_parser = count, value_name = "EPOCHS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
-    /// Learning-rate schedule.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub schedule: ScheduleArgs,
-    /// Average of weights.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub average: AverageArgs,
     /// Label smoothing.
     #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     pub smoothing: f64,
-    /// Random changes of training images.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub augment: AugmentArgs,
     /// Seed of initial values, order and augmentation.
     #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
@@ -125,6 +113,19 @@ pub struct TrainArgs {
     #[arg(long)]
     #[serde(skip)]
     pub json: bool,
+    // Parts with a heading in the help stand last: what follows one comes under it.
+    /// Learning-rate schedule.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub schedule: ScheduleArgs,
+    /// Average of weights.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub average: AverageArgs,
+    /// Random changes of training images.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub augment: AugmentArgs,
     /// Optimizer and its settings.
     #[command(flatten)]
     #[serde(flatten)]
