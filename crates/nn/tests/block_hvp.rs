@@ -132,7 +132,7 @@ impl Problem {
         let mut f = Forward::on(tape, &self.store, self.mode, probes);
         let x = f.tape.constant(self.images.clone());
         let logits = f64::module(&*self.network.model).forward(&mut f, &x).unwrap();
-        let loss = losses::cross_entropy(&mut f, &logits, self.targets.clone(), 0.1).unwrap();
+        let loss = losses::cross_entropy(&mut f, &logits, self.targets.clone().into(), 0.1).unwrap();
         let (tape, leaves) = f.into_parts();
         (tape, leaves, loss)
     }

@@ -2,7 +2,7 @@
 
 use crate::curvature::{Answer, Curvature, EvalError, Request};
 use crate::state::{StateDict, StateError};
-use crate::transform::{BlockReport, Transform, UpdateContext};
+use crate::transform::{BlockReport, Overrides, Transform, UpdateContext};
 use sph_nn::ParamSpec;
 use sph_tensor::{Array, Element, kernels::map};
 
@@ -32,6 +32,7 @@ pub struct StepReport {
 pub struct Optimizer<T: Element> {
     specs: Vec<ParamSpec>,
     groups: Vec<Group<T>>,
+    overrides: Vec<Overrides>,
     steps: u64,
     request: Request<T>,
     answer: Answer<T>,
@@ -43,10 +44,28 @@ impl<T: Element> Optimizer<T> {
         Optimizer {
             specs: specs.to_vec(),
             groups: groups.into_iter().filter(|g| !g.members.is_empty()).collect(),
+            overrides: vec![Overrides::default(); specs.len()],
             steps: 0,
             request: Request::default(),
             answer: Answer::default(),
         }
+    }
+
+    /// The same optimizer with `transform` in front of all its chains, over the members of all groups. `name` is that of the new group.
+    pub fn preceded_by(mut self, name: &'static str, transform: Box<dyn Transform<T>>) -> Self {
+        let grouped = |i: &usize| self.groups.iter().any(|g| g.members.contains(i));
+        let members = (0..self.specs.len()).filter(grouped).collect();
+        self.groups.insert(0, Group { name, members, chain: vec![transform] });
+        self
+    }
+
+    /// The same optimizer with settings for single parameters, by parameter number, that stand in the place of their groups'.
+    ///
+    /// # Panics
+    /// When there is not one for every parameter.
+    pub fn with_overrides(self, overrides: Vec<Overrides>) -> Self {
+        assert_eq!(overrides.len(), self.specs.len(), "overrides for every parameter");
+        Optimizer { overrides, ..self }
     }
 
     /// Steps taken.
@@ -63,13 +82,7 @@ impl<T: Element> Optimizer<T> {
         // Shared, not copied; let go of before the point moves.
         let values = f.values().to_vec();
         for g in &mut self.groups {
-            let cx = UpdateContext {
-                specs: &self.specs,
-                values: &values,
-                members: &g.members,
-                step: self.steps,
-                lr,
-            };
+            let cx = context(&self.specs, &self.overrides, &values, &g.members, self.steps, lr);
             g.chain.iter_mut().for_each(|t| t.request(&cx, &mut self.request));
             self.request.gradient.extend(&g.members);
         }
@@ -86,22 +99,16 @@ impl<T: Element> Optimizer<T> {
             }
         }
         for g in &mut self.groups {
-            let cx = UpdateContext {
-                specs: &self.specs,
-                values: &values,
-                members: &g.members,
-                step: self.steps,
-                lr,
-            };
+            let cx = context(&self.specs, &self.overrides, &values, &g.members, self.steps, lr);
             for t in &mut g.chain {
                 t.update(&cx, f, &self.answer, &mut updates)?;
             }
         }
         drop(values);
-        let scale = T::from_f64(-lr);
-        for (update, spec) in updates.iter_mut().zip(&self.specs) {
+        for ((update, spec), own) in updates.iter_mut().zip(&self.specs).zip(&self.overrides) {
             let Some(update) = update else { continue };
-            scale_in_place(update, scale);
+            let scale = T::from_f64(-lr * own.lr_mult);
+            map_in_place(update, |v| scale * v);
             if !map::all_finite(update.as_slice()) {
                 return Err(EvalError::NonFiniteUpdate(spec.name.clone()));
             }
@@ -117,8 +124,7 @@ impl<T: Element> Optimizer<T> {
     /// What is known of the curvature of each second-order block.
     pub fn report(&self, values: &[Array<T>]) -> Vec<BlockReport> {
         let of = |g: &Group<T>| {
-            let (specs, members, step) = (&self.specs, &g.members, self.steps);
-            let cx = UpdateContext { specs, values, members, step, lr: 0.0 };
+            let cx = context(&self.specs, &self.overrides, values, &g.members, self.steps, 0.0);
             g.chain.iter().flat_map(|t| t.report(&cx)).collect::<Vec<_>>()
         };
         self.groups.iter().flat_map(of).collect()
@@ -129,8 +135,7 @@ impl<T: Element> Optimizer<T> {
         let mut to = StateDict::default();
         to.numbers.insert("steps".into(), self.steps);
         for g in &self.groups {
-            let cx =
-                UpdateContext { specs: &self.specs, values, members: &g.members, step: self.steps, lr: 0.0 };
+            let cx = context(&self.specs, &self.overrides, values, &g.members, self.steps, 0.0);
             for t in &g.chain {
                 t.save(&cx, &format!("{}.{}", g.name, t.name()), &mut to);
             }
@@ -145,8 +150,7 @@ impl<T: Element> Optimizer<T> {
     pub fn load(&mut self, values: &[Array<T>], mut from: StateDict<T>) -> Result<(), StateError> {
         self.steps = from.take_number("steps");
         for g in &mut self.groups {
-            let cx =
-                UpdateContext { specs: &self.specs, values, members: &g.members, step: self.steps, lr: 0.0 };
+            let cx = context(&self.specs, &self.overrides, values, &g.members, self.steps, 0.0);
             for t in &mut g.chain {
                 t.load(&cx, &format!("{}.{}", g.name, t.name()), &mut from)?;
             }
@@ -158,8 +162,21 @@ impl<T: Element> Optimizer<T> {
     }
 }
 
-fn scale_in_place<T: Element>(a: &mut Array<T>, scale: T) {
+/// What the transforms of a group see. The parts are named one by one, because a chain is changed while it sees them.
+fn context<'a, T: Element>(
+    specs: &'a [ParamSpec],
+    overrides: &'a [Overrides],
+    values: &'a [Array<T>],
+    members: &'a [usize],
+    step: u64,
+    lr: f64,
+) -> UpdateContext<'a, T> {
+    UpdateContext { specs, overrides, values, members, step, lr }
+}
+
+/// `a[i] = f(a[i])`.
+pub(crate) fn map_in_place<T: Element>(a: &mut Array<T>, f: impl Fn(T) -> T + Sync) {
     let mut out = Array::stale(a.pool(), a.shape());
-    map::unary(out.make_mut(), a.as_slice(), |v| scale * v);
+    map::unary(out.make_mut(), a.as_slice(), f);
     *a = out;
 }

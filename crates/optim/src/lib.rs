@@ -24,4 +24,4 @@ pub use group::{Group, Optimizer, StepReport};
 pub use presets::SettingsError;
 pub use sph_nn::{ParamSpec, Role, Selection};
 pub use state::{StateDict, StateError};
-pub use transform::{BlockReport, Transform, UpdateContext};
+pub use transform::{BlockReport, Overrides, Transform, UpdateContext};

@@ -6,19 +6,50 @@ use sph_nn::ParamSpec;
 use sph_tensor::{Array, Element};
 use std::fmt::Debug;
 
+/// Settings of one parameter that stand in the place of its group's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Overrides {
+    /// What the learning rate is multiplied by, more than 0.
+    pub lr_mult: f64,
+    /// Its weight decay, where its group has one.
+    pub weight_decay: Option<f64>,
+    /// Its momentum in [0, 1), where its group has one.
+    pub momentum: Option<f64>,
+}
+
+impl Default for Overrides {
+    fn default() -> Self {
+        Overrides { lr_mult: 1.0, weight_decay: None, momentum: None }
+    }
+}
+
 /// What a transform sees of a step.
 #[derive(Debug)]
 pub struct UpdateContext<'a, T: Element> {
     /// All parameters.
     pub specs: &'a [ParamSpec],
+    /// Their settings of their own.
+    pub overrides: &'a [Overrides],
     /// Their values before the step.
     pub values: &'a [Array<T>],
     /// The parameters of this transform's group, by number.
     pub members: &'a [usize],
     /// Steps taken before this one.
     pub step: u64,
-    /// The step's learning rate.
+    /// The step's learning rate, before any parameter's multiplier.
     pub lr: f64,
+}
+
+impl<T: Element> UpdateContext<'_, T> {
+    /// The weight decay of parameter `i` in a group that has `decay`.
+    pub fn weight_decay(&self, i: usize, decay: f64) -> f64 {
+        self.overrides[i].weight_decay.unwrap_or(decay)
+    }
+
+    /// The momentum of parameter `i` in a group that has `momentum`.
+    pub fn momentum(&self, i: usize, momentum: f64) -> f64 {
+        self.overrides[i].momentum.unwrap_or(momentum)
+    }
 }
 
 /// What is known of a block's curvature, and what a step does with it.

@@ -1,8 +1,10 @@
 //! Every optimizer on every toy objective: it makes progress, and its state survives a checkpoint.
 
 use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, PRESETS, Sgd, SphDrs};
-use sph_optim::transforms::DrsConfig;
-use sph_optim::{Answer, Curvature, Directions, EvalError, Optimizer, ParamSpec, Request, Role, Sweep};
+use sph_optim::transforms::{ClipGradient, ClipMode, DrsConfig};
+use sph_optim::{
+    Answer, Curvature, Directions, EvalError, Optimizer, Overrides, ParamSpec, Request, Role, Sweep,
+};
 use sph_tensor::{Array, Pool, Shape};
 
 /// A function of a weight matrix and a 1-D scale, with gradient and diagonal Hessian written by hand.
@@ -294,4 +296,66 @@ fn frozen_parameters_stay_and_blocks_follow_names() {
         let e = settings.build::<f64>(toy.params()).unwrap_err().to_string();
         assert!(e.contains(message), "{selection}: {e}");
     }
+}
+
+/// The parameters' displacements in a first step with learning rate 1.
+fn first_step(optimizer: Optimizer<f64>) -> Vec<Vec<f64>> {
+    let (mut toy, mut optimizer) = (Toy::new(bowl), optimizer);
+    let before = toy.values.clone();
+    optimizer.step(&mut toy, 1.0).unwrap();
+    let moved = |(after, before): (&Array<f64>, &Array<f64>)| {
+        after.as_slice().iter().zip(before.as_slice()).map(|(a, b)| a - b).collect()
+    };
+    toy.values.iter().zip(&before).map(moved).collect()
+}
+
+/// The gradient of both groups is clipped as one; curvature and what is done with it are not.
+#[test]
+fn clipping_bounds_the_gradient_over_all_groups() {
+    let specs = Toy::new(bowl).specs;
+    let plain = || Sgd { momentum: 0.0, weight_decay: 0.0, ..Sgd::default() }.build(&specs);
+    let clip = |mode, limit| plain().preceded_by("clip", Box::new(ClipGradient { mode, limit }));
+    let free = first_step(plain());
+    let norm = free.iter().flatten().map(|v| v * v).sum::<f64>().sqrt();
+    let clipped = first_step(clip(ClipMode::Norm, 0.25 * norm));
+    for (c, f) in clipped.iter().flatten().zip(free.iter().flatten()) {
+        assert!((c - 0.25 * f).abs() < 1e-6 * norm, "{c} {f}");
+    }
+    assert_eq!(first_step(clip(ClipMode::Norm, 1.01 * norm)), free);
+    let clipped = first_step(clip(ClipMode::Value, 0.5));
+    for (c, f) in clipped.iter().flatten().zip(free.iter().flatten()) {
+        assert_eq!(*c, f.clamp(-0.5, 0.5));
+    }
+    // The step that is divided by curvature is proportional to the clipped gradient and longer than the bound.
+    let newton =
+        || SphDrs { momentum: 0.0, tau: 100.0, eps: 1e-9, ..SphDrs::default() }.build(&specs).unwrap();
+    let limited =
+        newton().preceded_by("clip", Box::new(ClipGradient { mode: ClipMode::Norm, limit: 0.25 * norm }));
+    let (limited, free) = (first_step(limited), first_step(newton()));
+    for (c, f) in limited[1].iter().zip(&free[1]) {
+        assert!((c - 0.25 * f).abs() < 1e-5 * f.abs() && c.abs() > norm, "{c} {f}");
+    }
+}
+
+#[test]
+fn a_parameter_can_have_settings_of_its_own() {
+    let specs = Toy::new(bowl).specs;
+    let sgd = |momentum, weight_decay| Sgd { momentum, nesterov: true, weight_decay, weight_decay_1d: 0.0 };
+    let own = |o: Overrides| sgd(0.9, 0.01).build(&specs).with_overrides(vec![o, Overrides::default()]);
+    let default = Overrides::default();
+    let free = first_step(sgd(0.9, 0.01).build(&specs));
+    let doubled = first_step(own(Overrides { lr_mult: 2.0, ..default }));
+    assert_eq!(doubled[0], free[0].iter().map(|v| 2.0 * v).collect::<Vec<_>>());
+    let changed = first_step(own(Overrides { momentum: Some(0.5), weight_decay: Some(0.3), ..default }));
+    assert_eq!(changed[0], first_step(sgd(0.5, 0.3).build(&specs))[0]);
+    // The other group is as it was.
+    assert!(doubled[1] == free[1] && changed[1] == free[1]);
+
+    // A parameter without momentum has no state of it, and a checkpoint none to give back.
+    let build = || own(Overrides { momentum: Some(0.0), ..default });
+    let (mut toy, mut optimizer) = (Toy::new(bowl), build());
+    optimizer.step(&mut toy, 0.1).unwrap();
+    let state = optimizer.save(toy.values());
+    assert!(state.arrays.keys().eq(["1d.momentum.g"]));
+    build().load(toy.values(), state).unwrap();
 }

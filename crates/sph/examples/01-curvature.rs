@@ -3,7 +3,7 @@
 //!
 //! Run with `cargo run --release -p sph --example 01-curvature`.
 
-use sph::data::loader::{EpochOrder, Source};
+use sph::data::loader::Source;
 use sph::data::{self, DataOptions};
 use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let source = Source { set: digits.train, normalisation: digits.normalisation, batch_size: 128 };
     let batch = |i: usize| -> Batch<f64> {
         let numbers: Vec<usize> = (i * 128..(i + 1) * 128).collect();
-        source.batch(&pool, &numbers, None::<EpochOrder>)
+        source.batch(&pool, &numbers, None)
     };
     let mut sgd = Sgd::default().build(f.params());
     for step in 0..60 {

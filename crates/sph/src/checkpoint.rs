@@ -5,9 +5,10 @@
 
 use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::{Deserialize, Serialize};
-use sph_nn::{BufferKind, Real, Store};
+use sph_nn::{BufferKind, ParamSpec, Real, Store};
 use sph_optim::StateDict;
 use sph_tensor::{Array, DType, Pool, Shape};
 use std::borrow::Cow;
@@ -27,14 +28,29 @@ pub fn write_atomically(path: &Path, bytes: &[u8]) -> Result<()> {
     let (target, mut file) = temporary(path)?;
     // The temporary file's name in the system's message would only confuse.
     let error = |e: std::io::Error| Error::write(path, e.kind().into());
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(error)?;
+    let (first, rest) = bytes.split_at(bytes.len() / 2);
+    moment();
+    file.write_all(first).map_err(error)?;
+    moment();
+    file.write_all(rest).map_err(error)?;
+    moment();
+    file.as_file().sync_all().map_err(error)?;
+    moment();
     file.persist(&target).map_err(|e| error(e.error))?;
+    moment();
     // The rename itself; where folders cannot be synced the file is still whole.
     if let Ok(dir) = std::fs::File::open(folder(&target)) {
         let _ = dir.sync_all();
     }
+    moment();
     Ok(())
 }
+
+/// Between two steps of writing; a test ends the process here.
+#[cfg(not(all(test, unix)))]
+pub(crate) fn moment() {}
+#[cfg(all(test, unix))]
+pub(crate) use crate::killed::moment;
 
 /// Finds out whether [`write_atomically`] could write to `path` now, before a long computation. Leaves nothing.
 ///
@@ -196,13 +212,46 @@ pub fn model_info(path: &Path, bytes: &[u8]) -> Result<Option<ModelInfo>> {
 /// Naming the first tensor that is missing, unexpected or of another shape or type. The store is unchanged then.
 pub fn load_model<T: Real>(path: &Path, bytes: &[u8], store: &mut Store<T>) -> Result<()> {
     let file = parse(path, bytes)?;
-    let found: BTreeMap<_, _> = file.tensors().into_iter().collect();
-    load_state(path, &found, store)
+    load_state(path, &part(&file, ""), store)
+}
+
+/// Loads a model's state to train on from: as [`load_model`], but a classifier of the same width for another number of classes is left
+/// out, and the store's own stays; then what to tell the user is returned.
+///
+/// # Errors
+/// As [`load_model`].
+pub fn load_to_tune<T: Real>(path: &Path, bytes: &[u8], store: &mut Store<T>) -> Result<Option<String>> {
+    let file = parse(path, bytes)?;
+    let mut found = part(&file, "");
+    let own = state_tensors(store);
+    // A decoupled layer takes plain weights, too.
+    let plain = |name: &str| name.strip_suffix("_g").or(name.strip_suffix("_v")).unwrap_or(name).to_string();
+    let head: Vec<&ParamSpec> = store.specs().iter().filter(|s| s.head).collect();
+    let classes = head.iter().filter(|s| s.shape.len() > 1).find_map(|s| {
+        let there = found.get(&s.name).or_else(|| found.get(&plain(&s.name)))?.shape();
+        (there[1..] == s.shape[1..] && there[0] != s.shape[0]).then_some((there[0], s.shape[0]))
+    });
+    if let Some((there, here)) = classes {
+        for spec in &head {
+            found.remove(&plain(&spec.name));
+            let Tensor { dtype, shape, data } = &own[&spec.name];
+            let view = TensorView::new(*dtype, shape.clone(), data);
+            let view = view.map_err(|e| Error::checkpoint(path, e.to_string()))?;
+            found.insert(spec.name.clone(), view);
+        }
+        load_state(path, &found, store)?;
+        let path = path.display();
+        return Ok(Some(format!(
+            "the classifier begins with random values: that of {path} is for {there} classes, not {here}"
+        )));
+    }
+    load_state(path, &found, store)?;
+    Ok(None)
 }
 
 fn load_state<T: Real>(
     path: &Path,
-    found: &BTreeMap<String, safetensors::tensor::TensorView<'_>>,
+    found: &BTreeMap<String, TensorView<'_>>,
     store: &mut Store<T>,
 ) -> Result<()> {
     let fail =
@@ -265,7 +314,7 @@ fn load_state<T: Real>(
     Ok(())
 }
 
-fn decode(view: &safetensors::tensor::TensorView<'_>) -> Option<Vec<f64>> {
+fn decode(view: &TensorView<'_>) -> Option<Vec<f64>> {
     let eight = || view.data().chunks_exact(8).map(|w| <[u8; 8]>::try_from(w).unwrap_or_default());
     match view.dtype() {
         Dtype::F64 => Some(eight().map(f64::from_le_bytes).collect()),
@@ -287,14 +336,18 @@ pub struct Progress {
     pub args: String,
     /// The epoch under way, from 0.
     pub epoch: usize,
-    /// Batches of it already taken.
-    pub batch: usize,
+    /// Steps of it already taken.
+    pub step: usize,
     /// Sum of batch losses, correct answers and images of the epoch under way.
     pub sums: EpochSums,
     /// The best epoch so far.
     pub best: Option<Best>,
     /// Loss and accuracy on the test images after the last epoch.
     pub last: Option<(f64, f64)>,
+    /// The best epoch of the average of weights so far.
+    pub best_average: Option<Best>,
+    /// Loss and accuracy of the average of weights after the last epoch.
+    pub last_average: Option<(f64, f64)>,
     /// Seconds spent so far.
     pub seconds: f64,
 }
@@ -313,7 +366,7 @@ pub struct Best {
 }
 
 /// The current version of [`Progress`].
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What an epoch has added up so far.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -332,22 +385,33 @@ struct Version {
     version: u32,
 }
 
+/// How names of tensors in a checkpoint begin.
+const MODEL: &str = "model.";
+const AVERAGE: &str = "average.";
+const OPTIMIZER: &str = "optimizer.";
+
 /// First bytes of a checkpoint; a CRC-32 of the rest follows.
 const MAGIC: &[u8; 8] = b"SPHCKPT\x01";
 
-/// Writes a checkpoint: the model's state, the optimizer's state, and the run's progress, under a checksum.
+/// Writes a checkpoint: the model's state, its average where there is one, the optimizer's state, and the run's progress, under a
+/// checksum.
 ///
 /// # Errors
 /// When it cannot be written; the one before is kept.
 pub fn save<T: Real>(
     path: &Path,
     store: &Store<T>,
+    average: Option<&Store<T>>,
     optimizer: &StateDict<T>,
     progress: &Progress,
 ) -> Result<()> {
-    let mut tensors: BTreeMap<String, Tensor> =
-        state_tensors(store).into_iter().map(|(name, t)| (format!("model.{name}"), t)).collect();
-    tensors.extend(optimizer.arrays.iter().map(|(name, a)| (format!("optimizer.{name}"), Tensor::array(a))));
+    let stores = std::iter::once((MODEL, store)).chain(average.map(|a| (AVERAGE, a)));
+    let under = |(prefix, store): (&str, &Store<T>)| {
+        let name = |(name, tensor)| (format!("{prefix}{name}"), tensor);
+        state_tensors(store).into_iter().map(name).collect::<Vec<_>>()
+    };
+    let mut tensors: BTreeMap<String, Tensor> = stores.flat_map(under).collect();
+    tensors.extend(optimizer.arrays.iter().map(|(name, a)| (format!("{OPTIMIZER}{name}"), Tensor::array(a))));
     let record = (progress, &optimizer.numbers);
     let body = to_safetensors(tensors, &record, path)?;
     let mut bytes = MAGIC.to_vec();
@@ -385,7 +449,9 @@ impl Checkpoint {
             .ok_or_else(|| fail("it has no record of a run's progress"))?;
         if version.version != VERSION {
             let v = version.version;
-            return Err(fail(&format!("version {v}; this program reads version {VERSION}")));
+            return Err(fail(&format!(
+                "version {v}; this program reads version {VERSION}; train again with the settings in args.toml beside it"
+            )));
         }
         let (progress, numbers) =
             about(path, &bytes)?.ok_or_else(|| fail("its record of progress is incomplete"))?;
@@ -398,28 +464,32 @@ impl Checkpoint {
     /// When the checkpoint is another model's.
     pub fn restore<T: Real>(&self, store: &mut Store<T>, pool: &Pool<T>) -> Result<StateDict<T>> {
         let file = parse(&self.path, &self.body)?;
-        let mut model = BTreeMap::new();
         let mut state = StateDict { arrays: BTreeMap::new(), numbers: self.numbers.clone() };
-        for (name, view) in file.tensors() {
-            if let Some(name) = name.strip_prefix("model.") {
-                model.insert(name.to_string(), view);
-            } else if let Some(name) = name.strip_prefix("optimizer.") {
-                if view.shape().len() > 6 {
-                    return Err(Error::checkpoint(
-                        &self.path,
-                        format!("optimizer state '{name}' has too many dimensions"),
-                    ));
-                }
-                let values = decode(&view).ok_or_else(|| {
-                    Error::checkpoint(&self.path, format!("optimizer state '{name}' has another type"))
-                })?;
-                let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
-                state
-                    .arrays
-                    .insert(name.to_string(), Array::from_slice(pool, Shape::new(view.shape()), &values));
+        for (name, view) in part(&file, OPTIMIZER) {
+            let fail =
+                |reason: &str| Error::checkpoint(&self.path, format!("optimizer state '{name}' {reason}"));
+            if view.shape().len() > 6 {
+                return Err(fail("has too many dimensions"));
             }
+            let values = decode(&view).ok_or_else(|| fail("has another type"))?;
+            let values: Vec<T> = values.into_iter().map(T::from_f64).collect();
+            state.arrays.insert(name, Array::from_slice(pool, Shape::new(view.shape()), &values));
         }
-        load_state(&self.path, &model, store)?;
+        load_state(&self.path, &part(&file, MODEL), store)?;
         Ok(state)
     }
+
+    /// Loads the average of weights into `store`.
+    ///
+    /// # Errors
+    /// When there is none, or it is another model's.
+    pub fn restore_average<T: Real>(&self, store: &mut Store<T>) -> Result<()> {
+        load_state(&self.path, &part(&parse(&self.path, &self.body)?, AVERAGE), store)
+    }
+}
+
+/// The tensors whose names begin with `prefix`, without it.
+fn part<'a>(file: &SafeTensors<'a>, prefix: &str) -> BTreeMap<String, TensorView<'a>> {
+    let strip = |(name, view): (String, TensorView<'a>)| Some((name.strip_prefix(prefix)?.to_string(), view));
+    file.tensors().into_iter().filter_map(strip).collect()
 }

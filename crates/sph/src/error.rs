@@ -25,7 +25,7 @@ pub enum Error {
         reason: String,
     },
     /// Something could not be written. What was there before is untouched.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("cannot write {}: {source}; what was written before is whole", path.display())]
     Write {
         /// The file or folder.
         path: PathBuf,

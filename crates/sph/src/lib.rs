@@ -9,12 +9,15 @@
 //! forming it, for about a third of a step's cost averaged over blocks spread evenly through the depth; steps on them are divided by the averaged, rectified curvature
 //! ("SGD with Partial Hessian", Sun, Yong and Zhang, arXiv 2403.02681, and its successor SPH-DRS).
 
+pub mod augment;
 pub mod checkpoint;
 pub mod commands;
 pub mod config;
 pub mod data;
 mod error;
 pub mod inspection;
+#[cfg(all(test, unix))]
+mod killed;
 mod model_info;
 mod objective;
 pub mod observers;
@@ -23,6 +26,7 @@ pub mod report;
 pub mod run;
 pub mod timing;
 pub mod train_loop;
+pub mod weight_average;
 
 pub use error::{Error, Result};
 pub use model_info::ModelInfo;

@@ -2,12 +2,12 @@
 
 use sph_autodiff::ops::probabilities;
 use sph_autodiff::{Tape, Var, sweep};
-use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store, losses};
-use sph_optim::curvature::{Factors, FisherLabels};
+use sph_nn::losses::{self, Targets};
+use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store};
+use sph_optim::curvature::{Factors, FisherLabels, Parts};
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::kernels::map::all_finite;
 use sph_tensor::{Array, Pool, Rng};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Images NHWC, normalised as the network sees them, and their classes.
@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 pub struct Batch<T: Real> {
     /// [N, H, W, C].
     pub images: Array<T>,
-    /// N class numbers.
-    pub targets: Arc<[u32]>,
+    /// N class numbers, mixed or not.
+    pub targets: Targets,
 }
 
 impl<T: Real> Batch<T> {
@@ -59,10 +59,14 @@ pub struct Objective<T: Real> {
     /// Training or evaluation.
     pub mode: Mode,
     seed: u64,
-    /// The number of the batch at hand, by which layers draw their masks.
+    /// Batches set so far; by their numbers layers draw their masks.
     pub draw: u64,
-    batch: Option<Batch<T>>,
-    logits: Option<Array<T>>,
+    /// The parts of the batch at hand; most often one.
+    parts: Vec<Batch<T>>,
+    /// The part that the loss is taken on.
+    part: usize,
+    /// By part, of its last evaluation.
+    logits: Vec<Option<Array<T>>>,
     kept: Option<(Tape<T>, Vec<Var<T>>)>,
     evaluation_time: Duration,
 }
@@ -90,8 +94,9 @@ impl<T: Real> Objective<T> {
             mode: Mode::Train,
             seed,
             draw: 0,
-            batch: None,
-            logits: None,
+            parts: Vec::new(),
+            part: 0,
+            logits: Vec::new(),
             kept: None,
             evaluation_time: Duration::ZERO,
         }
@@ -109,13 +114,24 @@ impl<T: Real> Objective<T> {
 
     /// Sets the batch that the loss is taken on; masks of dropout are drawn anew for it.
     pub fn set_batch(&mut self, batch: Batch<T>) {
-        self.batch = Some(batch);
-        self.draw += 1;
+        self.set_parts(vec![batch]);
     }
 
-    /// Logits of the last evaluation, [N, classes].
+    /// Sets a batch in parts, for [`sph_optim::curvature::Accumulate`]; the loss is that of the first until another one is selected.
+    pub fn set_parts(&mut self, parts: Vec<Batch<T>>) {
+        self.draw += parts.len() as u64;
+        self.logits = vec![None; parts.len()];
+        (self.parts, self.part) = (parts, 0);
+    }
+
+    /// Logits of the last evaluation of the part at hand, [N, classes].
     pub fn logits(&self) -> Option<&Array<T>> {
-        self.logits.as_ref()
+        self.logits.get(self.part)?.as_ref()
+    }
+
+    /// The parts that were evaluated, with their logits.
+    pub fn evaluated(&self) -> impl Iterator<Item = (&Batch<T>, &Array<T>)> {
+        self.parts.iter().zip(&self.logits).filter_map(|(batch, logits)| Some((batch, logits.as_ref()?)))
     }
 
     /// Loss and logits of `batch` without derivatives or side effects, in evaluation mode. Label smoothing is a matter of
@@ -124,7 +140,15 @@ impl<T: Real> Objective<T> {
     /// # Errors
     /// When the batch does not fit the network.
     pub fn evaluate_on(&self, batch: &Batch<T>) -> Result<(f64, Array<T>), LayerError> {
-        let f = Forward::new(&self.store, &self.pool, Mode::Eval);
+        self.evaluate_with(&self.store, batch)
+    }
+
+    /// [`Objective::evaluate_on`] with other values of the network's parameters and buffers.
+    ///
+    /// # Errors
+    /// When the batch does not fit the network.
+    pub fn evaluate_with(&self, store: &Store<T>, batch: &Batch<T>) -> Result<(f64, Array<T>), LayerError> {
+        let f = Forward::new(store, &self.pool, Mode::Eval);
         let (_, loss, logits) = self.run(f, batch, 0.0)?;
         Ok((scalar(&loss), logits.value().clone()))
     }
@@ -197,12 +221,13 @@ impl<T: Real> Objective<T> {
 
     /// The batch at hand.
     pub fn current_batch(&self) -> Option<&Batch<T>> {
-        self.batch.as_ref()
+        self.parts.get(self.part)
     }
 
     /// The network's logits for `images`, recorded on `f`.
     fn forward(&self, f: &mut Forward<'_, T>, images: &Array<T>) -> Result<Var<T>, LayerError> {
-        f.draw = (self.seed, self.draw);
+        let number = (self.draw + self.part as u64 + 1).saturating_sub(self.parts.len() as u64);
+        f.draw = (self.seed, number);
         let images = f.tape.constant(images.clone());
         T::module(&*self.network.model).forward(f, &images)
     }
@@ -224,7 +249,7 @@ impl<T: Real> Objective<T> {
     }
 
     pub(crate) fn batch(&self) -> Result<&Batch<T>, EvalError> {
-        self.batch.as_ref().ok_or_else(|| other(Misuse("no batch was set")))
+        self.current_batch().ok_or_else(|| other(Misuse("no batch was set")))
     }
 }
 
@@ -232,20 +257,20 @@ fn scalar<T: Real>(loss: &Var<T>) -> f64 {
     loss.value().as_slice()[0].to_f64()
 }
 
-/// A class for every row of logits, drawn from their softmax.
-fn sample<T: Real>(logits: &Array<T>, rng: &mut Rng) -> Arc<[u32]> {
+/// A class for every row of logits, drawn from their softmax. Row i is example `first` + i of the batch, and draws from its stream.
+fn sample<T: Real>(logits: &Array<T>, first: usize, seed: u64, draw: u64) -> Targets {
     let classes = logits.shape().last();
-    let draw = |row: &[T]| {
+    let one = |(i, row): (usize, &[T])| {
         let mut p = vec![0.0; classes];
         probabilities(row, &mut p);
-        let mut rest = rng.uniform();
+        let mut rest = Rng::new(seed, "fisher", draw, (first + i) as u64).uniform();
         let chosen = p.iter().position(|p| {
             rest -= p;
             rest < 0.0
         });
         chosen.unwrap_or(classes - 1) as u32
     };
-    logits.as_slice().chunks_exact(classes).map(draw).collect()
+    logits.as_slice().chunks_exact(classes).enumerate().map(one).collect()
 }
 
 impl<T: Real> Curvature<T> for Objective<T> {
@@ -285,7 +310,7 @@ impl<T: Real> Curvature<T> for Objective<T> {
         out.gradient = leaves.iter().zip(&grad).map(|(l, &g)| adjoints.take_grad(l).filter(|_| g)).collect();
         out.products.clear();
         let statistics = tape.take_statistics();
-        self.logits = Some(logits.value().clone());
+        self.logits[self.part] = Some(logits.value().clone());
         if let Some(sweep) = carried {
             let mut products = Directions::default();
             for &i in &sweep.rows {
@@ -353,11 +378,12 @@ impl<T: Real> Curvature<T> for Objective<T> {
             hvp: false,
         });
         let logits = self.forward(&mut f, &self.batch()?.images).map_err(other)?;
+        let first = self.parts[..self.part].iter().map(Batch::len).sum();
         let targets = match labels {
-            FisherLabels::Given(targets) => targets.clone(),
-            FisherLabels::Sampled { seed, draw } => {
-                sample(logits.value(), &mut Rng::new(*seed, "fisher", *draw, 0))
+            FisherLabels::Given(targets) => {
+                targets[first..].iter().copied().take(self.batch()?.len()).collect()
             }
+            FisherLabels::Sampled { seed, draw } => sample(logits.value(), first, *seed, *draw),
         };
         let loss = losses::cross_entropy(&mut f, &logits, targets, 0.0).map_err(other)?;
         let (mut tape, leaves) = f.into_parts();
@@ -379,5 +405,24 @@ impl<T: Real> Curvature<T> for Objective<T> {
                 value.accumulate(update);
             }
         }
+    }
+}
+
+impl<T: Real> Parts<T> for Objective<T> {
+    fn weights(&self) -> Vec<f64> {
+        let total: usize = self.parts.iter().map(Batch::len).sum();
+        self.parts.iter().map(|p| p.len() as f64 / total as f64).collect()
+    }
+
+    fn select(&mut self, part: usize) {
+        (self.part, self.kept) = (part, None);
+    }
+
+    fn product(&mut self, sweep: &Sweep<T>, out: &mut Directions<T>) -> Result<(), EvalError> {
+        let want = Request { sweeps: vec![sweep.clone()], ..Request::default() };
+        let mut answer = Answer::default();
+        self.undisturbed(|f| f.evaluate(&want, &mut answer))?;
+        *out = answer.products.pop().unwrap_or_default();
+        Ok(())
     }
 }

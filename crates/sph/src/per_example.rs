@@ -81,14 +81,13 @@ impl<T: Real> Objective<T> {
     /// (p − q)_{n,j}: the gradient of ℓ_n by its logits.
     fn slope(&self, logits: &Array<T>) -> Result<Vec<f64>, EvalError> {
         let classes = logits.shape()[1];
-        let uniform = self.smoothing / classes as f64;
-        let targets = self.batch()?.targets.clone();
-        let row = |(logits, target): (&[T], &u32)| {
+        let targets = &self.batch()?.targets;
+        let row = |(n, logits): (usize, &[T])| {
             let mut p = vec![0.0; classes];
             probabilities(logits, &mut p);
-            let q = |j: usize| uniform + if j == *target as usize { 1.0 - self.smoothing } else { 0.0 };
+            let q = |j: usize| targets.probability(n, j, classes, self.smoothing);
             p.iter().enumerate().map(|(j, p)| p - q(j)).collect::<Vec<f64>>()
         };
-        Ok(logits.as_slice().chunks_exact(classes).zip(&*targets).flat_map(row).collect())
+        Ok(logits.as_slice().chunks_exact(classes).enumerate().flat_map(row).collect())
     }
 }

@@ -1,6 +1,6 @@
 //! The folder of a run.
 
-use crate::checkpoint::{TEMPORARY, write_atomically};
+use crate::checkpoint::{TEMPORARY, moment, write_atomically};
 use crate::error::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -15,9 +15,23 @@ impl RunDir {
     /// When a run is there already, or a file stands in the way.
     pub fn planned(output: &Path, name: &str) -> Result<Self> {
         let run = RunDir(output.join(name));
-        let files = [run.args(), run.summary(), run.curvature(), run.last(), run.best(), run.checkpoint()];
+        let files = [
+            run.args(),
+            run.summary(),
+            run.curvature(),
+            run.last(),
+            run.best(),
+            run.last_average(),
+            run.best_average(),
+            run.checkpoint(),
+        ];
+        let path = run.0.display();
+        if run.is_abandoned() {
+            return Err(Error::Config(format!(
+                "{path} was begun and stopped before its first checkpoint; begin again with --resume auto, or remove it"
+            )));
+        }
         if files.iter().any(|f| f.exists()) {
-            let path = run.0.display();
             return Err(Error::Config(format!(
                 "{path} holds a run already; choose another --experiment, or go on with it: sph train --resume {path}"
             )));
@@ -28,15 +42,48 @@ impl RunDir {
         Ok(run)
     }
 
+    /// The folder `output/name` of a run that is to go on if it is there, and to begin if it is not.
+    ///
+    /// # Errors
+    /// As [`RunDir::planned`].
+    pub fn planned_or_begun(output: &Path, name: &str) -> Result<Self> {
+        let run = RunDir(output.join(name));
+        if run.checkpoint().is_file() {
+            return Self::open(&run.0);
+        }
+        if run.is_abandoned() {
+            run.remove_temporary();
+            run.discard();
+        }
+        Self::planned(output, name)
+    }
+
+    /// It was stopped before its first checkpoint: nothing was trained.
+    fn is_abandoned(&self) -> bool {
+        let trained = [self.checkpoint(), self.last(), self.summary()];
+        self.args().exists() && trained.iter().all(|f| !f.exists())
+    }
+
+    /// Removes what a killed process was writing.
+    fn remove_temporary(&self) {
+        for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+
     /// Makes the folder and puts the settings in it.
     ///
     /// # Errors
     /// When it cannot be written to.
     pub fn create(&self, args: &str) -> Result<()> {
         std::fs::create_dir_all(&self.0).map_err(|e| Error::write(&self.0, e))?;
+        moment();
         // Two runs that begin at once: the second one finds the file there.
         std::fs::File::create_new(self.args()).map_err(|e| Error::write(&self.args(), e))?;
-        write_atomically(&self.args(), args.as_bytes())
+        moment();
+        write_atomically(&self.args(), args.as_bytes()).inspect_err(|_| self.discard())
     }
 
     /// Takes back what [`RunDir::create`] made, for a run that could not begin.
@@ -58,12 +105,7 @@ impl RunDir {
             let reason = "no such checkpoint; --resume takes the folder of a run";
             return Err(Error::checkpoint(&run.checkpoint(), reason));
         }
-        // What a killed process was writing.
-        for entry in std::fs::read_dir(&run.0).into_iter().flatten().flatten() {
-            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
-                let _ = std::fs::remove_file(entry.path());
-            }
-        }
+        run.remove_temporary();
         Ok(run)
     }
 
@@ -95,6 +137,16 @@ impl RunDir {
     /// Model state after the best epoch.
     pub fn best(&self) -> PathBuf {
         self.0.join("best.safetensors")
+    }
+
+    /// The average of weights after the last epoch.
+    pub fn last_average(&self) -> PathBuf {
+        self.0.join("last-ema.safetensors")
+    }
+
+    /// The average of weights after its best epoch.
+    pub fn best_average(&self) -> PathBuf {
+        self.0.join("best-ema.safetensors")
     }
 
     /// Everything to go on.

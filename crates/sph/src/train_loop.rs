@@ -1,16 +1,19 @@
 //! The training loop: epochs of steps, evaluation, checkpoints. It prints nothing; observers do.
 
+use crate::augment::{Augmentation, Draws};
 use crate::checkpoint::{self, Best, Checkpoint, EpochSums, Progress};
 use crate::config::{self, TrainArgs, shown};
-use crate::data::loader::{Augmentation, EpochOrder, Source};
-use crate::data::{self, DataOptions};
+use crate::data::loader::Source;
+use crate::data::{self, DataOptions, Dataset};
 use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
 use crate::objective::{Batch, Objective};
-use crate::observers::{CurvatureEvent, EpochEvent, Observer, StepEvent};
+use crate::observers::{CurvatureEvent, EpochEvent, Evaluated, Observer, StepEvent};
 use crate::run::RunDir;
 use crate::timing::Times;
-use sph_nn::{Mode, ParamSpec, Real};
+use crate::weight_average::WeightAverage;
+use sph_nn::{Mode, Network, ParamSpec, Real, Store};
+use sph_optim::curvature::Accumulate;
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use sph_optim::{EvalError, Optimizer};
 use sph_tensor::{Array, Pool};
@@ -23,12 +26,18 @@ use std::time::Instant;
 pub struct Outcome {
     /// Ended early because it was told to; it can be resumed.
     pub interrupted: bool,
+    /// Ended before its last epoch because the best one was too long ago.
+    pub stopped_early: bool,
     /// Epochs finished.
     pub epochs: usize,
     /// The best epoch.
     pub best: Option<Best>,
     /// Loss and accuracy on the test images after the last epoch.
     pub last: Option<(f64, f64)>,
+    /// The best epoch of the average of weights, where there is one.
+    pub best_average: Option<Best>,
+    /// Loss and accuracy of the average of weights after the last epoch.
+    pub last_average: Option<(f64, f64)>,
     /// The best epoch was chosen on held-out images, not on the test set.
     pub chosen_on_validation: bool,
     /// Seconds of training, over the whole run, interruptions left out.
@@ -46,35 +55,69 @@ pub struct Trainer<T: Real> {
     info: ModelInfo,
     objective: Objective<T>,
     optimizer: Optimizer<T>,
+    average: Option<WeightAverage<T>>,
     /// The second-order blocks, when the optimizer has any.
     blocks: Vec<usize>,
     schedule: (&'static ScheduleRow, ScheduleConfig),
+    augmentation: Augmentation,
     train: Source,
     validation: Option<Source>,
     test: Source,
     progress: Progress,
     saved: Option<usize>,
+    notes: Vec<String>,
     steps: Times,
     evaluations: Times,
     gradients: Times,
 }
 
 impl<T: Real> Trainer<T> {
-    /// A new run with these settings in `run`.
+    /// A new run with these settings in `run`: of the model and the data set that they name.
     ///
     /// # Errors
     /// When data, model and settings do not fit each other.
     pub fn new(args: &TrainArgs, run: RunDir) -> Result<Self> {
+        let mut trainer = Self::named(args, run)?;
+        trainer.initialize()?;
+        Ok(trainer)
+    }
+
+    /// A new run with these settings in `run`: of a network and images of your own, in the place of those that the settings name. Files
+    /// call both `custom`.
+    ///
+    /// # Errors
+    /// When data, network and settings do not fit each other.
+    pub fn custom(args: &TrainArgs, run: RunDir, data: Dataset, network: Network) -> Result<Self> {
+        let mut args = args.clone();
+        (args.model.model, args.dataset) = ("custom".into(), "custom".into());
+        let info = ModelInfo {
+            model: "custom".into(),
+            norm: "custom".into(),
+            decouple: false,
+            stem: None,
+            image_size: None,
+            dataset: "custom".into(),
+            normalisation: data.normalisation.clone(),
+        };
+        let mut trainer = Self::build(&args, run, data, network, info)?;
+        trainer.initialize()?;
+        Ok(trainer)
+    }
+
+    /// The run that left `checkpoint` in `run`, with its own settings.
+    ///
+    /// # Errors
+    /// When the checkpoint does not fit them.
+    pub fn resume(args: &TrainArgs, run: RunDir, checkpoint: &Checkpoint) -> Result<Self> {
+        let mut trainer = Self::named(args, run)?;
+        trainer.restore(checkpoint)?;
+        Ok(trainer)
+    }
+
+    /// The model and the data set that the settings name.
+    fn named(args: &TrainArgs, run: RunDir) -> Result<Self> {
         let options = DataOptions { data_dir: args.data_dir.clone(), image_size: args.image_size };
-        let mut data = data::load(&args.dataset, &options)?;
-        let held_out = (args.val_split > 0.0).then(|| data.split_validation(args.val_split));
-        if held_out.as_ref().is_some_and(|v| v.is_empty()) {
-            let n = data.train.len();
-            return Err(Error::Config(format!("--val-split {} holds out no image of {n}", args.val_split)));
-        }
-        if data.train.is_empty() {
-            return Err(Error::Config(format!("--val-split {} leaves no image to train on", args.val_split)));
-        }
+        let data = data::load(&args.dataset, &options)?;
         let info = ModelInfo {
             model: args.model.model.clone(),
             norm: config::norm(args.model.norm.as_deref(), &args.model.model)?.name.into(),
@@ -84,8 +127,26 @@ impl<T: Real> Trainer<T> {
             dataset: args.dataset.clone(),
             normalisation: data.normalisation.clone(),
         };
-        let pool = Pool::new();
         let network = info.build(&data, args.model.dropout)?;
+        Self::build(args, run, data, network, info)
+    }
+
+    fn build(
+        args: &TrainArgs,
+        run: RunDir,
+        mut data: Dataset,
+        network: Network,
+        info: ModelInfo,
+    ) -> Result<Self> {
+        let held_out = (args.val_split > 0.0).then(|| data.split_validation(args.val_split));
+        if held_out.as_ref().is_some_and(|v| v.is_empty()) {
+            let n = data.train.len();
+            return Err(Error::Config(format!("--val-split {} holds out no image of {n}", args.val_split)));
+        }
+        if data.train.is_empty() {
+            return Err(Error::Config(format!("--val-split {} leaves no image to train on", args.val_split)));
+        }
+        let pool = Pool::new();
         let mut objective = Objective::new(network, &pool, args.seed);
         args.optimizer.freeze(&mut objective.store)?;
         objective.smoothing = args.smoothing;
@@ -103,16 +164,19 @@ impl<T: Real> Trainer<T> {
             return Err(Error::Config(format!("--batch-size {b} is more than the {n} training images")));
         }
         let schedule = args.schedule()?;
+        let average = args.average.config()?.map(|config| WeightAverage::new(config, &objective.store));
         // Images that the model cannot take are found out before a folder is made.
-        objective.evaluate_on(&train.batch(&pool, &[0], None::<EpochOrder>))?;
+        objective.evaluate_on(&train.batch(&pool, &[0], None))?;
         Ok(Trainer {
             info,
             args: args.clone(),
             run,
             objective,
             optimizer,
+            average,
             blocks,
             schedule,
+            augmentation: args.augment.build()?,
             train,
             validation: held_out.map(source),
             test: source(data.test.clone()),
@@ -120,33 +184,68 @@ impl<T: Real> Trainer<T> {
                 version: checkpoint::VERSION,
                 args: args.to_toml()?,
                 epoch: 0,
-                batch: 0,
+                step: 0,
                 sums: EpochSums::default(),
                 best: None,
                 last: None,
+                best_average: None,
+                last_average: None,
                 seconds: 0.0,
             },
             saved: None,
+            notes: Vec::new(),
             steps: Times::default(),
             evaluations: Times::default(),
             gradients: Times::default(),
         })
     }
 
-    /// The run that left `checkpoint` in `run`, with its own settings.
+    /// Takes the values that `--init-checkpoint` names in the place of random ones.
+    fn initialize(&mut self) -> Result<()> {
+        if let Some(path) = &self.args.init_checkpoint {
+            let bytes = checkpoint::read_file(path)?;
+            let note = checkpoint::load_to_tune(path, &bytes, &mut self.objective.store)?;
+            self.notes.extend(note);
+        }
+        // The average begins with what the model begins with.
+        if let Some(average) = &mut self.average {
+            average.store = self.objective.store.clone();
+        }
+        Ok(())
+    }
+
+    /// Goes on where the run that left `checkpoint` was: one of the same settings, model and data.
     ///
     /// # Errors
     /// When the checkpoint does not fit them.
-    pub fn resume(args: &TrainArgs, run: RunDir, checkpoint: &Checkpoint) -> Result<Self> {
-        let mut trainer = Self::new(args, run)?;
-        let pool = trainer.objective.pool().clone();
-        let state = checkpoint.restore(&mut trainer.objective.store, &pool)?;
-        trainer.optimizer.load(&trainer.objective.store.values, state)?;
-        // One batch a step: masks go on where they were.
-        trainer.objective.draw = trainer.optimizer.steps();
-        trainer.progress = checkpoint.progress.clone();
-        trainer.saved = Some(trainer.progress.epoch);
-        Ok(trainer)
+    pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        let pool = self.objective.pool().clone();
+        let state = checkpoint.restore(&mut self.objective.store, &pool)?;
+        self.optimizer.load(&self.objective.store.values, state)?;
+        if let Some(average) = &mut self.average {
+            checkpoint.restore_average(&mut average.store)?;
+        }
+        self.progress = checkpoint.progress.clone();
+        // Masks go on where they were.
+        let epochs = self.progress.epoch * self.train.training_batches();
+        self.objective.draw = (epochs + self.batches_taken()) as u64;
+        self.saved = Some(self.progress.epoch);
+        Ok(())
+    }
+
+    /// Makes the folder of a new run, with its settings and a first checkpoint: what cannot be written is found out before training, and a
+    /// run that fails early can be gone on with. Leaves nothing when it fails.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn begin(&mut self) -> Result<()> {
+        self.run.create(&self.progress.args)?;
+        self.save().inspect_err(|_| self.run.discard())
+    }
+
+    /// What a user should know of how this run began, a line each.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// The run's folder.
@@ -168,7 +267,7 @@ impl<T: Real> Trainer<T> {
         let images = self.train.set.len();
         format!(
             "{} with norm {} ({n} parameters{second}{frozen}) on {images} images of {}, --opt {}",
-            a.model.model, self.info.norm, a.dataset, a.optimizer.opt
+            self.info.model, self.info.norm, self.info.dataset, a.optimizer.opt
         )
     }
 
@@ -177,20 +276,39 @@ impl<T: Real> Trainer<T> {
         self.progress.epoch
     }
 
-    /// Trains until the last epoch, or until `stop` is set: then the step under way is finished and a checkpoint written.
+    /// Batches of the epoch under way that were taken, by whole steps; its last step may take fewer than the others.
+    fn batches_taken(&self) -> usize {
+        (self.progress.step * self.args.grad_accum_steps).min(self.train.training_batches())
+    }
+
+    /// There are epochs to train.
+    fn unfinished(&self) -> bool {
+        self.progress.epoch < self.args.epochs && !self.out_of_patience()
+    }
+
+    fn out_of_patience(&self) -> bool {
+        let since_best = self.progress.best.map_or(0, |best| self.progress.epoch - (best.epoch + 1));
+        self.args.patience.is_some_and(|patience| since_best >= patience)
+    }
+
+    /// Trains until the last epoch, until `--patience` is over, or until `stop` is set: then the step under way is finished and a
+    /// checkpoint written.
     ///
     /// # Errors
     /// When the loss is not finite, a file cannot be written, or an observer fails. The last checkpoint is kept.
     pub fn train(&mut self, observers: &mut [&mut dyn Observer], stop: &AtomicBool) -> Result<Outcome> {
         let mut interrupted = false;
-        while self.progress.epoch < self.args.epochs && !interrupted {
+        while self.unfinished() && !interrupted {
             interrupted = !self.epoch(observers, stop)?;
         }
         Ok(Outcome {
             interrupted,
+            stopped_early: self.progress.epoch < self.args.epochs && self.out_of_patience(),
             epochs: self.progress.epoch,
             best: self.progress.best,
             last: self.progress.last,
+            best_average: self.progress.best_average,
+            last_average: self.progress.last_average,
             chosen_on_validation: self.validation.is_some(),
             seconds: self.progress.seconds,
             step_ms: self.steps.median(),
@@ -200,42 +318,44 @@ impl<T: Real> Trainer<T> {
 
     /// One epoch, or what is left of it; false when it was interrupted.
     fn epoch(&mut self, observers: &mut [&mut dyn Observer], stop: &AtomicBool) -> Result<bool> {
-        let (epoch, batches) = (self.progress.epoch, self.train.training_batches());
-        let augmentation = Augmentation { crop_pad: self.args.random_crop.into(), hflip: self.args.hflip };
-        let order = EpochOrder { seed: self.args.seed, epoch: epoch as u64, augmentation };
+        let accumulated = self.args.grad_accum_steps;
+        let (epoch, steps) = (self.progress.epoch, self.train.training_batches().div_ceil(accumulated));
+        let draws = Draws { seed: self.args.seed, epoch: epoch as u64, augmentation: self.augmentation };
         let pool = self.objective.pool().clone();
         let mut clock = Instant::now();
         let mut lr = 0.0;
-        for batch in self.train.training(&pool, order, self.progress.batch) {
-            let index = self.progress.batch;
-            lr = self.schedule.0.at(&self.schedule.1, epoch as f64 + index as f64 / batches as f64);
-            self.step(batch, lr)?;
-            self.progress.batch += 1;
+        let mut batches = self.train.training(&pool, draws, self.batches_taken());
+        loop {
+            let parts: Vec<_> = batches.by_ref().take(accumulated).collect();
+            if parts.is_empty() {
+                break;
+            }
+            let index = self.progress.step;
+            lr = self.schedule.0.at(&self.schedule.1, epoch as f64 + index as f64 / steps as f64);
+            self.step(parts, lr)?;
+            self.progress.step += 1;
             self.progress.seconds += clock.elapsed().as_secs_f64();
             clock = Instant::now();
             let event = StepEvent {
                 epoch,
                 batch: index,
-                batches,
+                batches: steps,
                 loss: self.progress.sums.loss / self.progress.sums.images as f64,
                 accuracy: self.progress.sums.correct as f64 / self.progress.sums.images as f64,
                 images_per_s: self.images_per_s(),
                 overhead: self.overhead(),
             };
             observers.iter_mut().try_for_each(|o| o.step(&event))?;
-            if stop.load(Ordering::Relaxed) && self.progress.batch < batches {
+            if stop.load(Ordering::Relaxed) && self.progress.step < steps {
                 self.save()?;
                 return Ok(false);
             }
         }
-        let validation = self.validation.as_ref().map(|v| self.evaluate(v)).transpose()?;
-        let test = self.evaluate(&self.test)?;
+        let model = self.evaluate_all(&self.objective.store)?;
+        let average = self.average.as_ref().map(|a| self.evaluate_all(&a.store)).transpose()?;
         self.progress.seconds += clock.elapsed().as_secs_f64();
-        let chosen_by = validation.map_or(test.1, |v| v.1);
-        let improved = self.progress.best.is_none_or(|best| chosen_by > best.chosen_by);
-        if improved {
-            self.progress.best = Some(Best { epoch, chosen_by, test_loss: test.0, test_accuracy: test.1 });
-        }
+        let improved = better(&mut self.progress.best, epoch, model);
+        let improved_average = average.is_some_and(|a| better(&mut self.progress.best_average, epoch, a));
         let sums = std::mem::take(&mut self.progress.sums);
         let event = EpochEvent {
             epoch,
@@ -243,15 +363,16 @@ impl<T: Real> Trainer<T> {
             lr,
             train_loss: sums.loss / sums.images as f64,
             train_accuracy: sums.correct as f64 / sums.images as f64,
-            validation,
-            test,
+            validation: model.validation,
+            test: model.test,
+            average,
             step_ms: self.steps.median().unwrap_or(0.0),
             images_per_s: self.images_per_s(),
             overhead: self.overhead(),
             seconds: self.progress.seconds,
         };
-        (self.progress.epoch, self.progress.batch) = (epoch + 1, 0);
-        self.progress.last = Some(test);
+        (self.progress.epoch, self.progress.step) = (epoch + 1, 0);
+        (self.progress.last, self.progress.last_average) = (Some(model.test), average.map(|a| a.test));
         self.ensure_finite()?;
         observers.iter_mut().try_for_each(|o| o.epoch(&event))?;
         let blocks = self.optimizer.report(&self.objective.store.values);
@@ -261,16 +382,27 @@ impl<T: Real> Trainer<T> {
         if improved {
             checkpoint::save_model(&self.run.best(), &self.objective.store, &self.info)?;
         }
+        if let Some(average) = &self.average {
+            checkpoint::save_model(&self.run.last_average(), &average.store, &self.info)?;
+            if improved_average {
+                checkpoint::save_model(&self.run.best_average(), &average.store, &self.info)?;
+            }
+        }
         self.save()?;
-        Ok(!(stop.load(Ordering::Relaxed) && self.progress.epoch < self.args.epochs))
+        Ok(!(stop.load(Ordering::Relaxed) && self.unfinished()))
     }
 
-    fn step(&mut self, batch: Batch<T>, lr: f64) -> Result<()> {
-        let n = batch.len();
-        let targets = batch.targets.clone();
-        self.objective.set_batch(batch);
+    /// A step on a batch in parts.
+    fn step(&mut self, parts: Vec<Batch<T>>, lr: f64) -> Result<()> {
+        let n: usize = parts.iter().map(Batch::len).sum();
+        let whole = parts.len() == 1;
+        self.objective.set_parts(parts);
         let start = Instant::now();
-        let report = self.optimizer.step(&mut self.objective, lr).map_err(|e| match e {
+        let taken = match whole {
+            true => self.optimizer.step(&mut self.objective, lr),
+            false => self.optimizer.step(&mut Accumulate(&mut self.objective), lr),
+        };
+        let report = taken.map_err(|e| match e {
             EvalError::NonFiniteLoss(_) => self.diverged("the loss", None),
             EvalError::NonFiniteUpdate(name) => self.diverged(&format!("the update of '{name}'"), None),
             e => Error::Evaluation(e),
@@ -286,9 +418,12 @@ impl<T: Real> Trainer<T> {
                 self.gradients.push(time);
             }
         }
+        if let Some(average) = &mut self.average {
+            average.update(&self.objective.store, self.optimizer.steps());
+        }
         let sums = &mut self.progress.sums;
         sums.loss += report.loss * n as f64;
-        sums.correct += self.objective.logits().map_or(0, |l| correct(l, &targets));
+        sums.correct += self.objective.evaluated().map(|(b, l)| correct(l, &b.targets)).sum::<u64>();
         sums.images += n as u64;
         Ok(())
     }
@@ -301,14 +436,23 @@ impl<T: Real> Trainer<T> {
     }
 
     fn images_per_s(&self) -> f64 {
-        self.steps.median().map_or(0.0, |ms| self.args.batch_size as f64 / ms * 1e3)
+        {
+            let images = self.args.batch_size * self.args.grad_accum_steps;
+            self.steps.median().map_or(0.0, |ms| images as f64 / ms * 1e3)
+        }
+    }
+
+    /// These values on the held-out images, where there are any, and on the test images.
+    fn evaluate_all(&self, store: &Store<T>) -> Result<Evaluated> {
+        let validation = self.validation.as_ref().map(|v| self.evaluate(store, v)).transpose()?;
+        Ok(Evaluated { validation, test: self.evaluate(store, &self.test)? })
     }
 
     /// Mean loss and accuracy.
-    fn evaluate(&self, source: &Source) -> Result<(f64, f64)> {
+    fn evaluate(&self, store: &Store<T>, source: &Source) -> Result<(f64, f64)> {
         let (mut loss, mut right) = (0.0, 0);
         for batch in source.in_order(self.objective.pool()) {
-            let (batch_loss, logits) = self.objective.evaluate_on(&batch)?;
+            let (batch_loss, logits) = self.objective.evaluate_with(store, &batch)?;
             if !batch_loss.is_finite() {
                 return Err(self.diverged("the loss in evaluation", Some(&batch)));
             }
@@ -354,7 +498,8 @@ impl<T: Real> Trainer<T> {
     pub fn save(&mut self) -> Result<()> {
         self.ensure_finite()?;
         let state = self.optimizer.save(&self.objective.store.values);
-        checkpoint::save(&self.run.checkpoint(), &self.objective.store, &state, &self.progress)?;
+        let average = self.average.as_ref().map(|a| &a.store);
+        checkpoint::save(&self.run.checkpoint(), &self.objective.store, average, &state, &self.progress)?;
         self.saved = Some(self.progress.epoch);
         Ok(())
     }
@@ -363,6 +508,17 @@ impl<T: Real> Trainer<T> {
 /// Steps before the first measurement of the curvature's overhead, and measurements before it is shown.
 const WARM: u64 = 5;
 const PAIRS: u64 = 5;
+
+/// Whether this epoch is better than `best`, in whose place it is put then. It is chosen by the accuracy on held-out images where there
+/// are any.
+fn better(best: &mut Option<Best>, epoch: usize, Evaluated { validation, test }: Evaluated) -> bool {
+    let chosen_by = validation.map_or(test.1, |v| v.1);
+    let improved = best.is_none_or(|best| chosen_by > best.chosen_by);
+    if improved {
+        *best = Some(Best { epoch, chosen_by, test_loss: test.0, test_accuracy: test.1 });
+    }
+    improved
+}
 
 /// How many rows of logits have their largest entry at the target; the first of equal ones counts.
 pub fn correct<T: Real>(logits: &Array<T>, targets: &[u32]) -> u64 {

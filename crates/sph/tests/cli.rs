@@ -72,6 +72,17 @@ fn flags_and_names() {
     mistake("train --opt kfac --tau 1", &["--tau", "kfac"]);
     mistake("train --opt adahessian --hessian-power 2", &["--hessian-power", "at most 1"]);
     mistake("train --opt sph --damping 1", &["--damping", "kfac"]);
+    mistake("train --clip-mode value", &["--clip-mode needs --clip-grad"]);
+    mistake("train --first-order drs --clip-grad 1", &["--first-order drs", "--clip-grad"]);
+    mistake("train --model-ema-decay 0.9", &["--model-ema-decay needs --model-ema"]);
+    mistake("train --mixup-prob 0.5", &["--mixup-prob needs --mixup or --cutmix"]);
+    mistake("train --sched one-cycle --decay-rate 0.5", &["--decay-rate", "step", "one-cycle"]);
+    mistake("train --sched onecycle", &["one-cycle"]);
+    mistake("train --group nowhere*:lr-mult=2", &["--group 'nowhere*'", "no parameter"]);
+    mistake("train --group head:lr-mult=0", &["lr-mult 0", "greater than 0"]);
+    mistake("train --opt adamw --group head:momentum=0", &["--group: momentum", "adamw"]);
+    mistake("train --resume auto", &["--resume auto needs --experiment"]);
+    mistake("train --init-checkpoint no-such.safetensors", &["no-such.safetensors"]);
     mistake("bench --model resnet99", &["resnet99"]);
     mistake("inspect", &["--model", "--checkpoint"]);
     mistake("inspect --model mlp --batch-size 5000", &["5000", "1437"]);
@@ -86,6 +97,8 @@ fn configuration_files() {
         ("lr = 'fast'", vec!["c.toml", "'lr'"]),
         ("lr = = 3", vec!["c.toml", "line 1"]),
         ("json = 3", vec!["c.toml", "'json'"]),
+        ("[[group]]\nparams = 'head'\nlr-mul = 2", vec!["c.toml", "'group'", "'lr-mul'"]),
+        ("[[group]]\nlr-mult = 2", vec!["c.toml", "'group'", "empty term"]),
     ] {
         std::fs::write(&path, text).unwrap();
         mistake(&format!("train -c {}", path.display()), &words);
@@ -153,6 +166,100 @@ fn checkpoints_of_other_models() {
         &["holds a run already", "--resume"],
     );
     assert_eq!(std::fs::read(&best).unwrap(), before);
+}
+
+/// Another model's file is refused by the name of a tensor; a classifier for another number of classes is begun anew, with a line.
+#[test]
+fn training_begins_with_the_values_of_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    sph(&format!("train --model mlp --epochs 1 --output {out} --experiment m --model-ema"))
+        .assert()
+        .success();
+    let file = format!("{out}/m/last.safetensors");
+    let tensors = |path: &Path| {
+        let bytes = std::fs::read(path).unwrap();
+        let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let owned = |(name, t): (String, safetensors::tensor::TensorView)| {
+            (name, (t.shape().to_vec(), t.data().to_vec()))
+        };
+        file.tensors().into_iter().map(owned).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let tuned = |checkpoint: &Path, name: &str| {
+        let flags = format!(
+            "train --model mlp --epochs 1 --lr 1e-30 --weight-decay 0 --opt sgd --output {out} --experiment {name} --model-ema"
+        );
+        let run = sph(&format!("{flags} --init-checkpoint {}", checkpoint.display())).output().unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+        (String::from_utf8(run.stdout).unwrap(), tensors(&dir.path().join(name).join("last-ema.safetensors")))
+    };
+    let there = tensors(Path::new(&file));
+    let (said, here) = tuned(Path::new(&file), "same");
+    assert!(!said.contains("classifier"), "{said}");
+    let learnt = |name: &&String| !name.contains("running_") && !name.contains("num_batches");
+    assert!(there.keys().filter(learnt).all(|name| here[name] == there[name]));
+    // As if ten classes more had been there.
+    let mut other = there.clone();
+    for name in ["fc.weight", "fc.bias"] {
+        let (shape, data) = other.get_mut(name).unwrap();
+        shape[0] *= 2;
+        data.extend(data.clone());
+    }
+    let write = |name: &str, tensors: &std::collections::BTreeMap<String, (Vec<usize>, Vec<u8>)>| {
+        let view = |(name, (shape, data)): (&String, &(Vec<usize>, Vec<u8>))| {
+            let dtype = if shape.is_empty() { safetensors::Dtype::I64 } else { safetensors::Dtype::F32 };
+            let data: &'static [u8] = data.clone().leak();
+            (name.clone(), safetensors::tensor::TensorView::new(dtype, shape.clone(), data).unwrap())
+        };
+        let path = dir.path().join(name);
+        std::fs::write(&path, safetensors::serialize(tensors.iter().map(view), None).unwrap()).unwrap();
+        path
+    };
+    let (said, here) = tuned(&write("twenty.safetensors", &other), "twenty");
+    assert!(said.contains("classifier") && said.contains("20 classes, not 10"), "{said}");
+    assert!(here["fc1.weight"] == there["fc1.weight"] && here["fc.weight"] != there["fc.weight"]);
+    // Nothing else is forgiven.
+    let refused = |name: &str, tensors, words: &[&str]| {
+        let path = write(name, tensors);
+        mistake(&format!("train --model mlp --output {out} --init-checkpoint {}", path.display()), words);
+    };
+    let mut less = other.clone();
+    less.remove("bn1.bias");
+    refused("less.safetensors", &less, &["less.safetensors", "'bn1.bias'", "missing"]);
+    let mut wider = there.clone();
+    wider.insert("fc.weight".into(), (vec![10, 32], vec![0; 1280]));
+    refused("wider.safetensors", &wider, &["'fc.weight'", "[10, 32]", "[10, 64]"]);
+    mistake(
+        &format!("train --model mlp --init-checkpoint {out}/m/last.ckpt"),
+        &["last.ckpt", "last.safetensors"],
+    );
+    // The run goes on without the file.
+    std::fs::remove_file(dir.path().join("twenty.safetensors")).unwrap();
+    sph(&format!("train --resume {out}/twenty")).assert().success();
+}
+
+#[test]
+fn resume_auto_begins_goes_on_and_tells_other_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    let flags = format!("train --model mlp --epochs 1 --output {out} --experiment a --resume auto");
+    let said =
+        |flags: &str| String::from_utf8(sph(flags).assert().success().get_output().stdout.clone()).unwrap();
+    assert!(!said(&flags).contains("going on"));
+    // Finished: the same line at the end, and nothing is trained.
+    let again = said(&flags);
+    assert!(again.contains("going on") && again.contains("best test accuracy"), "{again}");
+    mistake(
+        &format!("{flags} --lr 0.3"),
+        &["other settings", "'lr' is not set there and 0.3 here", "--experiment"],
+    );
+    // Stopped before the first checkpoint: begun again, but not by a command that does not say so.
+    let begun = dir.path().join("b");
+    std::fs::create_dir(&begun).unwrap();
+    std::fs::write(begun.join("args.toml"), "").unwrap();
+    let flags = flags.replace("--experiment a", "--experiment b");
+    mistake(&flags.replace("--resume auto", ""), &["before its first checkpoint", "--resume auto"]);
+    assert!(!said(&flags).contains("going on"));
 }
 
 #[test]
@@ -247,6 +354,7 @@ fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
         "--model mlp_mixer --dropout 0.1 --opt adamw",
         "--model resnet8 --norm none --decouple auto --lr 0.01 --first-order drs --drs-refresh 2",
         "--model resnet8 --opt kfac --factor-every 2",
+        "--model resnet8 --mixup 0.2 --cutmix 1 --reprob 0.5 --color-jitter 0.4 --clip-grad 1 --grad-accum-steps 2 --model-ema",
     ] {
         assert!(train(settings, 1, "one") == train(settings, 2, "two"), "{settings}");
     }

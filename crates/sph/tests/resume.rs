@@ -46,6 +46,8 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
         "adamw",
         "adahessian --curvature-every 2",
         "kfac --factor-every 2 --inverse-every 3",
+        "sgd --mixup 0.3 --cutmix 1 --reprob 0.3 --color-jitter 0.4 --hflip 0.5 --group head:lr-mult=2,momentum=0.5",
+        "sph --clip-grad 0.5 --batch-size 100 --grad-accum-steps 2 --model-ema --model-ema-decay 0.9 --sched one-cycle",
     ];
     for opt in settings {
         let dir = tempfile::tempdir().unwrap();
@@ -68,7 +70,10 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
             }
             let outcome = trainer.train(&mut [], &never).unwrap();
             assert_eq!((outcome.best, outcome.last), (whole.best, whole.last), "{opt} {name}");
-            for file in ["last.safetensors", "best.safetensors"] {
+            assert_eq!(outcome.best_average, whole.best_average, "{opt} {name}");
+            let average = ["last-ema.safetensors", "best-ema.safetensors"];
+            let average = average.into_iter().filter(|_| whole.best_average.is_some());
+            for file in ["last.safetensors", "best.safetensors"].into_iter().chain(average) {
                 let read = |run: &str| std::fs::read(args.output.join(run).join(file)).unwrap();
                 assert!(read(&name) == read("whole"), "{opt} {name}: {file} differs");
             }
@@ -94,6 +99,28 @@ fn dropout_goes_on_bit_for_bit() {
     assert!(read("cut") == read("whole"));
 }
 
+/// `--patience` counts over interruptions, and a run that it ended stays ended.
+#[test]
+fn patience_is_part_of_a_run() {
+    let dir = tempfile::tempdir().unwrap();
+    // Nothing is learnt at such a rate: an early epoch stays the best.
+    let args = args(dir.path(), "sgd --lr 1e-9 --momentum 0 --epochs 9 --patience 2");
+    let never = AtomicBool::new(false);
+    let whole = start(&args, "whole").train(&mut [], &never).unwrap();
+    assert!(whole.stopped_early && whole.epochs < 9, "{whole:?}");
+    assert_eq!(whole.epochs, whole.best.unwrap().epoch + 1 + 2);
+    let mut trainer = start(&args, "cut");
+    let stop = AtomicBool::new(false);
+    assert!(trainer.train(&mut [&mut After(8, &stop)], &stop).unwrap().interrupted);
+    for _ in 0..2 {
+        let run = RunDir::open(&args.output.join("cut")).unwrap();
+        let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
+        let mut trainer = Trainer::<f32>::resume(&args, run, &checkpoint).unwrap();
+        let outcome = trainer.train(&mut [], &never).unwrap();
+        assert_eq!((outcome.epochs, outcome.best, outcome.stopped_early), (whole.epochs, whole.best, true));
+    }
+}
+
 #[test]
 fn a_damaged_checkpoint_is_refused() {
     let dir = tempfile::tempdir().unwrap();
@@ -111,6 +138,14 @@ fn a_damaged_checkpoint_is_refused() {
         bad[at] ^= 1;
         assert!(refusal(&bad).contains("checksum"), "flipped bit at {at}");
     }
+    // Whole, but of another version.
+    let place = good.windows(14).position(|w| w == br#"\"version\":2,"#).unwrap();
+    let mut other = good.clone();
+    other[place + 12] = b'7';
+    let crc = crc32fast::hash(&other[12..]).to_le_bytes();
+    other[8..12].copy_from_slice(&crc);
+    let e = refusal(&other);
+    assert!(e.contains("version 7") && e.contains("args.toml"), "{e}");
     for len in [0, 7, 11, 12, 100, good.len() - 1] {
         let e = refusal(&good[..len]);
         assert!(e.contains("not a checkpoint") || e.contains("checksum"), "{len}: {e}");

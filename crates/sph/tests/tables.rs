@@ -44,7 +44,15 @@ fn every_menu_file_has_a_row() {
         sph_optim::curvature::rectifiers::RECTIFIERS.iter().map(|r| r.name),
         &[],
     );
-    check("optim/src/lr", sph_optim::lr::SCHEDULES.iter().map(|r| r.name), &[]);
+    let names: Vec<String> = sph_optim::lr::SCHEDULES.iter().map(|r| r.name.replace('-', "_")).collect();
+    check("optim/src/lr", names.iter().map(String::as_str), &[]);
+    check(
+        "sph/src/augment",
+        sph::augment::AUGMENTATIONS
+            .iter()
+            .map(|r| if r.name == "erasing" { "random_erasing" } else { r.name }),
+        &[],
+    );
     check(
         "optim/src/presets",
         sph_optim::presets::PRESETS.iter().map(|r| match r.name {

@@ -1,6 +1,7 @@
-//! Softmax cross-entropy, mean over the batch, with label smoothing α.
+//! Softmax cross-entropy, mean over the batch, with mixed labels and label smoothing α.
 //!
-//! With p = softmax(x) and q = (1−α)·onehot + α/C:   L = −(1/N) Σ q·log p
+//! With p = softmax(x), h = onehot of the class, or (1−s)·onehot + s·onehot of another class where labels are mixed, and
+//! q = (1−α)·h + α/C:   L = −(1/N) Σ q·log p
 //!
 //! ```text
 //! ẏ  = (1/N) Σ (p − q)·ẋ
@@ -13,17 +14,95 @@
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::{Case, case, normal};
 use sph_tensor::{Array, Element, Shape, ShapeError};
+use std::ops::Deref;
 use std::sync::Arc;
+
+/// A second class of a sample, and its share of the label.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mixed {
+    /// The other class.
+    pub class: u32,
+    /// Its share s, in [0, 1]; the sample's own class has the rest.
+    pub share: f64,
+}
+
+/// What samples are: a class each, which is what the slice holds, and where labels are mixed another one.
+///
+/// ```
+/// use sph_autodiff::ops::{Mixed, Targets};
+/// let plain: Targets = vec![0, 2].into();
+/// let mixed = plain.clone().mixed(vec![Mixed { class: 1, share: 0.25 }, Mixed { class: 2, share: 0.5 }].into());
+/// assert_eq!(mixed[1], 2);
+/// assert_eq!((mixed.probability(0, 0, 3, 0.0), mixed.probability(0, 1, 3, 0.0)), (0.75, 0.25));
+/// assert_eq!(mixed.probability(1, 2, 3, 0.0), 1.0);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Targets {
+    classes: Arc<[u32]>,
+    mixed: Option<Arc<[Mixed]>>,
+}
+
+impl Targets {
+    /// The same classes, each mixed with another one.
+    ///
+    /// # Panics
+    /// When there is not one for every sample.
+    pub fn mixed(self, with: Arc<[Mixed]>) -> Self {
+        assert_eq!(self.classes.len(), with.len(), "a second class for every sample");
+        Targets { mixed: Some(with), ..self }
+    }
+
+    /// q of sample `n` and class `c` of `classes`, under label smoothing.
+    pub fn probability(&self, n: usize, c: usize, classes: usize, smoothing: f64) -> f64 {
+        let is = |class: u32| if class as usize == c { 1.0 } else { 0.0 };
+        let label = match &self.mixed {
+            None => is(self.classes[n]),
+            Some(mixed) => (1.0 - mixed[n].share) * is(self.classes[n]) + mixed[n].share * is(mixed[n].class),
+        };
+        (1.0 - smoothing) * label + smoothing / classes as f64
+    }
+
+    /// The first class that has no logit among `classes`.
+    fn outside(&self, classes: usize) -> Option<u32> {
+        let others = self.mixed.iter().flat_map(|m| m.iter().map(|m| m.class));
+        self.classes.iter().copied().chain(others).find(|&c| c as usize >= classes)
+    }
+}
+
+impl Deref for Targets {
+    type Target = [u32];
+    fn deref(&self) -> &[u32] {
+        &self.classes
+    }
+}
+
+impl From<Arc<[u32]>> for Targets {
+    fn from(classes: Arc<[u32]>) -> Self {
+        Targets { classes, mixed: None }
+    }
+}
+
+impl From<Vec<u32>> for Targets {
+    fn from(classes: Vec<u32>) -> Self {
+        Arc::<[u32]>::from(classes).into()
+    }
+}
+
+impl FromIterator<u32> for Targets {
+    fn from_iter<I: IntoIterator<Item = u32>>(classes: I) -> Self {
+        classes.into_iter().collect::<Arc<[u32]>>().into()
+    }
+}
 
 /// See [`cross_entropy`].
 #[derive(Debug)]
 pub struct CrossEntropy {
-    targets: Arc<[u32]>,
+    targets: Targets,
     smoothing: f64,
 }
 
-/// Cross-entropy of logits [N, C] against class numbers; `smoothing` in [0, 1) as in PyTorch.
-pub fn cross_entropy(targets: Arc<[u32]>, smoothing: f64) -> CrossEntropy {
+/// Cross-entropy of logits [N, C] against N targets; `smoothing` in [0, 1) as in PyTorch.
+pub fn cross_entropy(targets: Targets, smoothing: f64) -> CrossEntropy {
     CrossEntropy { targets, smoothing }
 }
 
@@ -40,8 +119,7 @@ pub fn probabilities<T: Element>(logits: &[T], p: &mut [f64]) -> f64 {
 impl CrossEntropy {
     /// q of sample `n` and class `c`.
     fn target(&self, n: usize, c: usize, classes: usize) -> f64 {
-        let uniform = self.smoothing / classes as f64;
-        if self.targets[n] as usize == c { 1.0 - self.smoothing + uniform } else { uniform }
+        self.targets.probability(n, c, classes, self.smoothing)
     }
 
     /// (p − q)/N by logit.
@@ -63,7 +141,7 @@ impl<T: Element> Op<T> for CrossEntropy {
             let reason = format!("expects logits [N, C] for {} targets", self.targets.len());
             return Err(ShapeError::new("cross_entropy", reason, x));
         }
-        match self.targets.iter().find(|&&t| t as usize >= x[0][1]) {
+        match self.targets.outside(x[0][1]) {
             Some(t) => Err(ShapeError::new("cross_entropy", format!("target class {t} has no logit"), x)),
             None => Ok(Shape::scalar()),
         }
@@ -135,9 +213,12 @@ impl<T: Element> Op<T> for CrossEntropy {
 }
 
 pub(super) fn cases() -> Vec<Case> {
-    let targets: Arc<[u32]> = vec![0, 2, 1, 3, 2].into();
+    let targets: Targets = vec![0, 2, 1, 3, 2].into();
+    let mix = |(class, share)| Mixed { class, share };
+    let mixed = [(1, 0.3), (2, 0.5), (0, 0.0), (2, 0.4), (3, 1.0)].map(mix);
     vec![
         case(cross_entropy(targets.clone(), 0.0), vec![normal(&[5, 4], 0)]),
-        case(cross_entropy(targets, 0.1), vec![normal(&[5, 4], 1)]),
+        case(cross_entropy(targets.clone(), 0.1), vec![normal(&[5, 4], 1)]),
+        case(cross_entropy(targets.mixed(Arc::new(mixed)), 0.1), vec![normal(&[5, 4], 2)]),
     ]
 }

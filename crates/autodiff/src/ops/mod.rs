@@ -44,7 +44,7 @@ pub use bce::{Bce, bce};
 pub use bias::{Bias, bias};
 pub use concat::{Concat, concat};
 pub use conv2d::{Conv2d, conv2d, grouped_conv2d};
-pub use cross_entropy::{CrossEntropy, cross_entropy, probabilities};
+pub use cross_entropy::{CrossEntropy, Mixed, Targets, cross_entropy, probabilities};
 pub use dropout::{Dropout, dropout};
 pub use embedding::{Embedding, embedding};
 pub use flatten::{Flatten, flatten};
@@ -106,7 +106,7 @@ pub const OPS: &[OpRow] = &[
     OpRow { name: "conv2d", about: "2-D convolution, NHWC by OIHW", cases: conv2d::cases },
     OpRow {
         name: "cross_entropy",
-        about: "softmax cross-entropy with label smoothing",
+        about: "softmax cross-entropy with mixed labels and label smoothing",
         cases: cross_entropy::cases,
     },
     OpRow { name: "dropout", about: "zeroes elements at random, seeded", cases: dropout::cases },

@@ -1,9 +1,8 @@
-//! Softmax cross-entropy against class numbers.
+//! Softmax cross-entropy against classes, or mixtures of two.
 
 use crate::{Forward, LayerError};
 use sph_autodiff::{Var, ops};
 use sph_tensor::Element;
-use std::sync::Arc;
 
 /// Mean cross-entropy of logits [N, C]; `smoothing` in [0, 1).
 ///
@@ -12,7 +11,7 @@ use std::sync::Arc;
 pub fn cross_entropy<T: Element>(
     f: &mut Forward<'_, T>,
     logits: &Var<T>,
-    targets: Arc<[u32]>,
+    targets: ops::Targets,
     smoothing: f64,
 ) -> Result<Var<T>, LayerError> {
     f.apply(ops::cross_entropy(targets, smoothing), &[logits], &[], "loss")

@@ -3,3 +3,4 @@
 mod cross_entropy;
 
 pub use cross_entropy::cross_entropy;
+pub use sph_autodiff::ops::{Mixed, Targets};

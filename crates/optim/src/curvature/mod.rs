@@ -1,11 +1,13 @@
 //! Curvature: what an optimizer may ask, and how 1-D blocks are probed, averaged and rectified.
 
+mod accumulate;
 pub(crate) mod eigen;
 pub mod estimator;
 pub mod probes;
 pub mod rectifiers;
 mod schedule;
 
+pub use accumulate::{Accumulate, Parts};
 pub use schedule::{SCHEDULE_KINDS, Schedule, ScheduleKind};
 
 use sph_nn::ParamSpec;
@@ -32,6 +34,11 @@ impl<T: Element> Directions<T> {
     /// The part on parameter `param`; `None` is zero.
     pub fn get(&self, param: usize) -> Option<&Array<T>> {
         self.0.get(&param)
+    }
+
+    /// Takes the part on parameter `param` out.
+    pub(crate) fn take(&mut self, param: usize) -> Option<Array<T>> {
+        self.0.remove(&param)
     }
 
     /// The parts present, by parameter number.
@@ -121,7 +128,7 @@ pub enum FisherLabels {
         /// Which draw it is.
         draw: u64,
     },
-    /// These, one per sample.
+    /// These, one per sample of the whole batch.
     Given(std::sync::Arc<[u32]>),
 }
 

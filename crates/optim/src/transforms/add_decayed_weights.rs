@@ -26,12 +26,9 @@ impl<T: Element> Transform<T> for AddDecayedWeights {
         _answer: &Answer<T>,
         updates: &mut [Option<Array<T>>],
     ) -> Result<(), EvalError> {
-        if self.weight_decay == 0.0 {
-            return Ok(());
-        }
-        let decay = T::from_f64(self.weight_decay);
         for &i in cx.members {
-            if let Some(update) = &mut updates[i] {
+            let decay = T::from_f64(cx.weight_decay(i, self.weight_decay));
+            if let Some(update) = updates[i].as_mut().filter(|_| decay != T::ZERO) {
                 map::update(update.make_mut(), cx.values[i].as_slice(), |u, v| u + decay * v);
             }
         }

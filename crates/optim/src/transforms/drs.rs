@@ -111,7 +111,8 @@ impl<T: Element> Drs<T> {
     }
 
     fn decay(&self, cx: &UpdateContext<'_, T>, i: usize) -> f64 {
-        if cx.specs[i].is_1d() { self.config.weight_decay_1d } else { self.config.weight_decay }
+        let group = if cx.specs[i].is_1d() { self.config.weight_decay_1d } else { self.config.weight_decay };
+        cx.weight_decay(i, group)
     }
 
     /// Measures Q̂ in the unit directions −g/‖g‖ and, when `two`, d/‖d‖.

@@ -1,6 +1,7 @@
 //! The links of optimizers' chains, one file each.
 
 mod add_decayed_weights;
+mod clip_gradient;
 mod drs;
 mod kfac;
 mod momentum;
@@ -9,6 +10,7 @@ mod scale_by_ada_hessian;
 mod scale_by_adam;
 
 pub use add_decayed_weights::AddDecayedWeights;
+pub use clip_gradient::{CLIP_MODES, ClipGradient, ClipMode};
 pub use drs::{Drs, DrsConfig};
 pub use kfac::{DrawLabels, Kfac, KfacConfig, sampled};
 pub use momentum::Momentum;

@@ -33,13 +33,11 @@ impl<T: Element> Transform<T> for Momentum<T> {
         _answer: &Answer<T>,
         updates: &mut [Option<Array<T>>],
     ) -> Result<(), EvalError> {
-        if self.decay == 0.0 {
-            return Ok(());
-        }
         self.m.resize(cx.specs.len(), None);
-        let decay = T::from_f64(self.decay);
         for &i in cx.members {
-            let Some(g) = &mut updates[i] else { continue };
+            let decay = T::from_f64(cx.momentum(i, self.decay));
+            // Without momentum there is none to keep.
+            let Some(g) = updates[i].as_mut().filter(|_| decay != T::ZERO) else { continue };
             match &mut self.m[i] {
                 Some(m) => map::update(m.make_mut(), g.as_slice(), |m, g| decay * m + g),
                 m => *m = Some(Array::from_slice(g.pool(), g.shape(), g.as_slice())),
@@ -62,7 +60,8 @@ impl<T: Element> Transform<T> for Momentum<T> {
         prefix: &str,
         from: &mut StateDict<T>,
     ) -> Result<(), StateError> {
-        // Without momentum there is none to keep.
-        if self.decay == 0.0 { Ok(()) } else { load_arrays(cx, prefix, &mut self.m, from) }
+        let keeps = |i: &usize| cx.momentum(*i, self.decay) != 0.0;
+        let members: Vec<usize> = cx.members.iter().copied().filter(keeps).collect();
+        load_arrays(&UpdateContext { members: &members, ..*cx }, prefix, &mut self.m, from)
     }
 }

@@ -28,7 +28,7 @@ pub struct BenchArgs {
     /// Seed of the synthetic data.
     #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
-    /// Worker threads [default: all cores].
+    /// Worker threads [default: the cores that this process may use; container limits count].
     #[arg(long, value_parser = threads)]
     pub threads: Option<usize>,
     /// Kernels.

@@ -6,7 +6,7 @@ use crate::config::{
     self, KernelArgs, dataset_names, decouple_names, model_names, norm_names, pixels, seed, shown,
     stem_names, threads,
 };
-use crate::data::loader::{EpochOrder, Source};
+use crate::data::loader::Source;
 use crate::data::{self, DataOptions};
 use crate::error::{Error, Result};
 use crate::inspection::{self, Entries, InspectionSettings, NetworkSettings};
@@ -98,7 +98,7 @@ pub struct InspectArgs {
     /// hessian.* (blocks of up to 256 entries).
     #[arg(long, value_name = "FILE")]
     pub dump: Option<PathBuf>,
-    /// Worker threads [default: all cores].
+    /// Worker threads [default: the cores that this process may use; container limits count].
     #[arg(long, value_parser = threads)]
     pub threads: Option<usize>,
     /// Kernels.
@@ -175,7 +175,7 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     let mut numbers: Vec<usize> = (0..images).collect();
     Rng::new(args.seed, "shuffle", 0, 0).shuffle(&mut numbers);
     let source = Source { set: data.train.clone(), normalisation: data.normalisation, batch_size: n };
-    let batch = |numbers: &[usize]| source.batch(&pool, numbers, None::<EpochOrder>);
+    let batch = |numbers: &[usize]| source.batch(&pool, numbers, None);
     f.mode = if args.mode == "eval" { Mode::Eval } else { Mode::Train };
     let network = NetworkSettings {
         top: args.top as usize,

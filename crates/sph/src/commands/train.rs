@@ -2,7 +2,7 @@
 
 use crate::checkpoint::Checkpoint;
 use crate::config::{TrainArgs, shown};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::observers::{Console, CurvatureLog, Summary};
 use crate::run::{RunDir, default_name};
 use crate::timing;
@@ -26,40 +26,50 @@ pub enum Ended {
 /// For the user's mistakes and for what goes wrong on the way; files of earlier runs stay as they were.
 pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
     super::configure_threads(args.threads)?;
+    args.kernels.configure();
     let mut console = Console::new(args.json, args.log_interval);
-    let mut trainer = match &args.resume {
+    let resumed = |run: RunDir| -> Result<(TrainArgs, RunDir, Checkpoint)> {
+        let checkpoint = Checkpoint::read(&run.checkpoint())?;
+        let settings = TrainArgs::from_toml(&checkpoint.progress.args, &shown(&run.checkpoint()))?;
+        settings.kernels.configure();
+        Ok((settings, run, checkpoint))
+    };
+    // Data, model and settings are checked before a folder is made.
+    let default = || default_name(&args.output, &args.model.model, &args.dataset);
+    let name = args.experiment.clone().unwrap_or_else(default);
+    let (mut trainer, begins) = match &args.resume {
+        Some(_) if args.resumes_by_itself() => {
+            let run = RunDir::planned_or_begun(&args.output, &name)?;
+            if run.checkpoint().is_file() {
+                let (settings, run, checkpoint) = resumed(run)?;
+                if let Some(difference) = args.difference(&settings)? {
+                    let path = run.path().display();
+                    return Err(Error::Config(format!(
+                        "{path} holds a run with other settings: {difference}; choose another --experiment, or go on with its own: sph \
+                         train --resume {path}"
+                    )));
+                }
+                (Trainer::<f32>::resume(&settings, run, &checkpoint)?, false)
+            } else {
+                (Trainer::<f32>::new(args, run)?, true)
+            }
+        }
         Some(path) => {
-            let run = RunDir::open(path)?;
-            let checkpoint = Checkpoint::read(&run.checkpoint())?;
-            let settings = TrainArgs::from_toml(&checkpoint.progress.args, &shown(&run.checkpoint()))?;
-            settings.kernels.configure();
-            Trainer::<f32>::resume(&settings, run, &checkpoint)?
+            let (settings, run, checkpoint) = resumed(RunDir::open(path)?)?;
+            (Trainer::<f32>::resume(&settings, run, &checkpoint)?, false)
         }
-        None => {
-            args.kernels.configure();
-            // Data, model and settings are checked before a folder is made.
-            let default = || default_name(&args.output, &args.model.model, &args.dataset);
-            let name = args.experiment.clone().unwrap_or_else(default);
-            Trainer::<f32>::new(args, RunDir::planned(&args.output, &name)?)?
-        }
+        None => (Trainer::<f32>::new(args, RunDir::planned(&args.output, &name)?)?, true),
     };
     let run = trainer.run().clone();
-    if args.resume.is_some() {
-        console.line(&format!(
-            "going on with {} after epoch {}",
-            run.path().display(),
-            trainer.epochs_done()
-        ));
-    } else {
-        run.create(&args.to_toml()?)?;
+    if begins {
+        trainer.begin()?;
         console.line(&format!("{} in {}", trainer.describe(), run.path().display()));
-    }
-    // A folder that cannot be written to is found out now, and a run that fails early can be resumed.
-    if let Err(e) = trainer.save() {
-        if args.resume.is_none() {
-            run.discard();
-        }
-        return Err(e);
+        trainer.notes().iter().for_each(|note| console.line(note));
+    } else {
+        let (path, epochs) = (run.path().display(), trainer.epochs_done());
+        console.line(&format!("going on with {path} after epoch {epochs}"));
+        // A folder that cannot be written to is found out now.
+        trainer.save()?;
     }
     let mut summary = Summary::new(&run.summary(), trainer.epochs_done())?;
     let mut curvature = CurvatureLog::new(&run.curvature(), trainer.epochs_done())?;
@@ -86,7 +96,13 @@ fn last_line(o: &Outcome) -> String {
         true => format!("chosen on held-out images, accuracy {:.2} %", 100.0 * best.chosen_by),
         false => "chosen on the test set; --val-split chooses on held-out images".into(),
     };
-    format!("best test accuracy {:.2} % in epoch {} ({chosen})", 100.0 * best.test_accuracy, best.epoch + 1)
+    let (accuracy, epoch) = (100.0 * best.test_accuracy, best.epoch + 1);
+    let average = o.best_average.map_or(String::new(), |a| {
+        format!("; average of weights {:.2} % in epoch {}", 100.0 * a.test_accuracy, a.epoch + 1)
+    });
+    let early =
+        if o.stopped_early { format!("; stopped early after epoch {}", o.epochs) } else { String::new() };
+    format!("best test accuracy {accuracy:.2} % in epoch {epoch} ({chosen}){average}{early}")
 }
 
 fn json(o: &Outcome, run: &Path) -> serde_json::Value {
@@ -97,7 +113,10 @@ fn json(o: &Outcome, run: &Path) -> serde_json::Value {
         "chosen_on": if o.chosen_on_validation { "validation" } else { "test" },
         "final_test_accuracy": o.last.map(|l| l.1),
         "final_test_loss": o.last.map(|l| l.0),
+        "ema_test_accuracy": o.best_average.map(|b| b.test_accuracy),
+        "final_ema_test_accuracy": o.last_average.map(|l| l.1),
         "epochs": o.epochs,
+        "stopped_early": o.stopped_early,
         "seconds": o.seconds,
         "step_ms_median": o.step_ms,
         "curvature_overhead": o.overhead,

@@ -2,7 +2,7 @@
 
 use super::one_line;
 use crate::error::{Error, Result};
-use clap::Command;
+use clap::{ArgAction, Command};
 
 /// The flags that the keys of a TOML file stand for.
 ///
@@ -25,6 +25,10 @@ pub fn flags_of_toml(text: &str, command: &Command, origin: &str) -> Result<Vec<
     let mut flags = Vec::new();
     for (key, value) in &table {
         let name = key.replace('_', "-");
+        // An alias means what it is an alias of.
+        let aliased = |a: &&clap::Arg| a.get_all_aliases().is_some_and(|all| all.contains(&&*name));
+        let name =
+            command.get_arguments().find(aliased).and_then(|a| a.get_long()).unwrap_or(&name).to_string();
         if !known.contains(&&*name) {
             let near = known.iter().max_by(|a, b| strsim::jaro(a, &name).total_cmp(&strsim::jaro(b, &name)));
             let hint = near.map_or(String::new(), |n| format!("; the nearest known one is '{n}'"));
@@ -37,22 +41,25 @@ pub fn flags_of_toml(text: &str, command: &Command, origin: &str) -> Result<Vec<
             toml::Value::Boolean(b) => Some(b.to_string()),
             _ => None,
         };
-        let text = match value {
+        let argument = command.get_arguments().find(|a| a.get_long() == Some(&name));
+        let repeats = argument.is_some_and(|a| matches!(a.get_action(), ArgAction::Append));
+        let item = |v: &toml::Value| v.as_table().map(group_of_table).or_else(|| scalar(v));
+        let texts = match value {
+            toml::Value::Array(items) if repeats => items.iter().map(item).collect::<Option<Vec<_>>>(),
             toml::Value::Array(items) => {
-                items.iter().map(scalar).collect::<Option<Vec<_>>>().map(|v| v.join(","))
+                items.iter().map(scalar).collect::<Option<Vec<_>>>().map(|v| vec![v.join(",")])
             }
-            value => scalar(value),
+            value => scalar(value).map(|v| vec![v]),
         };
-        let text = text.ok_or_else(|| fail(format!("key '{key}': a table or date is not a setting")))?;
-        let switch =
-            command.get_arguments().any(|a| a.get_long() == Some(&name) && !a.get_action().takes_values());
-        let flag = match (switch, &*text) {
-            (true, "true") => Some(format!("--{name}")),
-            (true, "false") => None,
-            (true, _) => return Err(fail(format!("key '{key}' is true or false, not {text}"))),
-            (false, _) => Some(format!("--{name}={text}")),
-        };
-        if let Some(flag) = flag {
+        let texts = texts.ok_or_else(|| fail(format!("key '{key}': a table or date is not a setting")))?;
+        let switch = argument.is_some_and(|a| !a.get_action().takes_values());
+        for text in texts {
+            let flag = match (switch, &*text) {
+                (true, "true") => format!("--{name}"),
+                (true, "false") => continue,
+                (true, _) => return Err(fail(format!("key '{key}' is true or false, not {text}"))),
+                (false, _) => format!("--{name}={text}"),
+            };
             let alone = ["file".to_string(), flag.clone()];
             let checked = command.clone().try_get_matches_from(alone);
             checked.map_err(|e| fail(format!("key '{key}': {}", one_line(&e))))?;
@@ -60,4 +67,12 @@ pub fn flags_of_toml(text: &str, command: &Command, origin: &str) -> Result<Vec<
         }
     }
     Ok(flags)
+}
+
+/// A `[[group]]` table as `--group` takes it: its key `params`, then the others.
+fn group_of_table(table: &toml::Table) -> String {
+    let params = table.get("params").and_then(toml::Value::as_str).unwrap_or_default();
+    let others = table.iter().filter(|(key, _)| *key != "params");
+    let settings: Vec<String> = others.map(|(key, value)| format!("{key}={value}")).collect();
+    format!("{params}: {}", settings.join(","))
 }

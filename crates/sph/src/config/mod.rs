@@ -1,16 +1,24 @@
 //! Settings: flags, the TOML file they override, and what they mean together.
 
+mod augment;
+mod average;
 mod file;
+mod group;
 mod kernel;
 mod model;
 mod optimizer;
+mod schedule;
 mod values;
 
+pub use augment::AugmentArgs;
+pub use average::AverageArgs;
 pub use file::flags_of_toml;
+pub use group::GroupArgs;
 pub use kernel::KernelArgs;
 pub use model::ModelArgs;
 pub(crate) use model::{norm, stem};
 pub use optimizer::OptArgs;
+pub use schedule::ScheduleArgs;
 pub use values::Betas;
 pub(crate) use values::{
     dataset_names, decouple_names, model_names, norm_names, pixels, seed, stem_names, threads,
@@ -20,9 +28,9 @@ use crate::data;
 use crate::error::{Error, Result};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
-use sph_optim::lr::{SCHEDULES, ScheduleConfig, ScheduleRow};
+use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use std::path::{Path, PathBuf};
-use values::{below_one, count, names, not_negative, positive, probability, row};
+use values::{below_one, count};
 
 /// Train a network.
 #[derive(Parser, Debug, Clone, Serialize)]
@@ -33,7 +41,7 @@ use values::{below_one, count, names, not_negative, positive, probability, row};
     allow_negative_numbers = true,
     after_help = "Examples:\n  sph train\n  sph train --dataset fashion-mnist --epochs 3 --batch-size 128\n  sph train --opt sgd --lr 0.05 \
                   --val-split 0.1 --json\n  sph train -c runs/first/args.toml --seed 7 --experiment second\n  sph train --resume \
-                  runs/first"
+                  runs/first\n  sph train --experiment night --epochs 200 --resume auto"
 )]
 pub struct TrainArgs {
     /// TOML file of settings, keys named like flags; flags override it.
@@ -58,54 +66,34 @@ pub struct TrainArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub model: ModelArgs,
-    /// Images per step.
+    /// Model state to begin with, ours or PyTorch's (torchvision's and timm's names); a classifier for another number of classes is
+    /// left out.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_checkpoint: Option<PathBuf>,
+    /// Images per batch.
     #[arg(short, long, default_value = "64", value_parser = count)]
     pub batch_size: usize,
     /// Passes over the training images.
     #[arg(long, default_value = "20", value_parser = count)]
     pub epochs: usize,
-    /// Learning-rate schedule.
-    #[arg(long, default_value = "cosine", value_parser = names(SCHEDULES.iter().map(|s| (s.name, s.about))), help_heading = "Schedule")]
-    pub sched: String,
-    /// Epochs of linear warmup.
-    #[arg(long, default_value_t = 0.0, value_parser = not_negative, help_heading = "Schedule")]
-    pub warmup_epochs: f64,
-    /// Learning rate at the start of warmup [default: 0.00001].
-    #[arg(long, value_parser = not_negative, help_heading = "Schedule")]
+    /// Batches of --batch-size whose gradients and curvature are averaged for a step.
+    #[arg(long, alias = "grad-accum", default_value = "1", value_parser = count, value_name = "N")]
+    pub grad_accum_steps: usize,
+    /// Stop after this many epochs in a row without a new best one [default: never].
+    #[arg(long, value_parser = count, value_name = "EPOCHS")]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub warmup_lr: Option<f64>,
-    /// Learning rate at the end of cosine [default: 0].
-    #[arg(long, value_parser = not_negative, help_heading = "Schedule")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub min_lr: Option<f64>,
-    /// Epochs between decays of step [default: 30].
-    #[arg(long, value_parser = positive, help_heading = "Schedule")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decay_epochs: Option<f64>,
-    /// Factor of each decay of step [default: 0.1].
-    #[arg(long, value_parser = positive, help_heading = "Schedule")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decay_rate: Option<f64>,
+    pub patience: Option<usize>,
     /// Label smoothing.
     #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     pub smoothing: f64,
-    /// Random crop of training images padded by this many pixels.
-    #[arg(long, default_value_t = 0, value_name = "PIXELS", value_parser = clap::value_parser!(u8).range(0..=64))]
-    pub random_crop: u8,
-    /// Probability of a horizontal flip of training images.
-    #[arg(long, default_value_t = 0.0, value_parser = probability)]
-    pub hflip: f64,
     /// Seed of initial values, order and augmentation.
     #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
-    /// Worker threads [default: all cores]; the results do not depend on it.
+    /// Worker threads [default: the cores that this process may use; container limits count]; the results do not depend on it.
     #[arg(long, value_parser = threads)]
     #[serde(skip)]
     pub threads: Option<usize>,
-    /// Kernels.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub kernels: KernelArgs,
     /// Folder of runs.
     #[arg(long, default_value = "runs", value_name = "DIR")]
     #[serde(skip)]
@@ -114,7 +102,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME")]
     #[serde(skip)]
     pub experiment: Option<String>,
-    /// Go on with the run in this folder, bit for bit; its settings are used.
+    /// Go on with the run in this folder, bit for bit; its settings are used. `auto` means that of --output and --experiment, if it is
+    /// there: with the settings given, which must be its own; otherwise it is begun.
     #[arg(long, value_name = "RUN")]
     #[serde(skip)]
     pub resume: Option<PathBuf>,
@@ -126,6 +115,23 @@ pub struct TrainArgs {
     #[arg(long)]
     #[serde(skip)]
     pub json: bool,
+    // Parts with a heading in the help stand last: what follows one comes under it.
+    /// Kernels.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub kernels: KernelArgs,
+    /// Learning-rate schedule.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub schedule: ScheduleArgs,
+    /// Average of weights.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub average: AverageArgs,
+    /// Random changes of training images.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub augment: AugmentArgs,
     /// Optimizer and its settings.
     #[command(flatten)]
     #[serde(flatten)]
@@ -143,7 +149,7 @@ impl TrainArgs {
     pub fn from_command_line(flags: &[String]) -> std::result::Result<Self, ArgsError> {
         let matches = Self::command().try_get_matches_from(with_name(flags))?;
         let cli = Self::from_arg_matches(&matches)?;
-        if cli.resume.is_some() {
+        if cli.resume.is_some() && !cli.resumes_by_itself() {
             let given = |id: &&str| matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
             let command = Self::command();
             let ids: Vec<&str> = command.get_arguments().map(|a| a.get_id().as_str()).collect();
@@ -169,6 +175,27 @@ impl TrainArgs {
         Ok(args)
     }
 
+    /// `--resume auto`.
+    pub fn resumes_by_itself(&self) -> bool {
+        self.resume.as_deref() == Some(Path::new("auto"))
+    }
+
+    /// The first setting that is another one in `other`, with both values, when they make different runs.
+    ///
+    /// # Errors
+    /// As [`TrainArgs::to_toml`].
+    pub fn difference(&self, other: &TrainArgs) -> Result<Option<String>> {
+        let table = |args: &TrainArgs| -> Result<toml::Table> {
+            toml::Table::try_from(args).map_err(|e| Error::Config(format!("settings: {e}")))
+        };
+        let (ours, theirs) = (table(self)?, table(other)?);
+        let key = ours.keys().chain(theirs.keys()).find(|key| ours.get(*key) != theirs.get(*key));
+        let shown = |v: Option<&toml::Value>| v.map_or("not set".to_string(), toml::Value::to_string);
+        Ok(key.map(|key| {
+            format!("'{key}' is {} there and {} here", shown(theirs.get(key)), shown(ours.get(key)))
+        }))
+    }
+
     /// Settings from TOML alone, as [`TrainArgs::to_toml`] wrote them.
     ///
     /// # Errors
@@ -191,27 +218,13 @@ impl TrainArgs {
 
     fn validate(&self) -> Result<()> {
         self.optimizer.validate()?;
-        if self.warmup_epochs >= self.epochs as f64 {
-            let (w, e) = (self.warmup_epochs, self.epochs);
-            return Err(Error::Config(format!("--warmup-epochs {w} must be less than --epochs {e}")));
-        }
-        let lr = self.optimizer.lr()?;
-        if let Some(min_lr) = self.min_lr.filter(|m| *m > lr) {
-            return Err(Error::Config(format!("--min-lr {min_lr} must not be greater than --lr {lr}")));
-        }
-        let given = [
-            ("min-lr", self.min_lr.is_some(), "cosine"),
-            ("decay-epochs", self.decay_epochs.is_some(), "step"),
-            ("decay-rate", self.decay_rate.is_some(), "step"),
-        ];
-        if let Some((flag, _, of)) = given.iter().find(|(_, given, of)| *given && *of != self.sched) {
-            let sched = &self.sched;
-            return Err(Error::Config(format!(
-                "--{flag} is a setting of --sched {of}, not of --sched {sched}"
-            )));
-        }
-        if self.warmup_lr.is_some() && self.warmup_epochs == 0.0 {
-            return Err(Error::Config("--warmup-lr needs --warmup-epochs".into()));
+        self.schedule()?;
+        self.average.config()?;
+        self.augment.build()?;
+        if self.resumes_by_itself() && self.experiment.is_none() {
+            return Err(Error::Config(
+                "--resume auto needs --experiment, the name to find the run by".into(),
+            ));
         }
         if let Some(name) = &self.experiment
             && (name.is_empty() || name.contains(['/', '\\']) || name == "." || name == "..")
@@ -226,18 +239,9 @@ impl TrainArgs {
     /// The schedule and its settings.
     ///
     /// # Errors
-    /// When the schedule is unknown.
+    /// As [`ScheduleArgs::build`].
     pub fn schedule(&self) -> Result<(&'static ScheduleRow, ScheduleConfig)> {
-        let config = ScheduleConfig {
-            lr: self.optimizer.lr()?,
-            min_lr: self.min_lr.unwrap_or(0.0),
-            epochs: self.epochs as f64,
-            warmup_epochs: self.warmup_epochs,
-            warmup_lr: self.warmup_lr.unwrap_or(1e-5),
-            decay_epochs: self.decay_epochs.unwrap_or(30.0),
-            decay_rate: self.decay_rate.unwrap_or(0.1),
-        };
-        Ok((row(SCHEDULES, |s| s.name, &self.sched)?, config))
+        self.schedule.build(self.epochs, self.optimizer.lr()?)
     }
 }
 
@@ -294,6 +298,34 @@ mod tests {
         assert_eq!(back.to_toml().unwrap(), text);
         assert_eq!(back.optimizer.lr, Some(3e-4));
         assert_eq!(back.optimizer.opt_betas, Some(Betas(0.8, 0.99)));
+        assert_eq!(args.difference(&back).unwrap(), None);
+    }
+
+    #[test]
+    fn groups_are_flags_and_tables() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        let file = "grad-accum = 4\n[[group]]\nparams = 'norm,bias'\nlr_mult = 2\n[[group]]\nparams = 'head'\nmomentum = 0.5\n";
+        std::fs::write(&path, file).unwrap();
+        let flags = format!("-c {} --group layer1.*:weight-decay=0", path.display());
+        let args = parse(&flags).unwrap();
+        assert_eq!(args.grad_accum_steps, 4);
+        let groups: Vec<(&str, _, _, _)> = args
+            .optimizer
+            .group
+            .iter()
+            .map(|g| (&*g.params, g.lr_mult, g.weight_decay, g.momentum))
+            .collect();
+        let expected = [
+            ("norm,bias", Some(2.0), None, None),
+            ("head", None, None, Some(0.5)),
+            ("layer1.*", None, Some(0.0), None),
+        ];
+        assert_eq!(groups, expected);
+        let back = TrainArgs::from_toml(&args.to_toml().unwrap(), "args.toml").unwrap();
+        assert_eq!(back.optimizer.group, args.optimizer.group);
+        let difference = args.difference(&parse("--grad-accum-steps 4").unwrap()).unwrap();
+        assert!(difference.unwrap().contains("'group' is not set there"));
     }
 
     #[test]

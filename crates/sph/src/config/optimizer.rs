@@ -1,5 +1,6 @@
 //! Settings of the optimizer.
 
+use super::group::{GroupArgs, overrides};
 use super::values::{Betas, below_one, betas, count, names, not_negative, positive, power, row, selection};
 use crate::error::{Error, Result};
 use clap::Args;
@@ -11,7 +12,7 @@ use sph_optim::curvature::estimator::Averaging;
 use sph_optim::curvature::probes::PROBES;
 use sph_optim::curvature::rectifiers::RECTIFIERS;
 use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, PRESETS, PresetRow, Sgd, SphDrs};
-use sph_optim::transforms::DrsConfig;
+use sph_optim::transforms::{CLIP_MODES, ClipGradient, ClipMode, DrsConfig};
 
 /// The optimizer and its settings. A setting that the chosen optimizer does not have is an error.
 #[derive(Args, Debug, Clone, Serialize)]
@@ -49,6 +50,14 @@ pub struct OptArgs {
     #[arg(long = "weight-decay-1d", value_parser = not_negative)]
     #[serde(rename = "weight-decay-1d", skip_serializing_if = "Option::is_none")]
     pub weight_decay_1d: Option<f64>,
+    /// Clip the gradient, before momentum; not curvature, nor the step that it scales [default: no clipping].
+    #[arg(long, value_parser = positive, value_name = "LIMIT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_grad: Option<f64>,
+    /// What --clip-grad bounds [default: norm].
+    #[arg(long, value_parser = names(CLIP_MODES.iter().map(|m| (m.0, m.2))))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_mode: Option<String>,
     /// Decays of the averages of adam, adamw and adahessian, two numbers [default: 0.9,0.999].
     #[arg(long, value_parser = betas, value_name = "B1,B2")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -125,6 +134,11 @@ pub struct OptArgs {
     #[arg(long, value_parser = count, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inverse_every: Option<usize>,
+    /// Settings of parameters named as in --trainable, such as 'head: lr-mult=10, weight-decay=0, momentum=0.8'; may be given again. In a
+    /// file: `[[group]]` tables with params and these keys.
+    #[arg(long, value_name = "GROUP")]
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub group: Vec<GroupArgs>,
 }
 
 impl OptArgs {
@@ -185,6 +199,25 @@ impl OptArgs {
         let drs = self.first_order.as_deref() == Some("drs");
         if self.drs_refresh.is_some() && !drs {
             return Err(Error::Config("--drs-refresh needs --first-order drs".into()));
+        }
+        if !["sph", "sgd", "kfac"].contains(&&*self.opt) && self.group.iter().any(|g| g.momentum.is_some()) {
+            return Err(Error::Config(format!(
+                "--group: momentum is a setting of --opt sph and sgd and kfac, not of --opt {}",
+                self.opt
+            )));
+        }
+        if drs && self.group.iter().any(|g| g.lr_mult.is_some() || g.momentum.is_some()) {
+            return Err(Error::Config(
+                "--group: --first-order drs has one learning rate and no momentum; leave lr-mult and momentum out".into(),
+            ));
+        }
+        if self.clip_mode.is_some() && self.clip_grad.is_none() {
+            return Err(Error::Config("--clip-mode needs --clip-grad".into()));
+        }
+        if self.clip_grad.is_some() && drs {
+            return Err(Error::Config(
+                "--first-order drs models the loss by its gradient as it is; leave --clip-grad out".into(),
+            ));
         }
         if self.preset.is_some() && drs {
             return Err(Error::Config(
@@ -281,6 +314,16 @@ impl OptArgs {
     /// As [`OptArgs::validate`].
     pub fn build<T: Real>(&self, specs: &[ParamSpec], seed: u64) -> Result<Optimizer<T>> {
         self.validate()?;
+        let optimizer = self.unclipped(specs, seed)?.with_overrides(overrides(&self.group, specs)?);
+        let Some(limit) = self.clip_grad else { return Ok(optimizer) };
+        let mode = match &self.clip_mode {
+            Some(name) => row(CLIP_MODES, |m| m.0, name)?.1,
+            None => ClipMode::Norm,
+        };
+        Ok(optimizer.preceded_by("clip", Box::new(ClipGradient { mode, limit })))
+    }
+
+    fn unclipped<T: Real>(&self, specs: &[ParamSpec], seed: u64) -> Result<Optimizer<T>> {
         let weight_decay = self.weight_decay.unwrap_or(self.preset_row()?.weight_decay);
         let weight_decay_1d = self.weight_decay_1d.unwrap_or(0.0);
         let momentum = self.momentum.unwrap_or(0.9);

@@ -4,22 +4,15 @@
 //! the batches it would have seen.
 
 use super::{ImageSet, Normalisation};
+use crate::augment::{Draws, Image};
 use crate::objective::Batch;
 use sph_nn::Real;
+use sph_nn::losses::{Mixed, Targets};
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread::JoinHandle;
-
-/// Random changes of training images.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Augmentation {
-    /// Random crop out of the image padded by this many zero-valued pixels (0: none).
-    pub crop_pad: usize,
-    /// Probability of a horizontal flip.
-    pub hflip: f64,
-}
 
 /// Where batches come from and how images become numbers.
 #[derive(Debug, Clone)]
@@ -32,17 +25,6 @@ pub struct Source {
     pub batch_size: usize,
 }
 
-/// How an epoch of training is drawn.
-#[derive(Debug, Clone, Copy)]
-pub struct EpochOrder {
-    /// The run's seed.
-    pub seed: u64,
-    /// The epoch, from 0.
-    pub epoch: u64,
-    /// Random changes.
-    pub augmentation: Augmentation,
-}
-
 /// Batches kept ready ahead of the one in use.
 const AHEAD: usize = 2;
 
@@ -53,12 +35,12 @@ impl Source {
     }
 
     /// A shuffled epoch of training from batch number `first` on. The thread ends when the iterator is dropped.
-    pub fn training<T: Real>(&self, pool: &Pool<T>, order: EpochOrder, first: usize) -> Batches<T> {
+    pub fn training<T: Real>(&self, pool: &Pool<T>, draws: Draws, first: usize) -> Batches<T> {
         let mut numbers: Vec<usize> = (0..self.set.len()).collect();
-        Rng::new(order.seed, "shuffle", order.epoch, 0).shuffle(&mut numbers);
+        Rng::new(draws.seed, "shuffle", draws.epoch, 0).shuffle(&mut numbers);
         let batch = self.batch_size;
         let ranges = (first..self.training_batches()).map(|b| b * batch..(b + 1) * batch).collect();
-        self.start(pool, numbers, ranges, Some(order))
+        self.start(pool, numbers, ranges, Some(draws))
     }
 
     /// All images in order, the last batch as large as what is left.
@@ -74,14 +56,14 @@ impl Source {
         pool: &Pool<T>,
         numbers: Vec<usize>,
         ranges: Vec<Range<usize>>,
-        order: Option<EpochOrder>,
+        draws: Option<Draws>,
     ) -> Batches<T> {
         let (send, receive) = sync_channel(AHEAD);
         let (source, pool) = (self.clone(), pool.clone());
         let thread = std::thread::spawn(move || {
             for range in ranges {
                 // Nobody listens any more: the epoch was left early.
-                if send.send(source.batch(&pool, &numbers[range], order)).is_err() {
+                if send.send(source.batch(&pool, &numbers[range], draws)).is_err() {
                     break;
                 }
             }
@@ -90,42 +72,42 @@ impl Source {
     }
 
     /// The images with the given numbers as a batch.
-    pub fn batch<T: Real>(&self, pool: &Pool<T>, numbers: &[usize], order: Option<EpochOrder>) -> Batch<T> {
+    pub fn batch<T: Real>(&self, pool: &Pool<T>, numbers: &[usize], draws: Option<Draws>) -> Batch<T> {
         let (h, w, c) = self.set.size;
-        let mut images = Array::stale(pool, Shape::new(&[numbers.len(), h, w, c]));
-        // One table per channel: a byte has 256 values.
-        let n = &self.normalisation;
-        let table: Vec<[T; 256]> =
-            (0..c).map(|i| std::array::from_fn(|v| T::from_f64((v as f64 - n.mean[i]) / n.std[i]))).collect();
-        for (&number, out) in numbers.iter().zip(images.make_mut().chunks_exact_mut(h * w * c)) {
-            let image = &self.set.images[number * h * w * c..(number + 1) * h * w * c];
-            let (dy, dx, flip) = order.map_or((0, 0, false), |o| o.draw(number));
-            let inside = |v: usize, d: isize, end: usize| v.checked_add_signed(d).filter(|v| *v < end);
-            for (p, out) in out.chunks_exact_mut(c).enumerate() {
-                let (y, x) = (p / w, if flip { w - 1 - p % w } else { p % w });
-                let from =
-                    inside(y, dy, h).zip(inside(x, dx, w)).map(|(y, x)| &image[(y * w + x) * c..][..c]);
-                for (i, out) in out.iter_mut().enumerate() {
-                    *out = table[i][from.map_or(0, |pixel| pixel[i]) as usize];
+        let len = h * w * c;
+        let bytes = |number: usize| self.set.images[number * len..(number + 1) * len].iter();
+        // On the bytes' own scale until the end.
+        let mut pixels: Vec<f64> = numbers.iter().flat_map(|&n| bytes(n)).map(|v| f64::from(*v)).collect();
+        let mut targets: Targets = numbers.iter().map(|&i| self.set.labels[i] as u32).collect();
+        if let Some(draws) = draws {
+            let normalisation = &self.normalisation;
+            let each = |pixels: &mut [f64], change: &mut dyn FnMut(usize, &mut Image<'_>)| {
+                for (i, pixels) in pixels.chunks_exact_mut(len).enumerate() {
+                    change(i, &mut Image { size: self.set.size, pixels, normalisation });
                 }
+            };
+            each(&mut pixels, &mut |i, image| draws.alone(numbers[i], image));
+            if draws.mixes() {
+                // Partners are the batch from behind, as they are before they are mixed themselves.
+                let (before, last) = (pixels.clone(), numbers.len() - 1);
+                let mut labels = Vec::new();
+                each(&mut pixels, &mut |i, image| {
+                    let partner = &before[(last - i) * len..(last - i + 1) * len];
+                    let classes = [targets[i], targets[last - i]];
+                    labels.push(draws.mix(numbers[i], image, partner, classes));
+                });
+                let (classes, mixed): (Vec<u32>, Vec<Mixed>) = labels.into_iter().unzip();
+                targets = Targets::from(classes).mixed(mixed.into());
             }
         }
-        let targets: Arc<[u32]> = numbers.iter().map(|&i| self.set.labels[i] as u32).collect();
-        Batch { images, targets }
-    }
-}
-
-impl EpochOrder {
-    /// Offset and flip of image `number` in this epoch.
-    fn draw(&self, number: usize) -> (isize, isize, bool) {
-        let a = self.augmentation;
-        if a == Augmentation::default() {
-            return (0, 0, false);
+        let n = &self.normalisation;
+        let mut images = Array::stale(pool, Shape::new(&[numbers.len(), h, w, c]));
+        for (out, pixel) in images.make_mut().chunks_exact_mut(c).zip(pixels.chunks_exact(c)) {
+            for (i, out) in out.iter_mut().enumerate() {
+                *out = T::from_f64((pixel[i] - n.mean[i]) / n.std[i]);
+            }
         }
-        let mut rng = Rng::new(self.seed, "augment", self.epoch, number as u64);
-        let mut offset = || rng.below(2 * a.crop_pad + 1) as isize - a.crop_pad as isize;
-        let (dy, dx) = (offset(), offset());
-        (dy, dx, rng.uniform() < a.hflip)
+        Batch { images, targets }
     }
 }
 
@@ -154,6 +136,7 @@ impl<T: Real> Iterator for Batches<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::augment::Augmentation;
 
     fn source() -> Source {
         let set = ImageSet { size: (2, 3, 1), images: (0..60).collect(), labels: (0..10).collect() };
@@ -161,20 +144,20 @@ mod tests {
         Source { set: Arc::new(set), normalisation, batch_size: 4 }
     }
 
-    fn order(epoch: u64, augmentation: Augmentation) -> EpochOrder {
-        EpochOrder { seed: 1, epoch, augmentation }
+    fn draws(epoch: u64, augmentation: Augmentation) -> Draws {
+        Draws { seed: 1, epoch, augmentation }
     }
 
     #[test]
     fn an_epoch_can_be_entered_in_the_middle() {
         let (s, pool) = (source(), Pool::<f32>::new());
-        let augmentation = Augmentation { crop_pad: 1, hflip: 0.5 };
-        let all: Vec<_> = s.training(&pool, order(3, augmentation), 0).collect();
-        let tail: Vec<_> = s.training(&pool, order(3, augmentation), 1).collect();
+        let augmentation = Augmentation { crop_pad: 1, hflip: 0.5, mixup: 1.0, ..Augmentation::default() };
+        let all: Vec<_> = s.training(&pool, draws(3, augmentation), 0).collect();
+        let tail: Vec<_> = s.training(&pool, draws(3, augmentation), 1).collect();
         assert_eq!((all.len(), tail.len()), (2, 1));
         assert_eq!(all[1].images.as_slice(), tail[0].images.as_slice());
         assert_eq!(all[1].targets, tail[0].targets);
-        let other: Vec<_> = s.training(&pool, order(4, augmentation), 0).collect();
+        let other: Vec<_> = s.training(&pool, draws(4, augmentation), 0).collect();
         assert_ne!(all[0].targets, other[0].targets);
     }
 
@@ -187,13 +170,22 @@ mod tests {
     }
 
     #[test]
-    fn crops_and_flips_move_pixels() {
+    fn partners_are_the_batch_from_behind_before_it_is_mixed() {
         let (s, pool) = (source(), Pool::<f64>::new());
-        let flipped = s.batch(&pool, &[0], Some(order(0, Augmentation { crop_pad: 0, hflip: 1.0 })));
-        let raw: Vec<f64> = flipped.images.as_slice().iter().map(|v| v * 2.0 + 10.0).collect();
-        assert_eq!(raw, [2.0, 1.0, 0.0, 5.0, 4.0, 3.0]);
-        let shifts: std::collections::BTreeSet<_> =
-            (0..200).map(|i| order(i, Augmentation { crop_pad: 1, hflip: 0.0 }).draw(0)).collect();
-        assert_eq!(shifts.len(), 9);
+        let augmentation = Augmentation { mixup: 1.0, ..Augmentation::default() };
+        let batch = |numbers: &[usize], a| s.batch(&pool, numbers, Some(draws(0, a)));
+        let plain = batch(&[3, 5, 8], Augmentation::default());
+        let mixed = batch(&[3, 5, 8], augmentation);
+        let rows = |b: &Batch<f64>| b.images.as_slice().chunks(6).map(<[f64]>::to_vec).collect::<Vec<_>>();
+        let (plain, rows) = (rows(&plain), rows(&mixed));
+        for (i, number) in [3, 5, 8].into_iter().enumerate() {
+            let own = mixed.targets.probability(i, number, 10, 0.0);
+            let partner = [8, 5, 3][i];
+            assert!(number == partner || mixed.targets.probability(i, partner, 10, 0.0) == 1.0 - own);
+            for (m, (a, b)) in rows[i].iter().zip(plain[i].iter().zip(&plain[2 - i])) {
+                assert!((m - (own * a + (1.0 - own) * b)).abs() < 1e-12);
+            }
+        }
+        assert!(rows[0] != plain[0] && rows[2] != plain[2]);
     }
 }

@@ -76,7 +76,8 @@ pub struct Normalisation {
 }
 
 impl Dataset {
-    fn new(train: ImageSet, test: ImageSet, classes: usize) -> Self {
+    /// A data set of these images and classes 0 to `classes` − 1; the normalisation is that of the training images.
+    pub fn new(train: ImageSet, test: ImageSet, classes: usize) -> Self {
         let c = train.size.2;
         let count = (train.images.len() / c).max(1) as f64;
         let mut histogram = vec![[0u64; 256]; c];

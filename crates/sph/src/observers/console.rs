@@ -75,8 +75,9 @@ impl Observer for Console {
         };
         let width = e.epochs.to_string().len();
         let held_out = e.validation.map_or(String::new(), |v| pair("val", v));
+        let average = e.average.map_or(String::new(), |a| pair("ema", a.test));
         self.line(&format!(
-            "epoch {:>width$}/{}  lr {:.4}{}{held_out}{}  {:.0} images/s{}  {:.1} s",
+            "epoch {:>width$}/{}  lr {:.4}{}{held_out}{}{average}  {:.0} images/s{}  {:.1} s",
             e.epoch + 1,
             e.epochs,
             e.lr,

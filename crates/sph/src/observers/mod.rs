@@ -31,6 +31,15 @@ pub struct StepEvent {
     pub overhead: Option<f64>,
 }
 
+/// Loss and accuracy of a model.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Evaluated {
+    /// On the held-out images, where there are any.
+    pub validation: Option<(f64, f64)>,
+    /// On the test images.
+    pub test: (f64, f64),
+}
+
 /// An epoch that has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct EpochEvent {
@@ -48,6 +57,8 @@ pub struct EpochEvent {
     pub validation: Option<(f64, f64)>,
     /// Loss and accuracy on the test images.
     pub test: (f64, f64),
+    /// The average of weights, where there is one.
+    pub average: Option<Evaluated>,
     /// Median time of a step in milliseconds.
     pub step_ms: f64,
     /// Images per second in training.

@@ -5,7 +5,7 @@ use super::{EpochEvent, Observer};
 use crate::error::Result;
 use std::path::Path;
 
-const HEADER: &str = "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,test_loss,test_accuracy,step_ms,images_per_s,curvature_overhead,seconds";
+const HEADER: &str = "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,test_loss,test_accuracy,step_ms,images_per_s,curvature_overhead,seconds,ema_val_loss,ema_val_accuracy,ema_test_loss,ema_test_accuracy";
 
 /// See the module.
 pub struct Summary(EpochCsv);
@@ -23,6 +23,7 @@ impl Summary {
 impl Observer for Summary {
     fn epoch(&mut self, e: &EpochEvent) -> Result<()> {
         let optional = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
+        let (average_validation, average) = (e.average.and_then(|a| a.validation), e.average.map(|a| a.test));
         let fields = [
             (e.epoch + 1).to_string(),
             e.lr.to_string(),
@@ -36,6 +37,10 @@ impl Observer for Summary {
             e.images_per_s.to_string(),
             optional(e.overhead),
             e.seconds.to_string(),
+            optional(average_validation.map(|v| v.0)),
+            optional(average_validation.map(|v| v.1)),
+            optional(average.map(|v| v.0)),
+            optional(average.map(|v| v.1)),
         ];
         self.0.add([fields.join(",")])
     }

@@ -1,0 +1,64 @@
+//! A model and images of your own, trained with SPH-DRS: what `sph train` does, by the library.
+//!
+//! Run with `cargo run --release -p sph --example 02-your-own`.
+
+use sph::config::TrainArgs;
+use sph::data::{Dataset, ImageSet};
+use sph::{observers::Console, run::RunDir, train_loop::Trainer};
+use sph_autodiff::{Var, ops};
+use sph_nn::layers::{Conv2d, Followed, Geometry, Linear};
+use sph_nn::{Builder, Forward, LayerError, Model, Module, Real, norms};
+use std::sync::atomic::AtomicBool;
+
+/// A convolution, a norm (its scale and shift are the second-order blocks), and a classifier.
+struct Small(Conv2d, Box<dyn Model>, Linear);
+
+impl Small {
+    fn new(b: &mut Builder, classes: usize) -> Self {
+        let conv = Conv2d::new(b, "conv", (1, 8), Geometry::same(3, 1), Followed::ByNorm);
+        Small(conv, (norms::DEFAULT.build)(b, "norm", 8), Linear::head(b, "fc", (8, classes), false))
+    }
+}
+
+impl<T: Real> Module<T> for Small {
+    fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
+        let x = self.0.forward(f, x)?;
+        let x = T::module(&*self.1).forward(f, &x)?;
+        let x = f.apply(ops::relu(), &[&x], &[], "relu")?;
+        let x = f.apply(ops::global_avg_pool(), &[&x], &[], "pool")?;
+        self.2.forward(f, &x)
+    }
+}
+
+/// Stripes along one of three directions: the class is the direction.
+fn stripes(count: usize) -> ImageSet {
+    let pixel = |i: usize, y: usize, x: usize| ([x, y, x + y][i % 3] + i / 3) % 4 < 2;
+    let image = |i: usize| (0..64).map(move |p| u8::from(pixel(i, p / 8, p % 8)) * 200 + (i * p % 50) as u8);
+    ImageSet {
+        size: (8, 8, 1),
+        images: (0..count).flat_map(image).collect(),
+        labels: (0..count).map(|i| (i % 3) as u8).collect(),
+    }
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let output = std::env::temp_dir().join(format!("sph-example-{}", std::process::id()));
+    let flags = ["--epochs", "5", "--batch-size", "32", "--opt", "sph"].map(String::from);
+    let args = TrainArgs::from_command_line(&flags)?;
+
+    let data = Dataset::new(stripes(600), stripes(90), 3);
+    let mut b = Builder::default();
+    let model = Box::new(Small::new(&mut b, data.classes));
+    let run = RunDir::planned(&output, "stripes")?;
+    let mut trainer = Trainer::<f32>::custom(&args, run, data, b.finish(model))?;
+    trainer.begin()?;
+    println!("{}", trainer.describe());
+    let outcome = trainer.train(&mut [&mut Console::new(false, 0)], &AtomicBool::new(false))?;
+
+    let (_, accuracy) = outcome.last.ok_or("no epoch was trained")?;
+    println!("test accuracy {:.1} %", 100.0 * accuracy);
+    assert!(accuracy > 0.9);
+    // The folder holds the trained model and everything to go on from.
+    std::fs::remove_dir_all(output)?;
+    Ok(())
+}

@@ -1,0 +1,139 @@
+//! A batch in parts: the step of every optimizer is that of the whole batch, to rounding; masks and statistics are those of the parts.
+
+use sph::{Batch, Objective};
+use sph_nn::losses::{Mixed, Targets};
+use sph_nn::models::{self, ModelConfig};
+use sph_nn::{Builder, norms};
+use sph_optim::curvature::probes::PROBES;
+use sph_optim::curvature::{Accumulate, ScheduleKind};
+use sph_optim::presets::{AdaHessian, FirstOrder, Kfac, Sgd, SphDrs};
+use sph_optim::transforms::{ClipGradient, ClipMode, DrsConfig};
+use sph_optim::{Curvature, Optimizer, ParamSpec};
+use sph_tensor::{Array, Pool, Rng, Shape};
+use std::ops::Range;
+
+const IMAGES: usize = 12;
+
+fn network(norm: &str, dropout: f64) -> Objective<f64> {
+    let norm = norms::NORMS.iter().find(|n| n.name == norm).unwrap();
+    let config = ModelConfig { norm, dropout, ..ModelConfig::new(2, (4, 4), 3) };
+    let mut b = Builder::default();
+    let model = match dropout {
+        0.0 => models::resnet(&mut b, &config, &[1, 1], &[4, 8]),
+        _ => models::mlp_mixer(&mut b, &config, &models::MixerSize { patch: 2, dim: 8, depth: 1 }),
+    };
+    let mut f = Objective::new(b.finish(model), &Pool::new(), 1);
+    f.smoothing = 0.1;
+    f
+}
+
+/// Images of the `step`-th batch with mixed labels.
+fn part(f: &Objective<f64>, step: u64, range: Range<usize>) -> Batch<f64> {
+    let mut rng = Rng::new(2, "parts", step, 0);
+    let pixels: Vec<f64> = (0..IMAGES * 32).map(|_| rng.normal()).collect();
+    let mix: Vec<Mixed> =
+        range.clone().map(|i| Mixed { class: i as u32 % 2, share: 0.1 * (i % 4) as f64 }).collect();
+    let classes: Targets = range.clone().map(|i| (i * i % 3) as u32).collect();
+    let targets = classes.mixed(mix.into());
+    let pixels = &pixels[range.start * 32..range.end * 32];
+    Batch { images: Array::from_slice(f.pool(), Shape::new(&[range.len(), 4, 4, 2]), pixels), targets }
+}
+
+/// Losses of a few steps and the parameters after them, with the batch cut at `cuts`.
+fn train(build: impl Fn(&[ParamSpec]) -> Optimizer<f64>, norm: &str, cuts: &[usize]) -> (Vec<f64>, Vec<f64>) {
+    let mut f = network(norm, 0.0);
+    let mut optimizer = build(f.params());
+    let mut losses = Vec::new();
+    for step in 0..8 {
+        let parts = cuts.windows(2).map(|c| part(&f, step, c[0]..c[1])).collect();
+        f.set_parts(parts);
+        losses.push(optimizer.step(&mut Accumulate(&mut f), 0.02).unwrap().loss);
+    }
+    (losses, f.values().iter().flat_map(Array::to_f64).collect())
+}
+
+#[track_caller]
+fn close(a: &[f64], b: &[f64], what: &str) {
+    let scale = b.iter().map(|b| b.abs()).fold(0.0, f64::max);
+    let error = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+    assert!(error <= 1e-9 * scale, "{what}: {error:e} of {scale}");
+}
+
+#[test]
+fn parts_give_the_step_of_the_whole_batch() {
+    type Build = Box<dyn Fn(&[ParamSpec]) -> Optimizer<f64>>;
+    let sph = |change: fn(&mut SphDrs)| -> Build {
+        Box::new(move |specs| {
+            let mut settings = SphDrs { tau: 0.05, eps: 1e-2, ..SphDrs::default() };
+            change(&mut settings);
+            settings.build(specs).unwrap()
+        })
+    };
+    let builds: Vec<(&str, Build)> = vec![
+        ("sgd", Box::new(|specs| Sgd::default().build(specs))),
+        (
+            "clipped sgd",
+            Box::new(|specs| {
+                let clip = ClipGradient { mode: ClipMode::Norm, limit: 0.1 };
+                Sgd::default().build(specs).preceded_by("clip", Box::new(clip))
+            }),
+        ),
+        ("sph", sph(|_| ())),
+        ("sph, joint", sph(|s| (s.schedule, s.probe) = (ScheduleKind::Joint, &PROBES[1]))),
+        (
+            "sph, several sweeps",
+            sph(|s| {
+                s.schedule = ScheduleKind::All;
+                s.probe = PROBES.iter().find(|p| p.name == "dense").unwrap();
+            }),
+        ),
+        ("drs", sph(|s| s.first_order = FirstOrder::Drs(DrsConfig { refresh: 2, ..DrsConfig::default() }))),
+        ("adahessian", Box::new(|specs| AdaHessian::default().build(specs))),
+        ("kfac", Box::new(|specs| Kfac { factor_every: 2, ..Kfac::default() }.build(specs))),
+    ];
+    for (name, build) in builds {
+        let whole = train(&build, "gn", &[0, IMAGES]);
+        for cuts in [&[0, 4, 8, 12][..], &[0, 5, 10, 12]] {
+            let parts = train(&build, "gn", cuts);
+            close(&parts.0, &whole.0, &format!("{name}: losses"));
+            close(&parts.1, &whole.1, &format!("{name}: parameters"));
+        }
+        // What is compared moves: another batch gives other parameters.
+        let fewer = train(&build, "gn", &[0, 4, 8]);
+        assert!(fewer.1 != whole.1, "{name}");
+    }
+}
+
+#[test]
+fn statistics_are_taken_and_masks_drawn_part_by_part() {
+    // As in PyTorch: running statistics move once for every part.
+    let mut f = network("bn", 0.0);
+    let mut sgd = Sgd::default().build(f.params());
+    f.set_parts(vec![part(&f, 0, 0..6), part(&f, 0, 6..12)]);
+    sgd.step(&mut Accumulate(&mut f), 0.0).unwrap();
+    let accumulated = f.store.buffers.clone();
+    let mut f = network("bn", 0.0);
+    let mut sgd = Sgd::default().build(f.params());
+    for range in [0..6, 6..12] {
+        f.set_batch(part(&f, 0, range));
+        sgd.step(&mut f, 0.0).unwrap();
+    }
+    assert_eq!(accumulated, f.store.buffers);
+
+    // The masks of a part are those that it would have as a batch of its own.
+    let losses = |parts: bool| {
+        let mut f = network("ln", 0.5);
+        let mut sgd = Sgd::default().build(f.params());
+        let (a, b) = (part(&f, 0, 0..6), part(&f, 0, 6..12));
+        if parts {
+            f.set_parts(vec![a, b]);
+            return sgd.step(&mut Accumulate(&mut f), 0.0).unwrap().loss;
+        }
+        let mut one = |batch| {
+            f.set_batch(batch);
+            sgd.step(&mut f, 0.0).unwrap().loss
+        };
+        0.5 * one(a) + 0.5 * one(b)
+    };
+    close(&[losses(true)], &[losses(false)], "loss under dropout");
+}
