@@ -72,6 +72,8 @@ fn flags_and_names() {
     mistake("train --opt kfac --tau 1", &["--tau", "kfac"]);
     mistake("train --opt adahessian --hessian-power 2", &["--hessian-power", "at most 1"]);
     mistake("train --opt sph --damping 1", &["--damping", "kfac"]);
+    mistake("train --kernel fast", &["--kernel", "auto, direct, gemm, portable"]);
+    mistake("train --kernel portable --fast-math", &["--fast-math needs --kernel auto"]);
     mistake("train --clip-mode value", &["--clip-mode needs --clip-grad"]);
     mistake("train --first-order drs --clip-grad 1", &["--first-order drs", "--clip-grad"]);
     mistake("train --model-ema-decay 0.9", &["--model-ema-decay needs --model-ema"]);
@@ -354,6 +356,7 @@ fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
         "--model mlp_mixer --dropout 0.1 --opt adamw",
         "--model resnet8 --norm none --decouple auto --lr 0.01 --first-order drs --drs-refresh 2",
         "--model resnet8 --opt kfac --factor-every 2",
+        "--model resnet8 --kernel portable",
         "--model resnet8 --mixup 0.2 --cutmix 1 --reprob 0.5 --color-jitter 0.4 --clip-grad 1 --grad-accum-steps 2 --model-ema",
     ] {
         assert!(train(settings, 1, "one") == train(settings, 2, "two"), "{settings}");

@@ -50,7 +50,7 @@ const WARMUP: usize = 2;
 /// For settings that do not fit each other.
 pub fn run(args: &BenchArgs) -> Result<()> {
     let threads = super::configure_threads(args.threads)?;
-    args.kernels.configure();
+    args.kernels.configure()?;
     let pool = Pool::<f32>::new();
     let config = args.model.config(3, (32, 32), 10)?;
     let network = models::build(&args.model.model, &config).map_err(|e| Error::Config(e.to_string()))?;

@@ -112,7 +112,7 @@ pub struct InspectArgs {
 /// For files and settings that do not fit each other.
 pub fn run(args: &InspectArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
-    args.kernels.configure();
+    args.kernels.configure()?;
     // Found out now, not after a long computation.
     let files = [&args.dump, &args.csv, &args.report];
     let files: Vec<&PathBuf> = files.into_iter().flatten().collect();

@@ -26,12 +26,12 @@ pub enum Ended {
 /// For the user's mistakes and for what goes wrong on the way; files of earlier runs stay as they were.
 pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
     super::configure_threads(args.threads)?;
-    args.kernels.configure();
+    args.kernels.configure()?;
     let mut console = Console::new(args.json, args.log_interval);
     let resumed = |run: RunDir| -> Result<(TrainArgs, RunDir, Checkpoint)> {
         let checkpoint = Checkpoint::read(&run.checkpoint())?;
         let settings = TrainArgs::from_toml(&checkpoint.progress.args, &shown(&run.checkpoint()))?;
-        settings.kernels.configure();
+        settings.kernels.configure()?;
         Ok((settings, run, checkpoint))
     };
     // Data, model and settings are checked before a folder is made.

@@ -1,5 +1,7 @@
 //! Which kernels compute.
 
+use super::values::row;
+use crate::error::{Error, Result};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use serde::Serialize;
@@ -20,8 +22,18 @@ pub struct KernelArgs {
 
 impl KernelArgs {
     /// Makes it so, for the whole process.
-    pub fn configure(&self) {
-        let choice = KernelChoice::ALL.into_iter().find(|c| c.name() == self.kernel);
-        configure_kernels(choice.expect("the parser knows the names"), self.fast_math);
+    ///
+    /// # Errors
+    /// For fast math without Winograd's kernels.
+    pub fn configure(&self) -> Result<()> {
+        let choice = *row(&KernelChoice::ALL, |c| c.name(), &self.kernel)?;
+        if self.fast_math && choice != KernelChoice::Auto {
+            return Err(Error::Config(format!(
+                "--fast-math needs --kernel auto, not --kernel {}",
+                self.kernel
+            )));
+        }
+        configure_kernels(choice, self.fast_math);
+        Ok(())
     }
 }

@@ -64,7 +64,7 @@ type Run<T> = fn(&Conv, &[T], &[T], &mut [T], &Pool<T>);
 
 /// The three passes of one kind.
 pub struct ConvKernels<T: Element> {
-    /// Named in benchmarks.
+    /// What [`kernels_for`] says.
     name: &'static str,
     /// The last choice that allows them.
     allowed_by: KernelChoice,

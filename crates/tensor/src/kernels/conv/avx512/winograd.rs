@@ -261,8 +261,8 @@ impl Tiles {
         Tiles { padded, result, grid, rows: images * grid[0], channels: [g.c, conv.out], positions }
     }
 
-    /// Elements from one position of the domain to the next, for arrays of `channels`. An odd number of cache lines: tiles of
-    /// all positions would fall into the same few sets otherwise.
+    /// Elements from one position of the domain to the next, for arrays of `channels`. One cache line more than they need:
+    /// a tile's positions would often fall into the same few sets of the cache otherwise.
     fn stride(&self, channels: usize) -> usize {
         self.rows * self.grid[1] * padded_channels(channels) + LANES
     }
