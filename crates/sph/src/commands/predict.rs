@@ -85,7 +85,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
             predict(&objective, info, Pixels::Bytes(pixels), names, batch, &mut predictions)?;
         }
         if let Some(read) = arrays {
-            let (size, pixels) = read(path, &files::read(path)?, &args.source.data)?;
+            let (size, pixels) = read(path, &files::read(path)?, &info.data)?;
             if size != info.input {
                 let (takes, reason) = (info.input, "inputs are (height, width, channels)");
                 return Err(Error::data(path, format!("{reason} {size:?}; the network takes {takes:?}")));
