@@ -5,8 +5,8 @@
 //! | `x_train`, `y_train`, `x_test`, `y_test` (Keras), or `train_images`, `train_labels`, `test_images`, `test_labels` | training and test set |
 //! | `x`, `y`, or `images`, `labels` | one set, split by `--test-fraction` |
 //!
-//! Inputs are [N, F] (features, each normalized on its own), [N, H, W] (images of one channel) or 4-D, whose order `--layout` names.
-//! Labels are whole numbers from 0, [N] or [N, 1]. Other arrays are left alone.
+//! Inputs are `[N, F]` (features, each normalized on its own), `[N, H, W]` (images of one channel) or 4-D, whose order `--layout` names.
+//! Labels are whole numbers from 0, `[N]` or `[N, 1]`. Other arrays are left alone.
 
 use super::{DataOptions, Dataset, ImageSet, Pixels, numbered, split_test};
 use crate::config::Layout;
