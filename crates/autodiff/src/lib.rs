@@ -42,4 +42,4 @@ mod tape;
 pub use check::{CheckError, Tolerances, check_op};
 pub use op::{Context, Keep, Need, Op, Record, Saved, Statistics};
 pub use sweep::grad::Adjoints;
-pub use tape::{Leaf, Tape, Var};
+pub use tape::{Leaf, Recorded, Tape, Var};

@@ -1,6 +1,7 @@
 //! The trait of a differentiable operation: four rules.
 
 use sph_tensor::{Array, Element, Pool, Shape, ShapeError};
+use std::any::Any;
 use std::fmt::Debug;
 
 /// A set of input positions (at most 32): those a rule must serve.
@@ -154,8 +155,8 @@ pub type Bars<T> = Vec<Option<Array<T>>>;
 /// `y_bar_dot` is ȳ̇ with a probe axis. Rules return one entry per input, `Some` exactly for the inputs in `need`
 /// (a zero may be `None`).
 ///
-/// A new op passes [`crate::check_op`] before it is used.
-pub trait Op<T: Element>: Debug + Send + Sync {
+/// An op read off a tape is known by its type (`Any`). A new op passes [`crate::check_op`] before it is used.
+pub trait Op<T: Element>: Any + Debug + Send + Sync {
     /// The op's name in the table and in messages.
     fn name(&self) -> &'static str;
 

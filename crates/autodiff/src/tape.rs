@@ -1,7 +1,7 @@
 //! The tape: records by running.
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Statistics};
-use sph_tensor::{Array, Element, Pool, ShapeError, kernels};
+use sph_tensor::{Array, Element, Pool, Shape, ShapeError, kernels};
 use std::sync::Arc;
 
 /// A value on the tape. It owns its array, so an intermediate that no rule saved is freed when the model lets go
@@ -16,6 +16,11 @@ pub struct Var<T: Element> {
 }
 
 impl<T: Element> Var<T> {
+    /// Its number on the tape, by which [`Recorded`] names it.
+    pub fn number(&self) -> usize {
+        self.id
+    }
+
     /// The value x.
     pub fn value(&self) -> &Array<T> {
         &self.value
@@ -53,6 +58,21 @@ pub(crate) struct Node<T: Element> {
     /// ȳ, kept when products may be asked for after the gradient.
     pub(crate) y_bar: Option<Array<T>>,
     pub(crate) is_loss: bool,
+}
+
+/// One op as it was recorded: who reads a computation off the tape sees these.
+#[derive(Debug)]
+pub struct Recorded<'a, T: Element> {
+    /// The op.
+    pub op: &'a dyn Op<T>,
+    /// The numbers of its inputs ([`Var::number`]).
+    pub inputs: &'a [usize],
+    /// Their shapes.
+    pub x: &'a [Shape],
+    /// The number of its output.
+    pub output: usize,
+    /// The output's shape.
+    pub y: Shape,
 }
 
 /// Records operations as they run, with tangents where leaves have them, for one backward pass.
@@ -104,6 +124,14 @@ impl<T: Element> Tape<T> {
     /// Batch statistics that ops handed out, in order.
     pub fn take_statistics(&mut self) -> Vec<Statistics> {
         std::mem::take(&mut self.cx.statistics)
+    }
+
+    /// The ops recorded so far, in the order they ran; numbers that no op has as its output are leaves.
+    pub fn recorded(&self) -> impl Iterator<Item = Recorded<'_, T>> {
+        self.nodes.iter().enumerate().filter_map(|(output, node)| {
+            let Node { op, inputs, record, .. } = node.as_ref()?;
+            Some(Recorded { op: &**op, inputs, x: &record.x, output, y: record.y })
+        })
     }
 
     /// Where buffers come from.

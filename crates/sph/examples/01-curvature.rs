@@ -19,7 +19,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // An MLP on the digits inside the binary, in double precision, trained a little: curvature at random values is untypical.
     let digits = data::load("digits", &DataOptions::default())?;
     let (h, w, channels) = digits.train.size;
-    let config = ModelConfig::new(channels, (h, w), digits.classes);
+    let config = ModelConfig::new(channels, (h, w), digits.classes());
     let pool = Pool::<f64>::new();
     let network = models::build("mlp", &config)?;
     let mut f = Objective::new(network, &pool, 0);

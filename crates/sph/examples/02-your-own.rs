@@ -3,7 +3,7 @@
 //! Run with `cargo run --release -p sph --example 02-your-own`.
 
 use sph::config::TrainArgs;
-use sph::data::{Dataset, ImageSet};
+use sph::data::{Dataset, ImageSet, Pixels};
 use sph::{observers::Console, run::RunDir, train_loop::Trainer};
 use sph_autodiff::{Var, ops};
 use sph_nn::layers::{Conv2d, Followed, Geometry, Linear};
@@ -36,8 +36,8 @@ fn stripes(count: usize) -> ImageSet {
     let image = |i: usize| (0..64).map(move |p| u8::from(pixel(i, p / 8, p % 8)) * 200 + (i * p % 50) as u8);
     ImageSet {
         size: (8, 8, 1),
-        images: (0..count).flat_map(image).collect(),
-        labels: (0..count).map(|i| (i % 3) as u8).collect(),
+        images: Pixels::Bytes((0..count).flat_map(image).collect()),
+        labels: (0..count).map(|i| (i % 3) as u32).collect(),
     }
 }
 
@@ -46,9 +46,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let flags = ["--epochs", "5", "--batch-size", "32", "--opt", "sph"].map(String::from);
     let args = TrainArgs::from_command_line(&flags)?;
 
-    let data = Dataset::new(stripes(600), stripes(90), 3);
+    let data =
+        Dataset::new(stripes(600), stripes(90), ["upright", "level", "slanted"].map(String::from).to_vec());
     let mut b = Builder::default();
-    let model = Box::new(Small::new(&mut b, data.classes));
+    let model = Box::new(Small::new(&mut b, data.classes()));
     let run = RunDir::planned(&output, "stripes")?;
     let mut trainer = Trainer::<f32>::custom(&args, run, data, b.finish(model))?;
     trainer.begin()?;

@@ -154,7 +154,7 @@ fn about<A: serde::de::DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Op
 }
 
 /// The tensors of a network's state under PyTorch's names.
-fn state_tensors<T: Real>(store: &Store<T>) -> BTreeMap<String, Tensor> {
+pub(crate) fn state_tensors<T: Real>(store: &Store<T>) -> BTreeMap<String, Tensor> {
     let params = store.specs().iter().zip(&store.values);
     let mut tensors: BTreeMap<_, _> =
         params.map(|(s, v)| (s.name.clone(), Tensor::real(&s.shape, v.as_slice()))).collect();
@@ -435,8 +435,15 @@ impl Checkpoint {
     /// # Errors
     /// When it is missing, damaged, or of another version.
     pub fn read(path: &Path) -> Result<Self> {
+        Self::parse(path, read_file(path)?)
+    }
+
+    /// Verifies a checkpoint's bytes; `path` is for messages.
+    ///
+    /// # Errors
+    /// When it is damaged, or of another version.
+    pub fn parse(path: &Path, mut bytes: Vec<u8>) -> Result<Self> {
         let fail = |reason: &str| Error::checkpoint(path, reason);
-        let mut bytes = read_file(path)?;
         if bytes.len() < 12 || &bytes[..8] != MAGIC {
             return Err(fail("not a checkpoint of this program"));
         }

@@ -13,12 +13,16 @@ pub mod augment;
 pub mod checkpoint;
 pub mod commands;
 pub mod config;
+mod cost;
 pub mod data;
 mod error;
+pub mod evaluation;
+pub mod export;
 pub mod inspection;
 #[cfg(all(test, unix))]
 mod killed;
 mod model_info;
+pub mod model_source;
 mod objective;
 pub mod observers;
 mod per_example;

@@ -1,8 +1,8 @@
 //! The `sph` command: glue around the library.
 
-use clap::{Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use sph::commands::train::Ended;
-use sph::commands::{bench, inspect, train};
+use sph::commands::{bench, data, eval, export, inspect, models, predict, train};
 use sph::config::{ArgsError, TrainArgs, one_line};
 use std::io::Write;
 use std::process::ExitCode;
@@ -21,6 +21,21 @@ enum Command {
     Train(Box<TrainArgs>),
     Bench(Box<bench::BenchArgs>),
     Inspect(Box<inspect::InspectArgs>),
+    Eval(Box<eval::EvalArgs>),
+    Predict(Box<predict::PredictArgs>),
+    Export(Box<export::ExportArgs>),
+    Models(models::ModelsArgs),
+    Data(data::DataArgs),
+    Completions(CompletionsArgs),
+}
+
+/// Print a shell's completion script.
+#[derive(Args)]
+#[command(after_help = "Example:\n  sph completions bash > ~/.local/share/bash-completion/completions/sph")]
+struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    shell: clap_complete::Shell,
 }
 
 /// The user's mistakes, and runs that cannot go on.
@@ -68,9 +83,25 @@ fn run() -> Result<ExitCode, ArgsError> {
     let all = std::iter::once("sph".to_string()).chain(flags);
     match Cli::try_parse_from(all)?.command {
         Command::Train(args) => train(&args),
-        Command::Bench(args) => Ok(bench::run(&args).map(|()| ExitCode::SUCCESS)?),
-        Command::Inspect(args) => Ok(inspect::run(&args).map(|()| ExitCode::SUCCESS)?),
+        Command::Bench(args) => done(bench::run(&args)),
+        Command::Inspect(args) => done(inspect::run(&args)),
+        Command::Eval(args) => done(eval::run(&args)),
+        Command::Predict(args) => done(predict::run(&args)),
+        Command::Export(args) => done(export::run(&args)),
+        Command::Models(args) => done(models::run(&args)),
+        Command::Data(args) => done(data::run(&args)),
+        Command::Completions(args) => {
+            let mut script = Vec::new();
+            clap_complete::generate(args.shell, &mut Cli::command(), "sph", &mut script);
+            // A reader that has gone away is no error.
+            let _ = std::io::stdout().write_all(&script);
+            Ok(ExitCode::SUCCESS)
+        }
     }
+}
+
+fn done(result: sph::Result<()>) -> Result<ExitCode, ArgsError> {
+    Ok(result.map(|()| ExitCode::SUCCESS)?)
 }
 
 fn train(args: &TrainArgs) -> Result<ExitCode, ArgsError> {
@@ -92,5 +123,5 @@ fn train(args: &TrainArgs) -> Result<ExitCode, ArgsError> {
 
 #[test]
 fn the_command_line_is_consistent() {
-    <Cli as clap::CommandFactory>::command().debug_assert();
+    Cli::command().debug_assert();
 }

@@ -1,6 +1,6 @@
 //! Which model it is: what files say of themselves, and what the model is built from.
 
-use crate::config;
+use crate::config::{self, DataOptions};
 use crate::data::{Dataset, Normalisation};
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -19,27 +19,47 @@ pub struct ModelInfo {
     /// The stem, where it was named.
     #[serde(default)]
     pub stem: Option<String>,
-    /// The size that images were made to have, if another than their own.
-    pub image_size: Option<usize>,
     /// The data set it was trained on.
     pub dataset: String,
+    /// How that was read; where it was is nobody else's business.
+    #[serde(default)]
+    pub data: DataOptions,
+    /// Height, width and channels of the images it takes.
+    pub input: (usize, usize, usize),
+    /// What the classes are called, in the order of the outputs.
+    pub class_names: Vec<String>,
     /// What was done to pixels: (value − mean)/std per channel, on the files' own scale.
     pub normalisation: Normalisation,
 }
 
 impl ModelInfo {
-    /// The model, for images like those of `data`, with this dropout in training.
+    /// A model of the given name and norm, whole, for the images and classes of `data`.
+    pub fn new(model: &str, norm: &str, dataset: &str, options: &DataOptions, data: &Dataset) -> Self {
+        ModelInfo {
+            model: model.into(),
+            norm: norm.into(),
+            decouple: false,
+            stem: None,
+            dataset: dataset.into(),
+            data: DataOptions { data_dir: None, ..options.clone() },
+            input: data.train.size,
+            class_names: data.class_names.clone(),
+            normalisation: data.normalisation.clone(),
+        }
+    }
+
+    /// The model, with this dropout in training.
     ///
     /// # Errors
     /// When a name is unknown, or the model does not have what is said of it.
-    pub fn build(&self, data: &Dataset, dropout: f64) -> Result<Network> {
-        let (h, w, c) = data.train.size;
+    pub fn build(&self, dropout: f64) -> Result<Network> {
+        let (h, w, c) = self.input;
         let config = ModelConfig {
             norm: config::norm(Some(&self.norm), &self.model)?,
             decouple: self.decouple,
             stem: config::stem(self.stem.as_deref())?,
             dropout,
-            ..ModelConfig::new(c, (h, w), data.classes)
+            ..ModelConfig::new(c, (h, w), self.class_names.len())
         };
         models::build(&self.model, &config).map_err(|e| Error::Config(e.to_string()))
     }

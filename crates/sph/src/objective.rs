@@ -153,6 +153,17 @@ impl<T: Real> Objective<T> {
         Ok((scalar(&loss), logits.value().clone()))
     }
 
+    /// An evaluation pass for `images` alone, recorded, with its logits: what export and counting read. Parameters are the first
+    /// leaves, in the order of the store; the images are the next.
+    ///
+    /// # Errors
+    /// When the images do not fit the network.
+    pub fn recorded_on(&self, images: &Array<T>) -> Result<(Tape<T>, Var<T>), LayerError> {
+        let mut f = Forward::new(&self.store, &self.pool, Mode::Eval);
+        let logits = self.forward(&mut f, images)?;
+        Ok((f.into_parts().0, logits))
+    }
+
     /// How long the last [`Curvature::evaluate`] took.
     pub fn evaluation_time(&self) -> Duration {
         self.evaluation_time

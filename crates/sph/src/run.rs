@@ -93,7 +93,12 @@ impl RunDir {
         let _ = std::fs::remove_dir(&self.0);
     }
 
-    /// The folder of an existing run.
+    /// The folder of a run that is only looked at.
+    pub fn at(path: &Path) -> Self {
+        RunDir(path.to_path_buf())
+    }
+
+    /// The folder of an existing run, to go on with.
     ///
     /// # Errors
     /// When there is no checkpoint in it.

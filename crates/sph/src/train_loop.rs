@@ -6,6 +6,7 @@ use crate::config::{self, TrainArgs, shown};
 use crate::data::loader::Source;
 use crate::data::{self, DataOptions, Dataset};
 use crate::error::{Error, Result};
+use crate::evaluation::argmax;
 use crate::model_info::ModelInfo;
 use crate::objective::{Batch, Objective};
 use crate::observers::{CurvatureEvent, EpochEvent, Evaluated, Observer, StepEvent};
@@ -90,15 +91,7 @@ impl<T: Real> Trainer<T> {
     pub fn custom(args: &TrainArgs, run: RunDir, data: Dataset, network: Network) -> Result<Self> {
         let mut args = args.clone();
         (args.model.model, args.dataset) = ("custom".into(), "custom".into());
-        let info = ModelInfo {
-            model: "custom".into(),
-            norm: "custom".into(),
-            decouple: false,
-            stem: None,
-            image_size: None,
-            dataset: "custom".into(),
-            normalisation: data.normalisation.clone(),
-        };
+        let info = ModelInfo::new("custom", "custom", "custom", &DataOptions::default(), &data);
         let mut trainer = Self::build(&args, run, data, network, info)?;
         trainer.initialize()?;
         Ok(trainer)
@@ -116,18 +109,14 @@ impl<T: Real> Trainer<T> {
 
     /// The model and the data set that the settings name.
     fn named(args: &TrainArgs, run: RunDir) -> Result<Self> {
-        let options = DataOptions { data_dir: args.data_dir.clone(), image_size: args.image_size };
-        let data = data::load(&args.dataset, &options)?;
+        let data = data::load(&args.dataset, &args.data)?;
+        let norm = config::norm(args.model.norm.as_deref(), &args.model.model)?.name;
         let info = ModelInfo {
-            model: args.model.model.clone(),
-            norm: config::norm(args.model.norm.as_deref(), &args.model.model)?.name.into(),
             decouple: args.model.decouples(),
             stem: args.model.stem.clone(),
-            image_size: args.image_size,
-            dataset: args.dataset.clone(),
-            normalisation: data.normalisation.clone(),
+            ..ModelInfo::new(&args.model.model, norm, &args.dataset, &args.data, &data)
         };
-        let network = info.build(&data, args.model.dropout)?;
+        let network = info.build(args.model.dropout)?;
         Self::build(args, run, data, network, info)
     }
 
@@ -523,9 +512,6 @@ fn better(best: &mut Option<Best>, epoch: usize, Evaluated { validation, test }:
 /// How many rows of logits have their largest entry at the target; the first of equal ones counts.
 pub fn correct<T: Real>(logits: &Array<T>, targets: &[u32]) -> u64 {
     let rows = logits.as_slice().chunks_exact(logits.shape().last());
-    let right = |(row, target): &(&[T], &u32)| {
-        let best = (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
-        best == **target as usize
-    };
+    let right = |(row, target): &(&[T], &u32)| argmax(row) == **target as usize;
     rows.zip(targets).filter(right).count() as u64
 }

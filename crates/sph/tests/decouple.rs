@@ -47,8 +47,10 @@ fn conversion_of_a_checkpoint_keeps_its_outputs() {
         norm: "none".into(),
         decouple: false,
         stem: None,
-        image_size: None,
         dataset: "digits".into(),
+        data: Default::default(),
+        input: (8, 8, 1),
+        class_names: (0..10).map(|i| i.to_string()).collect(),
         normalisation: sph::data::Normalisation { mean: vec![0.0], std: vec![1.0] },
     };
     checkpoint::save_model(&path, &plain.store, &info).unwrap();

@@ -9,9 +9,12 @@ use sph_tensor::{Array, Element, Shape, ShapeError};
 /// See [`avg_pool`].
 #[derive(Debug)]
 pub struct AvgPool {
-    kernel: usize,
-    stride: usize,
-    pad: usize,
+    /// Side of the window.
+    pub kernel: usize,
+    /// Step between windows.
+    pub stride: usize,
+    /// Padding on every side.
+    pub pad: usize,
 }
 
 /// Means over `kernel`×`kernel` windows.

@@ -13,8 +13,10 @@ use sph_tensor::{Element, Shape, ShapeError};
 /// See [`batch_matmul`].
 #[derive(Debug)]
 pub struct BatchMatMul {
-    transposed: bool,
-    scale: f64,
+    /// b is [.., N, K].
+    pub transposed: bool,
+    /// The factor.
+    pub scale: f64,
 }
 
 /// `scale`·a·b with a [.., M, K] and b [.., K, N], or b [.., N, K] when `transposed`.

@@ -46,9 +46,12 @@ pub enum Moments {
 /// See [`batch_norm`].
 #[derive(Debug)]
 pub struct BatchNorm {
-    moments: Moments,
-    eps: f64,
-    relu: bool,
+    /// Where mean and variance come from.
+    pub moments: Moments,
+    /// Added to the variance.
+    pub eps: f64,
+    /// See [`BatchNorm::relu`].
+    pub relu: bool,
 }
 
 impl BatchNorm {

@@ -8,7 +8,8 @@ use sph_tensor::{Array, Element, Shape, ShapeError};
 /// See [`concat()`].
 #[derive(Debug)]
 pub struct Concat {
-    axis: usize,
+    /// The axis that grows.
+    pub axis: usize,
 }
 
 /// The inputs, of one shape but for axis `axis`, one behind the other along it.

@@ -12,9 +12,12 @@ use sph_tensor::{Array, Element, Shape, ShapeError};
 /// See [`conv2d`].
 #[derive(Debug)]
 pub struct Conv2d {
-    stride: usize,
-    pad: usize,
-    groups: usize,
+    /// Step between output pixels.
+    pub stride: usize,
+    /// Zeros on every side.
+    pub pad: usize,
+    /// Groups of channels.
+    pub groups: usize,
 }
 
 /// x ∗ w with the given stride (≥ 1) and zero padding.

@@ -9,8 +9,10 @@ use std::sync::Arc;
 /// See [`embedding`].
 #[derive(Debug)]
 pub struct Embedding {
-    indices: Arc<[u32]>,
-    shape: Shape,
+    /// The rows.
+    pub indices: Arc<[u32]>,
+    /// Their arrangement.
+    pub shape: Shape,
 }
 
 /// The rows of a table [V, D] that `indices`, an array of `shape` (at most four axes), name: [shape.., D].

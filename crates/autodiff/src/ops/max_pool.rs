@@ -12,9 +12,12 @@ use sph_tensor::{Array, Element, Shape, ShapeError};
 /// See [`max_pool`].
 #[derive(Debug)]
 pub struct MaxPool {
-    kernel: usize,
-    stride: usize,
-    pad: usize,
+    /// Side of the window.
+    pub kernel: usize,
+    /// Step between windows.
+    pub stride: usize,
+    /// Padding on every side.
+    pub pad: usize,
 }
 
 /// Maxima over `kernel`×`kernel` windows; padding never wins.

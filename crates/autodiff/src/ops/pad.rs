@@ -9,9 +9,12 @@ use sph_tensor::{Array, Element, Shape, ShapeError};
 /// See [`pad`].
 #[derive(Debug)]
 pub struct Pad {
-    axis: usize,
-    before: usize,
-    behind: usize,
+    /// The axis.
+    pub axis: usize,
+    /// Zeros in front.
+    pub before: usize,
+    /// Zeros behind.
+    pub behind: usize,
 }
 
 /// x with `before` and `behind` entries of zeros around those of axis `axis`.

@@ -8,7 +8,10 @@ use sph_tensor::{Array, Element, Shape, ShapeError};
 
 /// See [`permute`].
 #[derive(Debug)]
-pub struct Permute(Vec<usize>);
+pub struct Permute(
+    /// Axis i of y is axis `self.0[i]` of x.
+    pub Vec<usize>,
+);
 
 /// x with its axes in the order `axes`, PyTorch's `permute`; a transposed matrix is `permute(&[1, 0])`.
 pub fn permute(axes: &[usize]) -> LinearOp<Permute> {

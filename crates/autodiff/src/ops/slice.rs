@@ -10,8 +10,10 @@ use std::ops::Range;
 /// See [`slice()`].
 #[derive(Debug)]
 pub struct Slice {
-    axis: usize,
-    range: Range<usize>,
+    /// The axis.
+    pub axis: usize,
+    /// The entries that stay.
+    pub range: Range<usize>,
 }
 
 /// The entries `range` of axis `axis`; the axis stays, however short.

@@ -12,7 +12,7 @@ use std::fmt::Debug;
 
 /// The maps of a bilinear op. The first axis of x and y is a batch: B acts on its entries one by one, which lets
 /// several probes share one call.
-pub trait Bilinear<T: Element>: Debug + Send + Sync {
+pub trait Bilinear<T: Element>: Debug + Send + Sync + 'static {
     /// The op's name in the table and in messages.
     fn name(&self) -> &'static str;
 

@@ -33,10 +33,12 @@ pub enum Groups {
 #[derive(Debug)]
 pub struct GroupNormOp {
     pub(crate) name: &'static str,
-    pub(crate) groups: Groups,
+    /// How channels are grouped.
+    pub groups: Groups,
     /// Take the mean off; otherwise there is no shift β either.
-    pub(crate) centered: bool,
-    pub(crate) eps: f64,
+    pub centered: bool,
+    /// Added to the mean square.
+    pub eps: f64,
 }
 
 /// Sizes of an application: samples, positions of a sample, channels, groups.

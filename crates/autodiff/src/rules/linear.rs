@@ -7,7 +7,7 @@ use sph_tensor::{Array, Element, Shape, ShapeError};
 use std::fmt::Debug;
 
 /// The maps of a (piecewise) linear op. Slices hold one array each, without a probe axis.
-pub trait Linear<T: Element>: Debug + Send + Sync {
+pub trait Linear<T: Element>: Debug + Send + Sync + 'static {
     /// The op's name in the table and in messages.
     fn name(&self) -> &'static str;
 

@@ -12,7 +12,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 
 /// A function of an element and its target.
-pub trait ElementLoss: Debug + Send + Sync {
+pub trait ElementLoss: Debug + Send + Sync + 'static {
     /// The op's name in the table and in messages.
     const NAME: &'static str;
 

@@ -9,7 +9,7 @@ use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map};
 use std::fmt::Debug;
 
 /// A smooth function of one number.
-pub trait Pointwise<T: Element>: Debug + Send + Sync {
+pub trait Pointwise<T: Element>: Debug + Send + Sync + 'static {
     /// The op's name in the table and in messages.
     const NAME: &'static str;
 

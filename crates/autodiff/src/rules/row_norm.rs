@@ -29,8 +29,9 @@ const SCALE: usize = 2;
 pub struct RowNormOp {
     pub(crate) name: &'static str,
     /// Take the mean off; otherwise there is no shift β either.
-    pub(crate) centered: bool,
-    pub(crate) eps: f64,
+    pub centered: bool,
+    /// Added to the mean square.
+    pub eps: f64,
 }
 
 #[inline(always)]

@@ -2,15 +2,11 @@
 //! against other programs.
 
 use crate::checkpoint::{self, Tensor};
-use crate::config::{
-    self, KernelArgs, dataset_names, decouple_names, model_names, norm_names, pixels, seed, shown,
-    stem_names, threads,
-};
+use crate::config::{KernelArgs, seed, shown, threads};
 use crate::data::loader::Source;
-use crate::data::{self, DataOptions};
 use crate::error::{Error, Result};
 use crate::inspection::{self, Entries, InspectionSettings, NetworkSettings};
-use crate::model_info::ModelInfo;
+use crate::model_source::ModelSource;
 use crate::objective::{Batch, Objective};
 use crate::report::inspect::{self as report, About};
 use clap::Args;
@@ -34,30 +30,13 @@ use std::time::Instant;
                   runs/first/best.safetensors --dtype f64 --no-network --dump out.safetensors"
 )]
 pub struct InspectArgs {
-    /// Model; without --checkpoint it has initial values drawn from the seed.
-    #[arg(long, value_parser = model_names())]
-    pub model: Option<String>,
-    /// Norm between the model's layers [default: that of the checkpoint, or the model's].
-    #[arg(long, value_parser = norm_names())]
-    pub norm: Option<String>,
-    /// Decoupling [default: that of the checkpoint, or none]; plain weights in the checkpoint are converted.
-    #[arg(long, value_parser = decouple_names())]
-    pub decouple: Option<String>,
-    /// How resnet18, 34 and 50 begin [default: that of the checkpoint, or by the images' size].
-    #[arg(long, value_parser = stem_names())]
-    pub stem: Option<String>,
-    /// Height and width that images are made to have [default: those of the checkpoint, or their own].
-    #[arg(long, value_parser = pixels, value_name = "PIXELS")]
-    pub image_size: Option<usize>,
-    /// Model state, ours or PyTorch's; needs --model when the file does not name one.
+    /// The folder of a run, whose best epoch is taken, or model state, ours or PyTorch's; without it the model has initial values
+    /// drawn from the seed.
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
-    /// Data set [default: that of the checkpoint, or digits].
-    #[arg(long, value_parser = dataset_names())]
-    pub dataset: Option<String>,
-    /// Folder of the data files.
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    /// Model and data.
+    #[command(flatten)]
+    pub source: ModelSource,
     /// Images in a batch.
     #[arg(short, long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch_size: u32,
@@ -126,40 +105,11 @@ pub fn run(args: &InspectArgs) -> Result<()> {
 }
 
 fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
-    let read = |path: &PathBuf| -> Result<_> { Ok((path.clone(), checkpoint::read_file(path)?)) };
-    let file = args.checkpoint.as_ref().map(read).transpose()?;
-    let info = file.as_ref().map(|(path, bytes)| checkpoint::model_info(path, bytes)).transpose()?.flatten();
-    let model = args.model.clone().or(info.as_ref().map(|i| i.model.clone()));
-    let model = model.ok_or_else(|| match &args.checkpoint {
-        Some(path) => {
-            Error::Config(format!("{} does not name its model; name it with --model", path.display()))
-        }
-        None => Error::Config("name a --model or a --checkpoint".into()),
-    })?;
-    let norm = args.norm.clone().or(info.as_ref().map(|i| i.norm.clone()));
-    let norm = config::norm(norm.as_deref(), &model)?.name.to_string();
-    let stem = args.stem.clone().or(info.as_ref().and_then(|i| i.stem.clone()));
-    let decouple = match &args.decouple {
-        Some(name) => name == "auto",
-        None => info.as_ref().is_some_and(|i| i.decouple),
-    };
-    let image_size = args.image_size.or(info.as_ref().and_then(|i| i.image_size));
-    let dataset = args.dataset.clone().or(info.map(|i| i.dataset)).unwrap_or(data::DEFAULT.into());
-    let data = data::load(&dataset, &DataOptions { data_dir: args.data_dir.clone(), image_size })?;
+    let found = args.source.find(args.checkpoint.as_deref(), true)?;
     let pool = Pool::<T>::new();
-    let about = ModelInfo {
-        model: model.clone(),
-        norm,
-        decouple,
-        stem,
-        image_size,
-        dataset: dataset.clone(),
-        normalisation: data.normalisation.clone(),
-    };
-    let mut f = Objective::new(about.build(&data, 0.0)?, &pool, args.seed);
-    if let Some((path, bytes)) = &file {
-        checkpoint::load_model(path, bytes, &mut f.store)?;
-    }
+    let mut f = found.objective(&pool, args.seed)?;
+    let (about, data) = (&found.info, found.data()?);
+    let dataset = &about.dataset;
     let (n, count) = (args.batch_size as usize, args.batches as usize);
     let images = data.train.len();
     if n > images {
@@ -174,7 +124,8 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     }
     let mut numbers: Vec<usize> = (0..images).collect();
     Rng::new(args.seed, "shuffle", 0, 0).shuffle(&mut numbers);
-    let source = Source { set: data.train.clone(), normalisation: data.normalisation, batch_size: n };
+    let source =
+        Source { set: data.train.clone(), normalisation: about.normalisation.clone(), batch_size: n };
     let batch = |numbers: &[usize]| source.batch(&pool, numbers, None);
     f.mode = if args.mode == "eval" { Mode::Eval } else { Mode::Train };
     let network = NetworkSettings {
@@ -192,13 +143,13 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     let bar = ProgressBar::new_spinner();
     let start = Instant::now();
     let batches = numbers.chunks_exact(n).take(count).map(batch);
-    let found = inspection::inspect(&mut f, batches, &settings, &mut |text| {
+    let seen = inspection::inspect(&mut f, batches, &settings, &mut |text| {
         bar.set_message(text.to_string());
         bar.tick();
     });
     bar.finish_and_clear();
     let seconds = start.elapsed().as_secs_f64();
-    let found = found.map_err(|e| match (e, f.current_batch()) {
+    let seen = seen.map_err(|e| match (e, f.current_batch()) {
         (AnalysisError::Evaluation(EvalError::NonFiniteLoss(_)), Some(batch)) => {
             let place = f.first_non_finite(batch, f.mode).unwrap_or_else(|| "the loss".into());
             Error::Config(format!("the loss is not finite; the first non-finite values are in {place}"))
@@ -207,9 +158,9 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         (e, _) => Error::Config(e.to_string()),
     })?;
     let described = About {
-        model,
+        model: about.model.clone(),
         norm: about.norm.clone(),
-        dataset,
+        dataset: dataset.clone(),
         checkpoint: args.checkpoint.as_deref().map(shown),
         batch_size: n,
         mode: args.mode.clone(),
@@ -218,19 +169,19 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     };
     let cannot = |what: &str, e: &dyn std::fmt::Display| Error::Config(format!("{what} cannot be made: {e}"));
     match args.json {
-        true => super::say(&report::json(&described, &found, seconds).map_err(|e| cannot("--json", &e))?)?,
-        false => super::say(&format!("{}\n{seconds:.1} s", report::table(&described, &found)))?,
+        true => super::say(&report::json(&described, &seen, seconds).map_err(|e| cannot("--json", &e))?)?,
+        false => super::say(&format!("{}\n{seconds:.1} s", report::table(&described, &seen)))?,
     }
     if let Some(path) = &args.csv {
-        write(path, report::csv(&found).as_bytes(), args.json)?;
+        write(path, report::csv(&seen).as_bytes(), args.json)?;
     }
     if let Some(path) = &args.report {
-        let page = report::page(&described, &found, seconds).map_err(|e| cannot("--report", &e))?;
+        let page = report::page(&described, &seen, seconds).map_err(|e| cannot("--report", &e))?;
         write(path, page.as_bytes(), args.json)?;
     }
     if let Some(path) = &args.dump {
-        let tensors = tensors(&f, &batch(&numbers[..n]), &found.first);
-        write(path, &checkpoint::to_safetensors(tensors, &about, path)?, args.json)?;
+        let tensors = tensors(&f, &batch(&numbers[..n]), &seen.first);
+        write(path, &checkpoint::to_safetensors(tensors, about, path)?, args.json)?;
     }
     Ok(())
 }

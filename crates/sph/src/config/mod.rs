@@ -2,6 +2,7 @@
 
 mod augment;
 mod average;
+mod data;
 mod file;
 mod group;
 mod kernel;
@@ -12,6 +13,7 @@ mod values;
 
 pub use augment::AugmentArgs;
 pub use average::AverageArgs;
+pub use data::{DataOptions, Layout};
 pub use file::flags_of_toml;
 pub use group::GroupArgs;
 pub use kernel::KernelArgs;
@@ -21,16 +23,16 @@ pub use optimizer::OptArgs;
 pub use schedule::ScheduleArgs;
 pub use values::Betas;
 pub(crate) use values::{
-    dataset_names, decouple_names, model_names, norm_names, pixels, seed, stem_names, threads,
+    count, dataset_names, decouple_names, model_names, norm_names, pixels, seed, sha256, stem_names, threads,
 };
 
-use crate::data;
+use crate::data::DEFAULT as DEFAULT_DATASET;
 use crate::error::{Error, Result};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use std::path::{Path, PathBuf};
-use values::{below_one, count};
+use values::below_one;
 
 /// Train a network.
 #[derive(Parser, Debug, Clone, Serialize)]
@@ -49,19 +51,15 @@ pub struct TrainArgs {
     #[serde(skip)]
     pub config: Option<PathBuf>,
     /// Data set.
-    #[arg(long, default_value = data::DEFAULT, value_parser = dataset_names())]
+    #[arg(long, default_value = DEFAULT_DATASET, value_parser = dataset_names())]
     pub dataset: String,
-    /// Folder of the data files.
-    #[arg(long, value_name = "DIR")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub data_dir: Option<PathBuf>,
     /// Fraction of the training images held out to choose the best epoch on.
     #[arg(long, default_value_t = 0.0, value_parser = below_one, value_name = "FRACTION")]
     pub val_split: f64,
-    /// Height and width that images are made to have: enlarged by a whole factor, then padded [default: their own].
-    #[arg(long, value_parser = pixels, value_name = "PIXELS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_size: Option<usize>,
+    /// Its files.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub data: DataOptions,
     /// Model.
     #[command(flatten)]
     #[serde(flatten)]

@@ -89,6 +89,10 @@ pub(crate) fn below_one(text: &str) -> std::result::Result<f64, String> {
     number(text, |v| (0.0..1.0).contains(&v), "at least 0 and less than 1")
 }
 
+pub(crate) fn between(text: &str) -> std::result::Result<f64, String> {
+    number(text, |v| v > 0.0 && v < 1.0, "greater than 0 and less than 1")
+}
+
 pub(crate) fn power(text: &str) -> std::result::Result<f64, String> {
     number(text, |v| v > 0.0 && v <= 1.0, "greater than 0 and at most 1")
 }
@@ -110,6 +114,15 @@ pub(crate) fn pixels(text: &str) -> std::result::Result<usize, String> {
         Ok(n) if (1..=1024).contains(&n) => Ok(n),
         _ => Err("must be a whole number from 1 to 1024".into()),
     }
+}
+
+/// The parser of `--sha256`.
+pub(crate) fn sha256(text: &str) -> std::result::Result<[u8; 32], String> {
+    let digit = |c: &u8| (*c as char).to_digit(16).map(|d| d as u8);
+    let digits: Option<Vec<u8>> = text.as_bytes().iter().map(digit).collect();
+    let bytes = digits.filter(|d| d.len() == 64);
+    let bytes = bytes.map(|d| std::array::from_fn(|i| d[2 * i] << 4 | d[2 * i + 1]));
+    bytes.ok_or("must be 64 hexadecimal digits".into())
 }
 
 /// The parser of `--decouple`.

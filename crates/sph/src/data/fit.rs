@@ -1,6 +1,6 @@
 //! Images made to fit a model: enlarged by a whole factor, then padded.
 
-use super::ImageSet;
+use super::{ImageSet, Pixels};
 
 /// Images of `size`×`size`: every pixel repeated as often as fits in both directions, the rest padded with zeros on both sides.
 ///
@@ -13,10 +13,18 @@ pub fn fit(set: &ImageSet, size: usize) -> Result<ImageSet, String> {
             "--image-size {size} is less than the images' {h}×{w}; images are enlarged, not cut"
         ));
     }
+    let images = match &set.images {
+        Pixels::Bytes(v) => Pixels::Bytes(enlarge(v, set.size, size)),
+        Pixels::Floats(v) => Pixels::Floats(enlarge(v, set.size, size)),
+    };
+    Ok(ImageSet { size: (size, size, c), images, labels: set.labels.clone() })
+}
+
+fn enlarge<V: Copy + Default>(from: &[V], (h, w, c): (usize, usize, usize), size: usize) -> Vec<V> {
     let factor = (size / h).min(size / w);
     let (top, left) = ((size - factor * h) / 2, (size - factor * w) / 2);
-    let mut images = vec![0; set.len() * size * size * c];
-    for (from, to) in set.images.chunks_exact(h * w * c).zip(images.chunks_exact_mut(size * size * c)) {
+    let mut images = vec![V::default(); from.len() / (h * w) * size * size];
+    for (from, to) in from.chunks_exact(h * w * c).zip(images.chunks_exact_mut(size * size * c)) {
         for y in 0..factor * h {
             for x in 0..factor * w {
                 let pixel = (y / factor * w + x / factor) * c;
@@ -25,7 +33,7 @@ pub fn fit(set: &ImageSet, size: usize) -> Result<ImageSet, String> {
             }
         }
     }
-    Ok(ImageSet { size: (size, size, c), images, labels: set.labels.clone() })
+    images
 }
 
 #[cfg(test)]
@@ -34,9 +42,9 @@ mod tests {
 
     #[test]
     fn pixels_are_repeated_and_the_rest_is_padded() {
-        let set = ImageSet { size: (1, 2, 1), images: vec![3, 7], labels: vec![0] };
+        let set = ImageSet { size: (1, 2, 1), images: Pixels::Bytes(vec![3, 7]), labels: vec![0] };
         let out = fit(&set, 4).unwrap();
-        assert_eq!(out.images, [0, 0, 0, 0, 3, 3, 7, 7, 3, 3, 7, 7, 0, 0, 0, 0]);
+        assert_eq!(out.images.bytes().unwrap(), [0, 0, 0, 0, 3, 3, 7, 7, 3, 3, 7, 7, 0, 0, 0, 0]);
         assert!(fit(&set, 1).unwrap_err().contains("--image-size 1"));
     }
 }

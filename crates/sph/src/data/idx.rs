@@ -3,9 +3,8 @@
 //! Two zero bytes, a type byte (8: unsigned bytes), the number of dimensions, each dimension as a big-endian u32, the
 //! values.
 
+use super::files;
 use crate::error::{Error, Result};
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 /// The dimensions and bytes of an IDX file of unsigned bytes.
@@ -17,27 +16,12 @@ pub struct Idx {
     pub values: Vec<u8>,
 }
 
-/// No data set in this format is larger.
-const MAX_BYTES: u64 = 4 << 30;
-
 /// Reads an IDX file.
 ///
 /// # Errors
 /// When the file cannot be read, is not IDX of unsigned bytes, or is longer or shorter than its header says.
 pub fn read(path: &Path) -> Result<Idx> {
-    let mut bytes = Vec::new();
-    let file = File::open(path).map_err(|e| Error::data(path, e.to_string()))?;
-    let mut raw = Vec::new();
-    file.take(MAX_BYTES).read_to_end(&mut raw).map_err(|e| Error::data(path, e.to_string()))?;
-    if raw.starts_with(&[0x1f, 0x8b]) {
-        flate2::read::MultiGzDecoder::new(&raw[..])
-            .take(MAX_BYTES)
-            .read_to_end(&mut bytes)
-            .map_err(|e| Error::data(path, format!("damaged gzip file: {e}")))?;
-    } else {
-        bytes = raw;
-    }
-    parse(bytes).map_err(|reason| Error::data(path, reason))
+    files::plain(files::read(path)?).and_then(parse).map_err(|reason| Error::data(path, reason))
 }
 
 /// Parses the (uncompressed) bytes of an IDX file.

@@ -75,10 +75,9 @@ impl Source {
     pub fn batch<T: Real>(&self, pool: &Pool<T>, numbers: &[usize], draws: Option<Draws>) -> Batch<T> {
         let (h, w, c) = self.set.size;
         let len = h * w * c;
-        let bytes = |number: usize| self.set.images[number * len..(number + 1) * len].iter();
-        // On the bytes' own scale until the end.
-        let mut pixels: Vec<f64> = numbers.iter().flat_map(|&n| bytes(n)).map(|v| f64::from(*v)).collect();
-        let mut targets: Targets = numbers.iter().map(|&i| self.set.labels[i] as u32).collect();
+        // On the files' own scale until the end.
+        let mut pixels = self.set.images.numbers(numbers, len);
+        let mut targets: Targets = numbers.iter().map(|&i| self.set.labels[i]).collect();
         if let Some(draws) = draws {
             let normalisation = &self.normalisation;
             let each = |pixels: &mut [f64], change: &mut dyn FnMut(usize, &mut Image<'_>)| {
@@ -137,9 +136,11 @@ impl<T: Real> Iterator for Batches<T> {
 mod tests {
     use super::*;
     use crate::augment::Augmentation;
+    use crate::data::Pixels;
 
     fn source() -> Source {
-        let set = ImageSet { size: (2, 3, 1), images: (0..60).collect(), labels: (0..10).collect() };
+        let set =
+            ImageSet { size: (2, 3, 1), images: Pixels::Bytes((0..60).collect()), labels: (0..10).collect() };
         let normalisation = Normalisation { mean: vec![10.0], std: vec![2.0] };
         Source { set: Arc::new(set), normalisation, batch_size: 4 }
     }

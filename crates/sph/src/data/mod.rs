@@ -1,57 +1,31 @@
 //! Data sets, one file each, and their table; batches come from [`loader`]. A new data set is a file here and a row of
 //! [`DATASETS`].
 
+pub mod arrays;
+pub mod cifar;
 mod digits;
 mod fashion_mnist;
+pub mod fetch;
+pub mod files;
 mod fit;
+pub mod folder;
 pub mod idx;
+pub mod image_file;
+mod image_set;
 pub mod loader;
+pub mod npz;
+pub mod safetensors;
 mod split;
 
+pub use crate::config::DataOptions;
+pub use fit::fit;
+pub use image_set::{ImageSet, Pixels};
 pub use split::stratified;
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
-
-/// Labelled images as bytes, NHWC.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageSet {
-    /// Height, width, channels.
-    pub size: (usize, usize, usize),
-    /// N·H·W·C bytes.
-    pub images: Vec<u8>,
-    /// N class numbers.
-    pub labels: Vec<u8>,
-}
-
-impl ImageSet {
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// True when there are none.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// Bytes of one image.
-    pub fn image_len(&self) -> usize {
-        self.size.0 * self.size.1 * self.size.2
-    }
-
-    /// The images with the given numbers, in that order.
-    pub fn select(&self, numbers: &[usize]) -> ImageSet {
-        let n = self.image_len();
-        ImageSet {
-            size: self.size,
-            images: numbers.iter().flat_map(|&i| &self.images[i * n..(i + 1) * n]).copied().collect(),
-            labels: numbers.iter().map(|&i| self.labels[i]).collect(),
-        }
-    }
-}
 
 /// A data set with its normalisation.
 #[derive(Debug, Clone)]
@@ -60,13 +34,13 @@ pub struct Dataset {
     pub train: Arc<ImageSet>,
     /// Images to test on.
     pub test: Arc<ImageSet>,
-    /// Number of classes.
-    pub classes: usize,
-    /// (value − mean)/std per channel, on the bytes' own scale, taken over all training images.
+    /// What the classes are called, in the order of their numbers.
+    pub class_names: Vec<String>,
+    /// (value − mean)/std per channel, on the files' own scale, taken over all training images.
     pub normalisation: Normalisation,
 }
 
-/// Mean and standard deviation per channel, on the bytes' own scale.
+/// Mean and standard deviation per channel, on the files' own scale.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Normalisation {
     /// Mean per channel.
@@ -76,47 +50,27 @@ pub struct Normalisation {
 }
 
 impl Dataset {
-    /// A data set of these images and classes 0 to `classes` − 1; the normalisation is that of the training images.
-    pub fn new(train: ImageSet, test: ImageSet, classes: usize) -> Self {
-        let c = train.size.2;
-        let count = (train.images.len() / c).max(1) as f64;
-        let mut histogram = vec![[0u64; 256]; c];
-        train.images.iter().enumerate().for_each(|(i, v)| histogram[i % c][*v as usize] += 1);
-        let moment = |h: &[u64; 256], f: &dyn Fn(f64) -> f64| -> f64 {
-            h.iter().enumerate().map(|(v, n)| f(v as f64) * *n as f64).sum::<f64>() / count
-        };
-        let mean: Vec<f64> = histogram.iter().map(|h| moment(h, &|v| v)).collect();
-        let std = histogram
-            .iter()
-            .zip(&mean)
-            .map(|(h, m)| moment(h, &|v| (v - m) * (v - m)).sqrt().max(1e-6))
-            .collect();
-        Dataset {
-            train: Arc::new(train),
-            test: Arc::new(test),
-            classes,
-            normalisation: Normalisation { mean, std },
-        }
+    /// A data set of these images and classes; the normalisation is that of the training images.
+    pub fn new(train: ImageSet, test: ImageSet, class_names: Vec<String>) -> Self {
+        let (mean, std) = train.images.moments(train.size.2);
+        let normalisation = Normalisation { mean, std };
+        Dataset { train: Arc::new(train), test: Arc::new(test), class_names, normalisation }
+    }
+
+    /// Number of classes.
+    pub fn classes(&self) -> usize {
+        self.class_names.len()
     }
 
     /// Takes `fraction` of the training images away, class by class, as validation images. The split is the same for every
     /// run.
     pub fn split_validation(&mut self, fraction: f64) -> Arc<ImageSet> {
         let count = (fraction * self.train.len() as f64).round() as usize;
-        let (rest, taken) = stratified(&self.train.labels, self.classes, count, "val");
+        let (rest, taken) = stratified(&self.train.labels, self.classes(), count, "val");
         let validation = Arc::new(self.train.select(&taken));
         self.train = Arc::new(self.train.select(&rest));
         validation
     }
-}
-
-/// Where data files may be.
-#[derive(Debug, Clone, Default)]
-pub struct DataOptions {
-    /// The folder the user named.
-    pub data_dir: Option<PathBuf>,
-    /// Height and width that images are made to have; theirs by default.
-    pub image_size: Option<usize>,
 }
 
 /// A row of the table of data sets.
@@ -125,6 +79,8 @@ pub struct DatasetRow {
     pub name: &'static str,
     /// What it is and where it comes from.
     pub about: &'static str,
+    /// The settings it takes, beside `image-size`, which all take.
+    pub takes: &'static [&'static str],
     /// Reads it.
     pub load: fn(&DataOptions) -> Result<Dataset>,
 }
@@ -132,17 +88,56 @@ pub struct DatasetRow {
 /// The data set called `name`.
 ///
 /// # Errors
-/// When it is unknown, its files cannot be read, or its images do not fit.
+/// When it is unknown or does not take a setting, its files cannot be read, or its images do not fit.
 pub fn load(name: &str, options: &DataOptions) -> Result<Dataset> {
     let row = DATASETS.iter().find(|d| d.name == name);
-    let mut data = (row.ok_or_else(|| Error::Config(format!("unknown data set '{name}'")))?.load)(options)?;
+    let row = row.ok_or_else(|| Error::Config(format!("unknown data set '{name}'")))?;
+    if let Some(flag) = options.given().find(|f| *f != "image-size" && !row.takes.contains(f)) {
+        let takers: Vec<&str> = DATASETS.iter().filter(|d| d.takes.contains(&flag)).map(|d| d.name).collect();
+        return Err(Error::Config(format!(
+            "--dataset {name} does not take --{flag}; {} do",
+            takers.join(", ")
+        )));
+    }
+    let mut data = (row.load)(options)?;
     if let Some(size) = options.image_size {
         // The normalisation stays that of the images as they came.
         for set in [&mut data.train, &mut data.test] {
-            *set = Arc::new(fit::fit(set, size).map_err(Error::Config)?);
+            if (set.size.0, set.size.1) != (size, size) {
+                *set = Arc::new(fit(set, size).map_err(Error::Config)?);
+            }
         }
     }
     Ok(data)
+}
+
+/// Classes that have numbers for names.
+fn numbered(classes: usize) -> Vec<String> {
+    (0..classes).map(|i| i.to_string()).collect()
+}
+
+/// Takes a fraction of a single set away as test images, class by class; the split is the same for every run.
+fn split_test(
+    path: &Path,
+    all: ImageSet,
+    class_names: Vec<String>,
+    fraction: Option<f64>,
+) -> Result<Dataset> {
+    let fraction = fraction.ok_or_else(|| {
+        Error::Config(format!(
+            "{} has no test images; say with --test-fraction how many to take",
+            path.display()
+        ))
+    })?;
+    let count = (fraction * all.len() as f64).round() as usize;
+    let (train, test) = stratified(&all.labels, class_names.len(), count, "test");
+    if train.is_empty() || test.is_empty() {
+        let n = all.len();
+        return Err(Error::Config(format!(
+            "--test-fraction {fraction} of {n} images leaves no image on one side"
+        )));
+    }
+    Ok(Dataset::new(all.select(&train), all.select(&test), class_names))
 }
 
 /// All data sets.
@@ -150,12 +145,44 @@ pub const DATASETS: &[DatasetRow] = &[
     DatasetRow {
         name: "digits",
         about: "UCI handwritten digits, 8×8, 1,437 training and 360 test images, embedded",
+        takes: &[],
         load: digits::load,
     },
     DatasetRow {
         name: "fashion-mnist",
         about: "Fashion-MNIST, 28×28, 60,000 training and 10,000 test images, IDX files",
+        takes: &["data-dir"],
         load: fashion_mnist::load,
+    },
+    DatasetRow {
+        name: "cifar10",
+        about: "CIFAR-10, 32×32, 50,000 training and 10,000 test images, the binary version's files",
+        takes: &["data-dir"],
+        load: cifar::load10,
+    },
+    DatasetRow {
+        name: "cifar100",
+        about: "CIFAR-100, as CIFAR-10, with the fine labels",
+        takes: &["data-dir"],
+        load: cifar::load100,
+    },
+    DatasetRow {
+        name: "folder",
+        about: "JPEG and PNG files as train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE",
+        takes: &["data-dir", "test-fraction"],
+        load: folder::load,
+    },
+    DatasetRow {
+        name: "npz",
+        about: "arrays of a NumPy .npz file: x_train, y_train, x_test and y_test, or x and y",
+        takes: &["data-dir", "test-fraction", "layout"],
+        load: npz::load,
+    },
+    DatasetRow {
+        name: "safetensors",
+        about: "the same arrays in a safetensors file",
+        takes: &["data-dir", "test-fraction", "layout"],
+        load: safetensors::load,
     },
 ];
 

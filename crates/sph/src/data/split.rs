@@ -5,7 +5,7 @@ use sph_tensor::Rng;
 /// Splits image numbers into (rest, taken): `taken` has `count` images, shared out over the classes in proportion by
 /// largest remainder (the lower class first on a tie), drawn from each class by the stream (0, `purpose`, class). Both
 /// parts are in ascending order.
-pub fn stratified(labels: &[u8], classes: usize, count: usize, purpose: &str) -> (Vec<usize>, Vec<usize>) {
+pub fn stratified(labels: &[u32], classes: usize, count: usize, purpose: &str) -> (Vec<usize>, Vec<usize>) {
     let mut by_class: Vec<Vec<usize>> = vec![Vec::new(); classes];
     labels.iter().enumerate().for_each(|(i, l)| by_class[*l as usize].push(i));
     let total = labels.len().max(1);
@@ -33,7 +33,7 @@ mod tests {
 
     #[test]
     fn parts_are_disjoint_complete_and_proportional() {
-        let labels: Vec<u8> = (0..103).map(|i| (i % 3) as u8).collect();
+        let labels: Vec<u32> = (0..103).map(|i| i % 3).collect();
         let (rest, taken) = stratified(&labels, 3, 20, "test");
         assert_eq!(taken.len(), 20);
         let mut all = [rest, taken.clone()].concat();

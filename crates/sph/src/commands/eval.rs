@@ -1,0 +1,119 @@
+//! `sph eval`: loss and accuracy of a trained network on a part of a data set.
+
+use crate::config::{shown, threads};
+use crate::data::loader::Source;
+use crate::error::{Error, Result};
+use crate::evaluation::{Evaluation, evaluate};
+use crate::model_source::ModelSource;
+use clap::{Args, ValueEnum};
+use sph_tensor::Pool;
+use std::io::Write;
+use std::path::PathBuf;
+
+/// Evaluate a trained network on a part of its data set, or of another.
+#[derive(Args, Debug, Clone)]
+#[command(
+    after_help = "The loss is plain cross-entropy. Images are normalized as the network's training images were.\n\nExamples:\n  sph eval \
+                  runs/first\n  sph eval runs/first --split train --json\n  sph eval best.safetensors --dataset folder --data-dir \
+                  photos --image-size 64"
+)]
+pub struct EvalArgs {
+    /// The folder of a run, whose best epoch is taken, or a model file.
+    #[arg(value_name = "RUN|FILE")]
+    pub path: PathBuf,
+    /// Part of the data set; train and validation as the run's --val-split has them.
+    #[arg(long, value_enum, default_value = "test")]
+    pub split: Split,
+    /// Images evaluated at a time; the results depend on it only by rounding.
+    #[arg(short, long, default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batch_size: u32,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+    /// Worker threads [default: all cores].
+    #[arg(long, value_parser = threads)]
+    pub threads: Option<usize>,
+    /// Model and data.
+    #[command(flatten)]
+    pub source: ModelSource,
+}
+
+/// A part of a data set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Split {
+    /// The images that were trained on.
+    Train,
+    /// The images that were held out.
+    Validation,
+    /// The test images.
+    Test,
+}
+
+/// Evaluates and prints.
+///
+/// # Errors
+/// For files and settings that do not fit each other.
+pub fn run(args: &EvalArgs) -> Result<()> {
+    super::configure_threads(args.threads)?;
+    let found = args.source.find(Some(&args.path), true)?;
+    let pool = Pool::<f32>::new();
+    let objective = found.objective(&pool, 0)?;
+    let (info, mut data) = (&found.info, found.data()?.clone());
+    if found.classes_of_file().is_some_and(|names| !names.starts_with(&data.class_names)) {
+        let dataset = &info.dataset;
+        let line = format!(
+            "warning: the classes of {dataset} have other names than the network's; they are compared by number"
+        );
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+    let held_out = (found.val_split > 0.0).then(|| data.split_validation(found.val_split));
+    let (name, set) = match args.split {
+        Split::Train => ("training", data.train.clone()),
+        Split::Test => ("test", data.test.clone()),
+        Split::Validation => {
+            let none = || Error::Config("--split validation: no run with --val-split held images out".into());
+            ("validation", held_out.ok_or_else(none)?)
+        }
+    };
+    let source =
+        Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size as usize };
+    let result = evaluate(&objective, &source, info.class_names.len())?;
+    let file = found.file().map(shown).unwrap_or_default();
+    match args.json {
+        true => super::say(&json(&result, &info.class_names, &info.dataset, name, &file).to_string()),
+        false => super::say(&table(
+            &result,
+            &info.class_names,
+            &format!("{file} on {} {name} images of {}", result.images(), info.dataset),
+        )),
+    }
+}
+
+/// The fraction of a class that was classified correctly; `None` without images of it.
+fn accuracy((images, right): (u64, u64)) -> Option<f64> {
+    (images > 0).then(|| right as f64 / images as f64)
+}
+
+fn table(r: &Evaluation, names: &[String], title: &str) -> String {
+    let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0).max(5);
+    let head = format!("loss {:.4}, accuracy {:.2} %", r.loss, 100.0 * r.accuracy());
+    let mut lines = vec![title.to_string(), head, format!("{:width$}  images  accuracy", "class")];
+    for (name, class) in names.iter().zip(&r.classes) {
+        let accuracy = accuracy(*class).map_or("-".into(), |a| format!("{:.2} %", 100.0 * a));
+        lines.push(format!("{name:width$}  {:6}  {accuracy:>8}", class.0));
+    }
+    lines.join("\n")
+}
+
+fn json(r: &Evaluation, names: &[String], dataset: &str, split: &str, file: &str) -> serde_json::Value {
+    let class = |(name, c): (&String, &(u64, u64))| serde_json::json!({ "name": name, "images": c.0, "accuracy": accuracy(*c) });
+    serde_json::json!({
+        "checkpoint": file,
+        "dataset": dataset,
+        "split": split,
+        "images": r.images(),
+        "loss": r.loss,
+        "accuracy": r.accuracy(),
+        "classes": names.iter().zip(&r.classes).map(class).collect::<Vec<_>>(),
+    })
+}

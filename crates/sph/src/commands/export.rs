@@ -1,0 +1,72 @@
+//! `sph export`: trained networks for other programs.
+
+use crate::checkpoint::{check_writable, write_atomically};
+use crate::config::shown;
+use crate::error::{Error, Result};
+use crate::export::{onnx, pytorch};
+use crate::model_source::ModelSource;
+use clap::{Args, ValueEnum};
+use sph_tensor::Pool;
+use std::path::PathBuf;
+
+/// Write a trained network for PyTorch or ONNX runtimes.
+#[derive(Args, Debug, Clone)]
+#[command(
+    after_help = "safetensors: PyTorch's names and layouts; beside it a Python module with the network's definition that loads it \
+                  strictly. Decoupled layers become plain ones.\nonnx: from `images`, N×C×H×W as float32, normalized as (value − \
+                  mean)/std, to `logits`, N×classes, for any N. Mean, std and classes are in the file's metadata.\n\nExamples:\n  sph \
+                  export runs/first --format onnx -o first.onnx\n  sph export runs/first --format safetensors -o first.safetensors"
+)]
+pub struct ExportArgs {
+    /// The folder of a run, whose best epoch is taken, or a model file.
+    #[arg(value_name = "RUN|FILE")]
+    pub path: PathBuf,
+    /// Format.
+    #[arg(long, value_enum)]
+    pub format: Format,
+    /// The file to write.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: PathBuf,
+    /// Model and data.
+    #[command(flatten)]
+    pub source: ModelSource,
+}
+
+/// The formats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// PyTorch's state, and a Python module that loads it.
+    Safetensors,
+    /// A graph for ONNX runtimes.
+    Onnx,
+}
+
+/// Writes the file or files.
+///
+/// # Errors
+/// For files that do not fit each other, or cannot be written.
+pub fn run(args: &ExportArgs) -> Result<()> {
+    super::configure_threads(None)?;
+    let found = args.source.find(Some(&args.path), false)?;
+    let objective = found.objective(&Pool::<f32>::new(), 0)?;
+    let output = &args.output;
+    match args.format {
+        Format::Onnx => {
+            write_atomically(output, &onnx::export(&objective, &found.info)?)?;
+            super::say(&format!("wrote {}", shown(output)))
+        }
+        Format::Safetensors => {
+            let module = output.with_extension("py");
+            let name = output.file_name().and_then(|n| n.to_str());
+            let name = name.filter(|n| n.ends_with(".safetensors"));
+            let name = name.ok_or_else(|| {
+                Error::Config(format!("--output {} does not end in .safetensors", shown(output)))
+            })?;
+            let text = pytorch::module(&found.info, name)?;
+            check_writable(&module)?;
+            write_atomically(output, &pytorch::state(&objective, &found.info, output)?)?;
+            write_atomically(&module, text.as_bytes())?;
+            super::say(&format!("wrote {} and {}", shown(output), shown(&module)))
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Labelled images in memory.
+
+/// The values of images: bytes where the files have bytes, else 32-bit floats.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Pixels {
+    /// Whole numbers from 0 to 255.
+    Bytes(Vec<u8>),
+    /// Any finite numbers.
+    Floats(Vec<f32>),
+}
+
+impl Pixels {
+    /// Number of values.
+    pub fn len(&self) -> usize {
+        match self {
+            Pixels::Bytes(v) => v.len(),
+            Pixels::Floats(v) => v.len(),
+        }
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The bytes, where they are bytes.
+    pub fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Pixels::Bytes(v) => Some(v),
+            Pixels::Floats(_) => None,
+        }
+    }
+
+    /// Stretches of `len` values, put together in this order, as numbers.
+    pub(super) fn numbers(&self, stretches: &[usize], len: usize) -> Vec<f64> {
+        let range = |&i: &usize| i * len..(i + 1) * len;
+        match self {
+            Pixels::Bytes(v) => stretches.iter().flat_map(|i| &v[range(i)]).map(|v| f64::from(*v)).collect(),
+            Pixels::Floats(v) => stretches.iter().flat_map(|i| &v[range(i)]).map(|v| f64::from(*v)).collect(),
+        }
+    }
+
+    /// Stretches of `len` values, put together in this order.
+    fn select(&self, numbers: &[usize], len: usize) -> Pixels {
+        fn pick<V: Copy>(from: &[V], numbers: &[usize], len: usize) -> Vec<V> {
+            numbers.iter().flat_map(|&i| &from[i * len..(i + 1) * len]).copied().collect()
+        }
+        match self {
+            Pixels::Bytes(v) => Pixels::Bytes(pick(v, numbers, len)),
+            Pixels::Floats(v) => Pixels::Floats(pick(v, numbers, len)),
+        }
+    }
+
+    /// Mean and standard deviation per channel, channels last; 1 for the deviation of a channel that is constant.
+    pub(super) fn moments(&self, channels: usize) -> (Vec<f64>, Vec<f64>) {
+        let count = (self.len() / channels).max(1) as f64;
+        let (mean, std): (Vec<f64>, Vec<f64>) = match self {
+            Pixels::Bytes(v) => {
+                let mut histogram = vec![[0u64; 256]; channels];
+                v.iter().enumerate().for_each(|(i, v)| histogram[i % channels][*v as usize] += 1);
+                let moment = |h: &[u64; 256], f: &dyn Fn(f64) -> f64| -> f64 {
+                    h.iter().enumerate().map(|(v, n)| f(v as f64) * *n as f64).sum::<f64>() / count
+                };
+                let of = |h| {
+                    let mean = moment(h, &|v| v);
+                    (mean, moment(h, &|v| (v - mean) * (v - mean)).sqrt())
+                };
+                histogram.iter().map(of).unzip()
+            }
+            Pixels::Floats(v) => {
+                let mean_of = |f: &dyn Fn(usize, f64) -> f64| -> Vec<f64> {
+                    let mut sums = vec![0.0; channels];
+                    for row in v.chunks_exact(channels) {
+                        sums.iter_mut()
+                            .zip(row)
+                            .enumerate()
+                            .for_each(|(c, (s, v))| *s += f(c, f64::from(*v)));
+                    }
+                    sums.into_iter().map(|s| s / count).collect()
+                };
+                let mean = mean_of(&|_, v| v);
+                let var = mean_of(&|c, v| (v - mean[c]) * (v - mean[c]));
+                mean.into_iter().zip(var.into_iter().map(f64::sqrt)).unzip()
+            }
+        };
+        // Rounding of the mean is no deviation.
+        let varies = |m: &f64, s: f64| if s > 1e-9 * m.abs() { s } else { 1.0 };
+        let std = mean.iter().zip(std).map(|(m, s)| varies(m, s)).collect();
+        (mean, std)
+    }
+}
+
+/// Labelled images, NHWC. Flat features are images of one pixel with a channel per feature.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ImageSet {
+    /// Height, width, channels.
+    pub size: (usize, usize, usize),
+    /// N·H·W·C values.
+    pub images: Pixels,
+    /// N class numbers.
+    pub labels: Vec<u32>,
+}
+
+impl ImageSet {
+    /// Number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// True when there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// Values of one image.
+    pub fn image_len(&self) -> usize {
+        self.size.0 * self.size.1 * self.size.2
+    }
+
+    /// The images with the given numbers, in that order.
+    pub fn select(&self, numbers: &[usize]) -> ImageSet {
+        ImageSet {
+            size: self.size,
+            images: self.images.select(numbers, self.image_len()),
+            labels: numbers.iter().map(|&i| self.labels[i]).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_and_floats_have_the_same_moments() {
+        let bytes: Vec<u8> = (0..60).map(|i| if i % 2 == 0 { 7 } else { (i * i) as u8 }).collect();
+        let floats = bytes.iter().map(|v| f32::from(*v)).collect();
+        let (mean, std) = Pixels::Bytes(bytes).moments(2);
+        let other = Pixels::Floats(floats).moments(2);
+        // A constant channel is not blown up.
+        assert_eq!((mean[0], std[0]), (7.0, 1.0));
+        for (a, b) in mean.iter().chain(&std).zip(other.0.iter().chain(&other.1)) {
+            assert!((a - b).abs() < 1e-9 * a, "{a} {b}");
+        }
+    }
+}

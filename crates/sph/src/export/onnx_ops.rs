@@ -1,0 +1,337 @@
+//! What each op of the tape is in ONNX, a row each. A new op that networks use in evaluation is a row here.
+
+use super::onnx_graph::Attribute::{Float, Int, Ints};
+use super::onnx_graph::{Graph, Order, any_batch};
+use sph_autodiff::ops::{
+    AvgPool, BatchMatMul, BatchNorm, Concat, Conv2d, Embedding, MaxPool, Moments, Pad, Permute, Slice,
+};
+use sph_autodiff::rules::{BilinearOp, GroupNormOp, Groups, LinearOp, RowNormOp};
+use sph_autodiff::{Op, Recorded};
+use sph_tensor::Shape;
+use std::any::Any;
+
+/// One op of a tape, and what its output's shape is with another batch size.
+pub struct Step<'a> {
+    /// The op as recorded.
+    pub r: Recorded<'a, f32>,
+    /// The output's shape for another batch size.
+    pub other: Shape,
+}
+
+/// The output of an op: its order and its name.
+type Output = Result<(Order, String), String>;
+
+/// A row of the table.
+pub struct OnnxRow {
+    /// The op's name in the table of ops.
+    pub op: &'static str,
+    /// Adds the nodes.
+    pub nodes: fn(&mut Graph, &Step<'_>) -> Output,
+}
+
+const fn row(op: &'static str, nodes: fn(&mut Graph, &Step<'_>) -> Output) -> OnnxRow {
+    OnnxRow { op, nodes }
+}
+
+/// All ops that networks use in evaluation.
+pub const ONNX: &[OnnxRow] = &[
+    row("add", |g, s| {
+        // In the first summand's order, so that shortcuts of images stay NCHW.
+        let order = g.native(s.r.inputs[0]);
+        let (a, b) = (g.value(s.r.inputs[0], order)?, g.value(s.r.inputs[1], order)?);
+        Ok((order, g.node("Add", &[&a, &b], &[])))
+    }),
+    row("avg_pool", |g, s| {
+        let AvgPool { kernel, stride, pad } = s.op::<LinearOp<AvgPool>>()?.0;
+        images(g, s, "AveragePool", (kernel, stride, pad), &[("count_include_pad", Int(1))])
+    }),
+    row("batch_matmul", |g, s| {
+        let BatchMatMul { transposed, scale } = s.op::<BilinearOp<BatchMatMul>>()?.0;
+        let (a, mut b) = (s.tape(g, 0)?, s.tape(g, 1)?);
+        if transposed {
+            let rank = s.r.x[1].rank();
+            let perm = (0..rank - 2).chain([rank - 1, rank - 2]).collect();
+            b = g.node("Transpose", &[&b], &[("perm", Ints(perm))]);
+        }
+        let y = g.node("MatMul", &[&a, &b], &[]);
+        if scale == 1.0 {
+            return tape(y);
+        }
+        let scale = g.scalar(scale);
+        tape(g.node("Mul", &[&y, &scale], &[]))
+    }),
+    row("batch_norm", |g, s| {
+        let BatchNorm { moments, eps, relu } = s.op::<BatchNorm>()?;
+        let Moments::Running { mean, var } = moments else {
+            return Err("it takes its statistics from the batch".into());
+        };
+        let order = channels_second(s.r.x[0])?;
+        let x = g.value(s.r.inputs[0], order)?;
+        let (gamma, beta) = (s.tape(g, 1)?, s.tape(g, 2)?);
+        let layer = gamma.trim_end_matches(".weight").to_string();
+        let mut moments = |name: &str, values: &[f64]| {
+            g.floats(&format!("{layer}.{name}"), &[values.len()], values.iter().map(|v| *v as f32))
+        };
+        let (mean, var) = (moments("running_mean", mean), moments("running_var", var));
+        let inputs = [&x, &gamma, &beta, &mean, &var].map(String::as_str);
+        let mut y = g.node("BatchNormalization", &inputs, &[("epsilon", Float(*eps))]);
+        if let Some(shortcut) = s.r.inputs.get(3) {
+            let shortcut = g.value(*shortcut, order)?;
+            y = g.node("Add", &[&y, &shortcut], &[]);
+        }
+        if *relu {
+            y = g.node("Relu", &[&y], &[]);
+        }
+        Ok((order, y))
+    }),
+    row("bias", |g, s| {
+        let order = g.native(s.r.inputs[0]);
+        let (x, mut b) = (g.value(s.r.inputs[0], order)?, s.tape(g, 1)?);
+        if order == Order::ChannelsFirst {
+            b = per_channel(g, &b, s.r.x[1])?;
+        }
+        Ok((order, g.node("Add", &[&x, &b], &[])))
+    }),
+    row("concat", |g, s| {
+        let axis = s.op::<Concat>()?.axis;
+        let inputs = (0..s.r.inputs.len()).map(|i| s.tape(g, i)).collect::<Result<Vec<_>, _>>()?;
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        tape(g.node("Concat", &inputs, &[("axis", Int(axis))]))
+    }),
+    row("conv2d", |g, s| {
+        let Conv2d { stride, pad, groups } = s.op::<BilinearOp<Conv2d>>()?.0;
+        let (x, w) = (g.value(s.r.inputs[0], Order::ChannelsFirst)?, s.tape(g, 1)?);
+        let w_shape = s.r.x[1];
+        let attributes = [
+            ("kernel_shape", Ints(vec![w_shape[2], w_shape[3]])),
+            ("strides", Ints(vec![stride; 2])),
+            ("pads", Ints(vec![pad; 4])),
+            ("group", Int(groups)),
+        ];
+        Ok((Order::ChannelsFirst, g.node("Conv", &[&x, &w], &attributes)))
+    }),
+    row("embedding", |g, s| {
+        let Embedding { indices, shape } = &s.op::<LinearOp<Embedding>>()?.0;
+        let table = s.tape(g, 0)?;
+        let rows = g.ints(indices.iter().map(|i| (*i).into()));
+        let rows = g.reshape(&rows, shape.dims().iter().map(|d| *d as i64));
+        tape(g.node("Gather", &[&table, &rows], &[]))
+    }),
+    row("flatten", |g, s| {
+        if s.r.x[0].rank() != 4 {
+            return tape(s.tape(g, 0)?);
+        }
+        let x = g.value(s.r.inputs[0], Order::ChannelsFirst)?;
+        tape(g.node("Flatten", &[&x], &[("axis", Int(1))]))
+    }),
+    row("gelu", |g, s| {
+        let (order, x) = s.native(g)?;
+        let (root, one, half) = (g.scalar(std::f64::consts::SQRT_2), g.scalar(1.0), g.scalar(0.5));
+        let y = g.node("Div", &[&x, &root], &[]);
+        let y = g.node("Erf", &[&y], &[]);
+        let y = g.node("Add", &[&y, &one], &[]);
+        let y = g.node("Mul", &[&x, &y], &[]);
+        Ok((order, g.node("Mul", &[&y, &half], &[])))
+    }),
+    row("global_avg_pool", |g, s| {
+        let x = g.value(s.r.inputs[0], Order::ChannelsFirst)?;
+        let y = g.node("GlobalAveragePool", &[&x], &[]);
+        tape(g.node("Flatten", &[&y], &[("axis", Int(1))]))
+    }),
+    row("group_norm", group_norm),
+    row("instance_norm", group_norm),
+    row("layer_norm", group_norm),
+    row("linear", |g, s| {
+        let (x, w) = (s.tape(g, 0)?, s.tape(g, 1)?);
+        let w = g.node("Transpose", &[&w], &[("perm", Ints(vec![1, 0]))]);
+        tape(g.node("MatMul", &[&x, &w], &[]))
+    }),
+    row("matmul", |g, s| {
+        let (a, b) = (s.tape(g, 0)?, s.tape(g, 1)?);
+        tape(g.node("MatMul", &[&a, &b], &[]))
+    }),
+    row("max_pool", |g, s| {
+        let MaxPool { kernel, stride, pad } = s.op::<LinearOp<MaxPool>>()?.0;
+        images(g, s, "MaxPool", (kernel, stride, pad), &[])
+    }),
+    row("pad", |g, s| {
+        let Pad { axis, before, behind } = s.op::<LinearOp<Pad>>()?.0;
+        let x = s.tape(g, 0)?;
+        let rank = s.r.x[0].rank();
+        let mut pads = vec![0; 2 * rank];
+        (pads[axis], pads[rank + axis]) = (before as i64, behind as i64);
+        let pads = g.ints(pads);
+        tape(g.node("Pad", &[&x, &pads], &[]))
+    }),
+    row("permute", |g, s| {
+        let Permute(axes) = &s.op::<LinearOp<Permute>>()?.0;
+        let x = s.tape(g, 0)?;
+        tape(g.node("Transpose", &[&x], &[("perm", Ints(axes.clone()))]))
+    }),
+    row("relu", |g, s| pointwise(g, s, "Relu")),
+    row("reshape", |g, s| {
+        let x = s.tape(g, 0)?;
+        let shape = any_batch(s.r.y, s.other)?;
+        tape(g.reshape(&x, shape))
+    }),
+    row("rms_norm", group_norm),
+    row("sigmoid", |g, s| pointwise(g, s, "Sigmoid")),
+    row("silu", |g, s| {
+        let (order, x) = s.native(g)?;
+        let y = g.node("Sigmoid", &[&x], &[]);
+        Ok((order, g.node("Mul", &[&x, &y], &[])))
+    }),
+    row("slice", |g, s| {
+        let Slice { axis, range } = &s.op::<LinearOp<Slice>>()?.0;
+        let x = s.tape(g, 0)?;
+        let [start, end, axis] = [range.start, range.end, *axis].map(|v| g.ints([v as i64]));
+        tape(g.node("Slice", &[&x, &start, &end, &axis], &[]))
+    }),
+    row("softmax", |g, s| {
+        let x = s.tape(g, 0)?;
+        tape(g.node("Softmax", &[&x], &[("axis", Int(s.r.y.rank() - 1))]))
+    }),
+    row("tanh", |g, s| pointwise(g, s, "Tanh")),
+    row("weight_norm", |g, s| {
+        let (v, gamma) = (s.tape(g, 0)?, s.tape(g, 1)?);
+        let rank = s.r.x[0].rank();
+        let axes = g.ints(1..rank as i64);
+        let norm = g.node("ReduceL2", &[&v, &axes], &[("keepdims", Int(1))]);
+        let shape = std::iter::once(s.r.x[0][0] as i64).chain(std::iter::repeat_n(1, rank - 1));
+        let gamma = g.reshape(&gamma, shape);
+        let scale = g.node("Div", &[&gamma, &norm], &[]);
+        tape(g.node("Mul", &[&v, &scale], &[]))
+    }),
+];
+
+impl Step<'_> {
+    /// The op as the type that its name promises.
+    fn op<O: Op<f32>>(&self) -> Result<&O, String> {
+        let op: &dyn Any = self.r.op;
+        op.downcast_ref().ok_or_else(|| "it has another type than the op of this name".into())
+    }
+
+    /// The name of input `i`, in the tape's order.
+    fn tape(&self, g: &mut Graph, i: usize) -> Result<String, String> {
+        g.value(self.r.inputs[i], Order::Tape)
+    }
+
+    /// The name of the first input, in the order in which it came to be.
+    fn native(&self, g: &mut Graph) -> Output {
+        let order = g.native(self.r.inputs[0]);
+        Ok((order, g.value(self.r.inputs[0], order)?))
+    }
+}
+
+fn tape(name: String) -> Output {
+    Ok((Order::Tape, name))
+}
+
+fn pointwise(g: &mut Graph, s: &Step<'_>, op: &str) -> Output {
+    let (order, x) = s.native(g)?;
+    Ok((order, g.node(op, &[&x], &[])))
+}
+
+/// Pooling over windows.
+fn images(
+    g: &mut Graph,
+    s: &Step<'_>,
+    op: &str,
+    (kernel, stride, pad): (usize, usize, usize),
+    more: &[(&str, super::onnx_graph::Attribute)],
+) -> Output {
+    let x = g.value(s.r.inputs[0], Order::ChannelsFirst)?;
+    let mut attributes = vec![
+        ("kernel_shape", Ints(vec![kernel; 2])),
+        ("strides", Ints(vec![stride; 2])),
+        ("pads", Ints(vec![pad; 4])),
+    ];
+    attributes.extend(more.iter().map(|(name, value)| {
+        (
+            *name,
+            match value {
+                Float(v) => Float(*v),
+                Int(v) => Int(*v),
+                Ints(v) => Ints(v.clone()),
+            },
+        )
+    }));
+    Ok((Order::ChannelsFirst, g.node(op, &[&x], &attributes)))
+}
+
+/// The order in which a value has its channels on axis 1, for ops of ONNX that expect them there.
+fn channels_second(x: Shape) -> Result<Order, String> {
+    match x.rank() {
+        4 => Ok(Order::ChannelsFirst),
+        2 => Ok(Order::Tape),
+        n => Err(format!("its input has {n} axes")),
+    }
+}
+
+/// Numbers per channel, for images NCHW.
+fn per_channel(g: &mut Graph, b: &str, shape: Shape) -> Result<String, String> {
+    match *shape.dims() {
+        [c] => Ok(g.reshape(b, [c as i64, 1, 1])),
+        _ => Err(format!("what is added to images has shape {shape}")),
+    }
+}
+
+/// Normalization over groups of channels, or of each row: (x − mean)/√(mean square + ε), then scale and shift.
+fn group_norm(g: &mut Graph, s: &Step<'_>) -> Output {
+    let (order, x, reshaped, centered, eps) = match s.op::<GroupNormOp>() {
+        Ok(op) => {
+            let order = channels_second(s.r.x[0])?;
+            let groups = match op.groups {
+                Groups::Count(n) => n,
+                Groups::PerChannel => s.r.x[0].last(),
+            };
+            let x = g.value(s.r.inputs[0], order)?;
+            (order, g.reshape(&x, [0, groups as i64, -1]), true, op.centered, op.eps)
+        }
+        Err(_) => {
+            let op = s.op::<RowNormOp>()?;
+            (Order::Tape, s.tape(g, 0)?, false, op.centered, op.eps)
+        }
+    };
+    let axis = g.ints([-1]);
+    let mean = |g: &mut Graph, x: &str| g.node("ReduceMean", &[x, &axis], &[("keepdims", Int(1))]);
+    let mut y = x;
+    if centered {
+        let m = mean(g, &y);
+        y = g.node("Sub", &[&y, &m], &[]);
+    }
+    let square = g.node("Mul", &[&y, &y], &[]);
+    let (var, eps) = (mean(g, &square), g.scalar(eps));
+    let var = g.node("Add", &[&var, &eps], &[]);
+    let std = g.node("Sqrt", &[&var], &[]);
+    y = g.node("Div", &[&y, &std], &[]);
+    if reshaped {
+        // Back to the extents behind the batch.
+        let d = s.r.x[0].dims();
+        let behind = if order == Order::ChannelsFirst { vec![d[3], d[1], d[2]] } else { d[1..].to_vec() };
+        y = g.reshape(&y, std::iter::once(0).chain(behind.into_iter().map(|d| d as i64)));
+    }
+    for (i, op) in [(1, "Mul"), (2, "Add")].into_iter().take(s.r.inputs.len() - 1) {
+        let mut p = s.tape(g, i)?;
+        if order == Order::ChannelsFirst {
+            p = per_channel(g, &p, s.r.x[i])?;
+        }
+        y = g.node(op, &[&y, &p], &[]);
+    }
+    Ok((order, y))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_op_of_evaluation_has_a_row() {
+        // Losses, and what evaluation leaves out.
+        let training = ["bce", "cross_entropy", "dropout", "mse"];
+        let ops: BTreeSet<&str> = sph_autodiff::ops::OPS.iter().map(|o| o.name).collect();
+        let rows: BTreeSet<&str> = ONNX.iter().map(|r| r.op).chain(training).collect();
+        assert_eq!(ops, rows);
+    }
+}

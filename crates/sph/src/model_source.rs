@@ -1,0 +1,164 @@
+//! The model that a command works on: that of a run, of a model file, or one with initial values.
+
+use crate::checkpoint;
+use crate::config::{
+    self, DataOptions, TrainArgs, dataset_names, decouple_names, model_names, norm_names, shown, stem_names,
+};
+use crate::data::{self, Dataset};
+use crate::error::{Error, Result};
+use crate::model_info::ModelInfo;
+use crate::objective::Objective;
+use crate::run::RunDir;
+use clap::Args;
+use sph_nn::{Network, Real};
+use sph_tensor::Pool;
+use std::path::{Path, PathBuf};
+
+/// What a file does not say about its model, or what is to be taken instead.
+#[derive(Args, Debug, Clone, Default)]
+pub struct ModelSource {
+    /// Model [default: that of the file].
+    #[arg(long, value_parser = model_names())]
+    pub model: Option<String>,
+    /// Norm between the model's layers [default: that of the file, or the model's].
+    #[arg(long, value_parser = norm_names())]
+    pub norm: Option<String>,
+    /// Decoupling [default: that of the file, or none]; plain weights in the file are converted.
+    #[arg(long, value_parser = decouple_names())]
+    pub decouple: Option<String>,
+    /// How resnet18, 34 and 50 begin [default: that of the file, or by the images' size].
+    #[arg(long, value_parser = stem_names())]
+    pub stem: Option<String>,
+    /// Data set [default: that of the file, or digits].
+    #[arg(long, value_parser = dataset_names())]
+    pub dataset: Option<String>,
+    /// Its files [default: as in the run or file].
+    #[command(flatten)]
+    pub data: DataOptions,
+}
+
+/// A model that was found.
+pub struct Found {
+    /// What is known about it.
+    pub info: ModelInfo,
+    /// The data set, where it was asked for or needed.
+    pub data: Option<Dataset>,
+    /// The run's `--val-split`; 0 for a file.
+    pub val_split: f64,
+    classes_of_file: Option<Vec<String>>,
+    file: Option<(PathBuf, Vec<u8>)>,
+}
+
+impl ModelSource {
+    /// The model of `path`, a run's folder (its best epoch) or a model file, or one with initial values. The data set is read when
+    /// `with_data`, or when there is no file that tells images and classes.
+    ///
+    /// # Errors
+    /// When files and settings do not fit each other.
+    pub fn find(&self, path: Option<&Path>, with_data: bool) -> Result<Found> {
+        let mut settings = None;
+        let mut path = path.map(Path::to_path_buf);
+        if let Some(folder) = path.as_deref().filter(|p| p.is_dir()) {
+            let run = RunDir::at(folder);
+            let text = std::fs::read_to_string(run.args())
+                .map_err(|e| Error::checkpoint(&run.args(), format!("{e}; is it the folder of a run?")))?;
+            settings = Some(TrainArgs::from_toml(&text, &shown(&run.args()))?);
+            path = Some(run.best());
+        }
+        let file =
+            path.map(|path| Ok::<_, Error>((path.clone(), checkpoint::read_file(&path)?))).transpose()?;
+        let said =
+            file.as_ref().map(|(path, bytes)| checkpoint::model_info(path, bytes)).transpose()?.flatten();
+        let model = self.model.clone().or(said.as_ref().map(|i| i.model.clone()));
+        let model = model.ok_or_else(|| match &file {
+            Some((path, _)) => {
+                Error::Config(format!("{} does not name its model; name it with --model", path.display()))
+            }
+            None => Error::Config("name a --model or a --checkpoint".into()),
+        })?;
+        let norm = self.norm.clone().or(said.as_ref().map(|i| i.norm.clone()));
+        let norm = config::norm(norm.as_deref(), &model)?.name.to_string();
+        let stem = self.stem.clone().or(said.as_ref().and_then(|i| i.stem.clone()));
+        let decouple = match &self.decouple {
+            Some(name) => name == "auto",
+            None => said.as_ref().is_some_and(|i| i.decouple),
+        };
+        let same = said.as_ref().filter(|i| self.dataset.as_ref().is_none_or(|d| *d == i.dataset));
+        let dataset =
+            self.dataset.clone().or(said.as_ref().map(|i| i.dataset.clone())).unwrap_or(data::DEFAULT.into());
+        let options = DataOptions {
+            data_dir: self
+                .data
+                .data_dir
+                .clone()
+                .or(settings.as_ref().filter(|_| same.is_some()).and_then(|s| s.data.data_dir.clone())),
+            image_size: self.data.image_size.or(said.as_ref().and_then(|i| i.data.image_size)),
+            test_fraction: self.data.test_fraction.or(same.and_then(|i| i.data.test_fraction)),
+            layout: self.data.layout.or(same.and_then(|i| i.data.layout)),
+        };
+        let classes_of_file = said.as_ref().map(|i| i.class_names.clone());
+        let data = match with_data || said.is_none() {
+            true => Some(data::load(&dataset, &options)?),
+            false => None,
+        };
+        let info = match (&data, said) {
+            (Some(data), said) => {
+                let mut info = ModelInfo::new(&model, &norm, &dataset, &options, data);
+                // What the network was trained with, where it fits.
+                if let Some(said) = said.filter(|s| s.input.2 == data.train.size.2) {
+                    info.normalisation = said.normalisation;
+                    if said.class_names.starts_with(&info.class_names) {
+                        info.class_names = said.class_names;
+                    }
+                }
+                info
+            }
+            (None, Some(said)) => {
+                ModelInfo { model, norm, dataset, data: DataOptions { data_dir: None, ..options }, ..said }
+            }
+            (None, None) => return Err(Error::Config("neither a file nor a data set".into())),
+        };
+        let info = ModelInfo { decouple, stem, ..info };
+        Ok(Found { info, data, val_split: settings.map_or(0.0, |s| s.val_split), classes_of_file, file })
+    }
+}
+
+impl Found {
+    /// The network.
+    ///
+    /// # Errors
+    /// See [`ModelInfo::build`].
+    pub fn network(&self) -> Result<Network> {
+        self.info.build(0.0)
+    }
+
+    /// The network with the file's values, or initial ones drawn from `seed`.
+    ///
+    /// # Errors
+    /// When the file is another model's.
+    pub fn objective<T: Real>(&self, pool: &Pool<T>, seed: u64) -> Result<Objective<T>> {
+        let mut objective = Objective::new(self.network()?, pool, seed);
+        if let Some((path, bytes)) = &self.file {
+            checkpoint::load_model(path, bytes, &mut objective.store)?;
+        }
+        Ok(objective)
+    }
+
+    /// The data set.
+    ///
+    /// # Errors
+    /// When it was not asked for.
+    pub fn data(&self) -> Result<&Dataset> {
+        self.data.as_ref().ok_or_else(|| Error::Config("the data set was not read".into()))
+    }
+
+    /// The names of the classes that the network was trained on, when the file says them.
+    pub fn classes_of_file(&self) -> Option<&[String]> {
+        self.classes_of_file.as_deref()
+    }
+
+    /// The file that values came from.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_ref().map(|(path, _)| path.as_path())
+    }
+}

@@ -1,0 +1,144 @@
+//! The commands beside training, on one small run: what they say agrees with what training said.
+
+use assert_cmd::Command;
+use serde_json::Value;
+use std::path::Path;
+use tempfile::TempDir;
+
+fn sph(flags: &str) -> Command {
+    let mut c = Command::cargo_bin("sph").unwrap();
+    c.args(flags.split_whitespace());
+    c
+}
+
+#[track_caller]
+fn stdout(flags: &str) -> String {
+    let out = sph(flags).output().unwrap();
+    assert!(out.status.success(), "{flags}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[track_caller]
+fn json(flags: &str) -> Value {
+    serde_json::from_str(&stdout(&format!("{flags} --json"))).unwrap()
+}
+
+/// Runs, expects exit code 2 and one line on stderr that holds all of `words`.
+#[track_caller]
+fn mistake(flags: &str, words: &[&str]) {
+    let out = sph(flags).output().unwrap();
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{flags}: {stderr}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{flags}: {stderr}");
+    words.iter().for_each(|w| assert!(stderr.contains(w), "{flags}: no {w:?} in {stderr}"));
+}
+
+/// A run on the digits, and what it said.
+fn run(dir: &TempDir, flags: &str) -> (String, Value) {
+    let out = dir.path().display();
+    let said = json(&format!("train --epochs 1 --output {out} --experiment r {flags}"));
+    (format!("{out}/r"), said)
+}
+
+/// A PNG of one colour per half, left and right.
+fn png(path: &Path, (w, h): (u32, u32), left: u8, right: u8) {
+    image::GrayImage::from_fn(w, h, |x, _| image::Luma([if x < w / 2 { left } else { right }]))
+        .save(path)
+        .unwrap();
+}
+
+#[test]
+fn eval_says_what_training_said() {
+    let dir = TempDir::new().unwrap();
+    let (run, said) = run(&dir, "--model mlp --val-split 0.1");
+    let found = json(&format!("eval {run}"));
+    let close = |a: &Value, b: &Value| (a.as_f64().unwrap() - b.as_f64().unwrap()).abs() < 1e-6;
+    assert!(
+        close(&found["accuracy"], &said["test_accuracy"]) && close(&found["loss"], &said["test_loss"]),
+        "{found} {said}"
+    );
+    let classes = found["classes"].as_array().unwrap();
+    let right: f64 =
+        classes.iter().map(|c| c["accuracy"].as_f64().unwrap() * c["images"].as_f64().unwrap()).sum();
+    assert!((right - 360.0 * found["accuracy"].as_f64().unwrap()).abs() < 1e-6);
+    // The file alone does not know what was held out, but has the rest.
+    assert_eq!(json(&format!("eval {run}/best.safetensors"))["loss"], found["loss"]);
+    let images = |split: &str| json(&format!("eval {run} --split {split}"))["images"].as_u64().unwrap();
+    assert_eq!((images("train"), images("validation")), (1437 - 144, 144));
+    mistake(&format!("eval {run}/best.safetensors --split validation"), &["--val-split"]);
+    mistake(&format!("eval {}", dir.path().display()), &["args.toml", "folder of a run"]);
+    mistake(&format!("eval {run} --dataset folder"), &["--data-dir"]);
+    mistake(&format!("eval {run} --data-dir x"), &["digits does not take --data-dir", "folder"]);
+    assert!(stdout(&format!("eval {run}")).contains("accuracy"));
+}
+
+#[test]
+fn a_folder_of_pictures_is_trained_on_and_predicted() {
+    let dir = TempDir::new().unwrap();
+    let photos = dir.path().join("photos");
+    for (class, left, right) in [("dark_left", 20, 220), ("dark_right", 220, 20)] {
+        std::fs::create_dir_all(photos.join(class)).unwrap();
+        for i in 0..20 {
+            png(&photos.join(class).join(format!("{i}.png")), (20 + i, 16), left + i as u8, right - i as u8);
+        }
+    }
+    let data =
+        format!("--dataset folder --data-dir {} --image-size 8 --test-fraction 0.25", photos.display());
+    let (run, said) = run(&dir, &format!("{data} --model mlp --batch-size 5 --epochs 4"));
+    assert_eq!(said["test_accuracy"], 1.0);
+    let (a, b) = (dir.path().join("a.png"), dir.path().join("b.jpg"));
+    png(&a, (31, 17), 10, 240);
+    png(&b, (8, 8), 240, 10);
+    let files = format!("{} {}", a.display(), b.display());
+    let found = json(&format!("predict {run} {files}"));
+    let classes: Vec<&Value> = found["predictions"].as_array().unwrap().iter().map(|p| &p["class"]).collect();
+    assert_eq!(classes, ["dark_left", "dark_right"]);
+    let table = stdout(&format!("predict {run} {files} --top 2"));
+    assert!(table.lines().next().unwrap().starts_with(&format!("{}\tdark_left ", a.display())), "{table}");
+    assert_eq!(json(&format!("eval {run}"))["accuracy"], 1.0);
+    mistake(&format!("predict {run} {}/args.toml", run), &["args.toml", "neither a JPEG nor a PNG"]);
+    let stats = json(&format!("data stats {}", data.trim_start_matches("--dataset ")));
+    assert_eq!((&stats["train"], &stats["classes"][1]["test"]), (&Value::from(30), &Value::from(5)));
+    mistake("data stats digits --layout nchw", &["digits does not take --layout", "npz, safetensors"]);
+}
+
+#[test]
+fn exports_are_files_of_their_formats() {
+    let dir = TempDir::new().unwrap();
+    let (run, _) = run(&dir, "--model resnet8 --norm none --decouple auto --lr 0.01");
+    let out = dir.path().display();
+    stdout(&format!("export {run} --format onnx -o {out}/m.onnx"));
+    // Protobuf: IR version 8 first.
+    assert_eq!(std::fs::read(dir.path().join("m.onnx")).unwrap()[..2], [8, 8]);
+    stdout(&format!("export {run} --format safetensors -o {out}/m.safetensors"));
+    let module = std::fs::read_to_string(dir.path().join("m.py")).unwrap();
+    assert!(
+        module.contains(r#"build("resnet8", in_channels=1, image_size=8, num_classes=10, norm="none""#),
+        "{module}"
+    );
+    // Multiplied out, the network is the same.
+    let loss = |path: &str| json(&format!("eval {path}"))["loss"].as_f64().unwrap();
+    assert!((loss(&run) - loss(&format!("{out}/m.safetensors"))).abs() < 1e-5);
+    mistake(&format!("export {run} --format safetensors -o {out}/m.bin"), &["m.bin", ".safetensors"]);
+    mistake(&format!("export {run} --format onnx -o {out}/no/m.onnx"), &["cannot write", "m.onnx"]);
+}
+
+#[test]
+fn models_and_completions_are_listed() {
+    let found = json("models resnet20 vit_tiny --image-size 10");
+    let models = found["models"].as_array().unwrap();
+    let of = |name: &str| models.iter().find(|m| m["name"] == name).unwrap();
+    // The published sizes: 272,474 with a classifier and norms (He et al. 2016 say 0.27 M).
+    assert_eq!(of("resnet20")["parameters"], 272_474);
+    // Scale and shift of its norms: 7 of 16 channels, 6 each of 32 and 64; shortcuts have one each of 32 and 64.
+    assert_eq!(of("resnet20")["second_order_parameters"], 2 * (7 * 16 + 7 * 32 + 7 * 64));
+    assert!(of("vit_tiny")["error"].as_str().unwrap().contains("multiples of 4"));
+    for shell in ["bash", "zsh", "fish"] {
+        let script = stdout(&format!("completions {shell}"));
+        assert!(
+            script.contains("predict") && script.contains("--layout") || script.contains("-l layout"),
+            "{shell}"
+        );
+    }
+    mistake("completions tcsh", &["tcsh", "bash"]);
+}
