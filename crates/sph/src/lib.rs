@@ -11,10 +11,14 @@
 
 pub mod checkpoint;
 pub mod commands;
+pub mod compare;
 pub mod config;
+mod csv;
 pub mod data;
 mod error;
+pub mod history;
 pub mod inspection;
+pub mod mistakes;
 mod model_info;
 mod objective;
 pub mod observers;

@@ -2,6 +2,8 @@
 
 use crate::checkpoint::{TEMPORARY, write_atomically};
 use crate::error::{Error, Result};
+use crate::history::RunResult;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// The folder that a run leaves behind.
@@ -15,7 +17,15 @@ impl RunDir {
     /// When a run is there already, or a file stands in the way.
     pub fn planned(output: &Path, name: &str) -> Result<Self> {
         let run = RunDir(output.join(name));
-        let files = [run.args(), run.summary(), run.curvature(), run.last(), run.best(), run.checkpoint()];
+        let files = [
+            run.args(),
+            run.summary(),
+            run.curvature(),
+            run.last(),
+            run.best(),
+            run.checkpoint(),
+            run.result(),
+        ];
         if files.iter().any(|f| f.exists()) {
             let path = run.0.display();
             return Err(Error::Config(format!(
@@ -28,19 +38,21 @@ impl RunDir {
         Ok(run)
     }
 
-    /// Makes the folder and puts the settings in it.
+    /// Makes the folder, puts the settings in it and locks it as [`RunDir::lock`] does.
     ///
     /// # Errors
     /// When it cannot be written to.
-    pub fn create(&self, args: &str) -> Result<()> {
+    pub fn create(&self, args: &str) -> Result<Option<File>> {
         std::fs::create_dir_all(&self.0).map_err(|e| Error::write(&self.0, e))?;
         // Two runs that begin at once: the second one finds the file there.
-        std::fs::File::create_new(self.args()).map_err(|e| Error::write(&self.args(), e))?;
-        write_atomically(&self.args(), args.as_bytes())
+        File::create_new(self.args()).map_err(|e| Error::write(&self.args(), e))?;
+        write_atomically(&self.args(), args.as_bytes())?;
+        self.lock()
     }
 
     /// Takes back what [`RunDir::create`] made, for a run that could not begin.
     pub fn discard(&self) {
+        self.remove_temporaries();
         let _ = std::fs::remove_file(self.args());
         // Only if nothing else is in it.
         let _ = std::fs::remove_dir(&self.0);
@@ -58,13 +70,61 @@ impl RunDir {
             let reason = "no such checkpoint; --resume takes the folder of a run";
             return Err(Error::checkpoint(&run.checkpoint(), reason));
         }
-        // What a killed process was writing.
-        for entry in std::fs::read_dir(&run.0).into_iter().flatten().flatten() {
+        Ok(run)
+    }
+
+    /// The folder at `path`, whatever is in it.
+    pub fn at(path: &Path) -> Self {
+        RunDir(path.to_path_buf())
+    }
+
+    /// What a killed process was writing.
+    fn remove_temporaries(&self) {
+        for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
-        Ok(run)
+    }
+
+    /// Keeps other processes from training this run while what is returned lives, and removes what a killed one was writing.
+    ///
+    /// # Errors
+    /// When another process trains it.
+    pub fn lock(&self) -> Result<Option<File>> {
+        // A folder whose settings were taken away, and a file system without locks, are not locked.
+        let Ok(file) = File::open(self.args()) else { return Ok(None) };
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            let run = self.0.display();
+            return Err(Error::Config(format!(
+                "{run} is being trained by another process; wait for its end"
+            )));
+        }
+        self.remove_temporaries();
+        Ok(Some(file))
+    }
+
+    /// Writes how the run ended.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_result(&self, result: &RunResult) -> Result<()> {
+        let text =
+            serde_json::to_string_pretty(result).map_err(|e| Error::write(&self.result(), e.into()))?;
+        write_atomically(&self.result(), format!("{text}\n").as_bytes())
+    }
+
+    /// How the run ended; `None` before its end.
+    ///
+    /// # Errors
+    /// When the file is not what `sph train` writes.
+    pub fn read_result(&self) -> Result<Option<RunResult>> {
+        let path = self.result();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|e| Error::data(&path, e.to_string())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::data(&path, e.to_string())),
+        }
     }
 
     /// The folder.
@@ -85,6 +145,16 @@ impl RunDir {
     /// One row per second-order block and epoch.
     pub fn curvature(&self) -> PathBuf {
         self.0.join("curvature.csv")
+    }
+
+    /// How it ended; there when it has.
+    pub fn result(&self) -> PathBuf {
+        self.0.join("result.json")
+    }
+
+    /// Curves, mistakes and settings as a page.
+    pub fn report(&self) -> PathBuf {
+        self.0.join("report.html")
     }
 
     /// Model state after the last epoch.

@@ -7,16 +7,16 @@ use crate::data::{self, DataOptions};
 use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
 use crate::objective::{Batch, Objective};
-use crate::observers::{CurvatureEvent, EpochEvent, Observer, StepEvent};
+use crate::observers::{CurvatureEvent, EpochEvent, EstimateEvent, Observer, StepEvent};
 use crate::run::RunDir;
-use crate::timing::Times;
+use crate::timing::{self, FirstSteps, Times};
 use sph_nn::{Mode, ParamSpec, Real};
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use sph_optim::{EvalError, Optimizer};
 use sph_tensor::{Array, Pool};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -57,6 +57,7 @@ pub struct Trainer<T: Real> {
     steps: Times,
     evaluations: Times,
     gradients: Times,
+    first_steps: FirstSteps,
 }
 
 impl<T: Real> Trainer<T> {
@@ -105,6 +106,7 @@ impl<T: Real> Trainer<T> {
         let schedule = args.schedule()?;
         // Images that the model cannot take are found out before a folder is made.
         objective.evaluate_on(&train.batch(&pool, &[0], None::<EpochOrder>))?;
+        let first_steps = FirstSteps::new(blocks.len());
         Ok(Trainer {
             info,
             args: args.clone(),
@@ -130,6 +132,7 @@ impl<T: Real> Trainer<T> {
             steps: Times::default(),
             evaluations: Times::default(),
             gradients: Times::default(),
+            first_steps,
         })
     }
 
@@ -177,13 +180,23 @@ impl<T: Real> Trainer<T> {
         self.progress.epoch
     }
 
+    /// There are epochs to train.
+    pub fn unfinished(&self) -> bool {
+        self.progress.epoch < self.args.epochs
+    }
+
+    /// Steps taken so far.
+    pub fn steps(&self) -> u64 {
+        self.optimizer.steps()
+    }
+
     /// Trains until the last epoch, or until `stop` is set: then the step under way is finished and a checkpoint written.
     ///
     /// # Errors
     /// When the loss is not finite, a file cannot be written, or an observer fails. The last checkpoint is kept.
     pub fn train(&mut self, observers: &mut [&mut dyn Observer], stop: &AtomicBool) -> Result<Outcome> {
         let mut interrupted = false;
-        while self.progress.epoch < self.args.epochs && !interrupted {
+        while self.unfinished() && !interrupted {
             interrupted = !self.epoch(observers, stop)?;
         }
         Ok(Outcome {
@@ -209,14 +222,22 @@ impl<T: Real> Trainer<T> {
         for batch in self.train.training(&pool, order, self.progress.batch) {
             let index = self.progress.batch;
             lr = self.schedule.0.at(&self.schedule.1, epoch as f64 + index as f64 / batches as f64);
-            self.step(batch, lr)?;
+            let batch_loss = self.step(batch, lr)?;
             self.progress.batch += 1;
-            self.progress.seconds += clock.elapsed().as_secs_f64();
+            let time = clock.elapsed();
+            self.progress.seconds += time.as_secs_f64();
+            if let Some(event) = self.estimate(time)? {
+                observers.iter_mut().try_for_each(|o| o.estimate(&event))?;
+            }
             clock = Instant::now();
             let event = StepEvent {
+                step: self.optimizer.steps(),
                 epoch,
+                epochs: self.args.epochs,
                 batch: index,
                 batches,
+                lr,
+                batch_loss,
                 loss: self.progress.sums.loss / self.progress.sums.images as f64,
                 accuracy: self.progress.sums.correct as f64 / self.progress.sums.images as f64,
                 images_per_s: self.images_per_s(),
@@ -238,6 +259,7 @@ impl<T: Real> Trainer<T> {
         }
         let sums = std::mem::take(&mut self.progress.sums);
         let event = EpochEvent {
+            step: self.optimizer.steps(),
             epoch,
             epochs: self.args.epochs,
             lr,
@@ -265,7 +287,8 @@ impl<T: Real> Trainer<T> {
         Ok(!(stop.load(Ordering::Relaxed) && self.progress.epoch < self.args.epochs))
     }
 
-    fn step(&mut self, batch: Batch<T>, lr: f64) -> Result<()> {
+    /// Takes a step and returns its loss.
+    fn step(&mut self, batch: Batch<T>, lr: f64) -> Result<f64> {
         let n = batch.len();
         let targets = batch.targets.clone();
         self.objective.set_batch(batch);
@@ -290,7 +313,28 @@ impl<T: Real> Trainer<T> {
         sums.loss += report.loss * n as f64;
         sums.correct += self.objective.logits().map_or(0, |l| correct(l, &targets));
         sums.images += n as u64;
-        Ok(())
+        Ok(report.loss)
+    }
+
+    /// What is left will take, once enough steps were measured; `time` is that of the last one.
+    fn estimate(&mut self, time: Duration) -> Result<Option<EstimateEvent>> {
+        let Some((measured, step)) = self.first_steps.push(time) else { return Ok(None) };
+        let Some(batch) = self.objective.current_batch() else { return Ok(None) };
+        let start = Instant::now();
+        self.objective.evaluate_on(batch)?;
+        let evaluation = start.elapsed().as_secs_f64();
+        let epochs = self.args.epochs - self.progress.epoch;
+        let steps = epochs * self.train.training_batches() - self.progress.batch;
+        let evaluated = self.test.set.len() + self.validation.as_ref().map_or(0, |v| v.set.len());
+        let batches = evaluated as f64 / self.args.batch_size as f64;
+        Ok(Some(EstimateEvent {
+            measured,
+            step_ms: 1e3 * step,
+            evaluation_ms: 1e3 * evaluation,
+            epochs,
+            seconds: steps as f64 * step + epochs as f64 * batches * evaluation,
+            peak_rss_mb: timing::peak_rss_mb(),
+        }))
     }
 
     fn overhead(&self) -> Option<f64> {

@@ -1,7 +1,9 @@
 //! The commands of `sph`, one file each.
 
 pub mod bench;
+pub mod compare;
 pub mod inspect;
+pub mod report;
 pub mod train;
 
 use crate::error::{Error, Result};

@@ -6,12 +6,13 @@ mod optimizer;
 mod values;
 
 pub use file::flags_of_toml;
+pub(crate) use file::{SettingsFile, flag, keys};
 pub use model::ModelArgs;
 pub(crate) use model::{norm, stem};
 pub use optimizer::OptArgs;
 pub use values::Betas;
 pub(crate) use values::{
-    dataset_names, decouple_names, model_names, norm_names, pixels, seed, stem_names, threads,
+    count, dataset_names, decouple_names, model_names, names, norm_names, pixels, seed, stem_names, threads,
 };
 
 use crate::data;
@@ -20,7 +21,7 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
 use sph_optim::lr::{SCHEDULES, ScheduleConfig, ScheduleRow};
 use std::path::{Path, PathBuf};
-use values::{below_one, count, names, not_negative, positive, probability, row};
+use values::{below_one, not_negative, positive, probability, row};
 
 /// Train a network.
 #[derive(Parser, Debug, Clone, Serialize)]
@@ -116,10 +117,18 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 0, value_name = "STEPS")]
     #[serde(skip)]
     pub log_interval: u64,
+    /// Write no event files for TensorBoard.
+    #[arg(long)]
+    #[serde(skip)]
+    pub no_tensorboard: bool,
     /// Print one JSON object on stdout at the end; everything else goes to stderr.
     #[arg(long)]
     #[serde(skip)]
     pub json: bool,
+    /// Finish the step, save and leave when stdin ends: for programs that start runs.
+    #[arg(long)]
+    #[serde(skip)]
+    pub stop_on_eof: bool,
     /// Optimizer and its settings.
     #[command(flatten)]
     #[serde(flatten)]
@@ -127,7 +136,21 @@ pub struct TrainArgs {
 }
 
 /// Flags that may stand beside `--resume`.
-const WITH_RESUME: &[&str] = &["resume", "json", "threads", "log_interval"];
+const WITH_RESUME: &[&str] = &["resume", "json", "threads", "log_interval", "no_tensorboard", "stop_on_eof"];
+
+/// Flags that are about how a run is carried out; all others are settings that make it what it is.
+pub(crate) const NOT_SETTINGS: &[&str] = &[
+    "config",
+    "seed",
+    "threads",
+    "output",
+    "experiment",
+    "resume",
+    "log-interval",
+    "no-tensorboard",
+    "json",
+    "stop-on-eof",
+];
 
 impl TrainArgs {
     /// Settings from the command line (without the program's and the command's names) and the file that `-c` names.
@@ -171,6 +194,23 @@ impl TrainArgs {
         let flags = flags_of_toml(text, &Self::command(), origin)?;
         let args = Self::try_parse_from(with_name(&flags))
             .map_err(|e| Error::Config(format!("{origin}: {}", one_line(&e))))?;
+        args.validate()?;
+        Ok(args)
+    }
+
+    /// Settings given by flags' names (without dashes) and values.
+    ///
+    /// # Errors
+    /// When a value is wrong, or settings do not fit each other.
+    pub fn from_settings<'s>(
+        settings: impl Iterator<Item = &'s (String, String)>,
+        seed: u64,
+    ) -> Result<Self> {
+        let command = Self::command();
+        let flags = settings.filter_map(|(name, value)| flag(name, value, &command).transpose());
+        let mut flags = flags.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Config)?;
+        flags.push(format!("--seed={seed}"));
+        let args = Self::try_parse_from(with_name(&flags)).map_err(|e| Error::Config(one_line(&e)))?;
         args.validate()?;
         Ok(args)
     }
