@@ -206,8 +206,9 @@ fn lines<'a, Y>(
 where
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    let label = |v: &f64| super::number((*v * 1e9).round() / 1e9);
-    let tick = |v: &f64| format!("{}", (*v * 1e6).round() / 1e6);
+    // Sums of steps are rounded; on a logarithmic axis all ticks are powers of ten and their multiples.
+    let tick = |v: &f64| format!("{}", (*v * 1e9).round() / 1e9);
+    let label = |v: &f64| if *v != 0.0 && v.abs() < 1e-3 { format!("{v:.0e}") } else { tick(v) };
     chart
         .configure_mesh()
         .disable_x_mesh()
