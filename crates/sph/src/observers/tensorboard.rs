@@ -37,11 +37,9 @@ impl TensorBoard {
         };
         let mut log = TensorBoard { path, file };
         log.event(0, |event| event.bytes(3, b"brain.Event:2"))?;
-        if steps > 0 {
-            // SessionLog with status START.
-            let session = Message::default().with(|m| m.varint(1, 1));
-            log.event(steps + 1, |event| event.bytes(7, &session.0))?;
-        }
+        // SessionLog with status START. A run without steps writes it, too: it may have been killed before it saved one.
+        let session = Message::default().with(|m| m.varint(1, 1));
+        log.event(steps + 1, |event| event.bytes(7, &session.0))?;
         Ok(log)
     }
 
