@@ -46,3 +46,8 @@ bench *FLAGS:
 pytorch *FLAGS:
     cargo build --release -p sph
     {{ python }} tools/check_pytorch.py {{ FLAGS }}
+
+# Read a run's events with TensorBoard's own reader.
+tensorboard *FLAGS:
+    cargo build --release -p sph
+    {{ python }} tools/check_tensorboard.py {{ FLAGS }}

@@ -67,8 +67,15 @@ pub struct BlockReport {
     pub max: f64,
     /// Fraction that is negative.
     pub negative: f64,
-    /// Minimum, quartiles and maximum of the effective multipliers τ/rectified.
-    pub multipliers: [f64; 5],
+    /// The effective multipliers τ/rectified of its entries, in ascending order; at least one.
+    pub multipliers: Vec<f64>,
+}
+
+impl BlockReport {
+    /// Minimum, quartiles and maximum of the effective multipliers.
+    pub fn quartiles(&self) -> [f64; 5] {
+        [0, 1, 2, 3, 4].map(|q| self.multipliers[(self.multipliers.len() - 1) * q / 4])
+    }
 }
 
 /// One link of an optimizer's chain. It first says what it wants to know beyond the gradient, then turns the answer

@@ -12,15 +12,19 @@
 pub mod augment;
 pub mod checkpoint;
 pub mod commands;
+pub mod compare;
 pub mod config;
 mod cost;
+mod csv;
 pub mod data;
 mod error;
 pub mod evaluation;
 pub mod export;
+pub mod history;
 pub mod inspection;
 #[cfg(all(test, unix))]
 mod killed;
+pub mod mistakes;
 mod model_info;
 pub mod model_source;
 mod objective;

@@ -2,7 +2,7 @@
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use sph::commands::train::Ended;
-use sph::commands::{bench, data, eval, export, inspect, models, predict, train};
+use sph::commands::{bench, compare, data, eval, export, inspect, models, predict, report, train};
 use sph::config::{ArgsError, TrainArgs, one_line};
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(Box<TrainArgs>),
+    Compare(Box<compare::CompareArgs>),
     Bench(Box<bench::BenchArgs>),
     Inspect(Box<inspect::InspectArgs>),
     Eval(Box<eval::EvalArgs>),
@@ -26,6 +27,7 @@ enum Command {
     Export(Box<export::ExportArgs>),
     Models(models::ModelsArgs),
     Data(data::DataArgs),
+    Report(report::ReportArgs),
     Completions(CompletionsArgs),
 }
 
@@ -83,6 +85,15 @@ fn run() -> Result<ExitCode, ArgsError> {
     let all = std::iter::once("sph".to_string()).chain(flags);
     match Cli::try_parse_from(all)?.command {
         Command::Train(args) => train(&args),
+        Command::Compare(args) => {
+            catch_interrupts("the runs under way are told to save");
+            Ok(match compare::run(&args, &STOP)? {
+                compare::Ended::Finished => ExitCode::SUCCESS,
+                compare::Ended::SomeFailed => ExitCode::FAILURE,
+                compare::Ended::Interrupted => ExitCode::from(INTERRUPTED),
+            })
+        }
+        Command::Report(args) => done(report::run(&args)),
         Command::Bench(args) => done(bench::run(&args)),
         Command::Inspect(args) => done(inspect::run(&args)),
         Command::Eval(args) => done(eval::run(&args)),
@@ -104,17 +115,22 @@ fn done(result: sph::Result<()>) -> Result<ExitCode, ArgsError> {
     Ok(result.map(|()| ExitCode::SUCCESS)?)
 }
 
-fn train(args: &TrainArgs) -> Result<ExitCode, ArgsError> {
-    let handler = ctrlc::set_handler(|| {
+/// Ctrl-C sets [`STOP`]; `then` says what happens.
+fn catch_interrupts(then: &'static str) {
+    let handler = ctrlc::set_handler(move || {
         if STOP.swap(true, Ordering::Relaxed) {
             // Asked a second time: leave at once; files are whole at any moment.
             std::process::exit(INTERRUPTED.into());
         }
-        let _ = writeln!(std::io::stderr(), "finishing the step and saving (again to leave at once)");
+        let _ = writeln!(std::io::stderr(), "{then} (again to leave at once)");
     });
     if let Err(e) = handler {
-        let _ = writeln!(std::io::stderr(), "warning: Ctrl-C will stop the run without saving: {e}");
+        let _ = writeln!(std::io::stderr(), "warning: Ctrl-C will stop without saving: {e}");
     }
+}
+
+fn train(args: &TrainArgs) -> Result<ExitCode, ArgsError> {
+    catch_interrupts("finishing the step and saving");
     Ok(match train::run(args, &STOP)? {
         Ended::Finished => ExitCode::SUCCESS,
         Ended::Interrupted => ExitCode::from(INTERRUPTED),

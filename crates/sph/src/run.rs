@@ -2,19 +2,31 @@
 
 use crate::checkpoint::{TEMPORARY, moment, write_atomically};
 use crate::error::{Error, Result};
+use crate::history::RunResult;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// The folder that a run leaves behind.
+/// The folder that a run leaves behind. While a value made by [`RunDir::create`] or [`RunDir::open`] lives, or a clone of it, no other
+/// process trains the run.
 #[derive(Debug, Clone)]
-pub struct RunDir(PathBuf);
+pub struct RunDir {
+    path: PathBuf,
+    lock: Option<Arc<File>>,
+}
 
 impl RunDir {
+    /// The folder at `path`, whatever is in it, to be looked at.
+    pub fn at(path: &Path) -> Self {
+        RunDir { path: path.to_path_buf(), lock: None }
+    }
+
     /// The folder `output/name` of a run that is to begin; nothing is written yet.
     ///
     /// # Errors
     /// When a run is there already, or a file stands in the way.
     pub fn planned(output: &Path, name: &str) -> Result<Self> {
-        let run = RunDir(output.join(name));
+        let run = RunDir::at(&output.join(name));
         let files = [
             run.args(),
             run.summary(),
@@ -24,8 +36,9 @@ impl RunDir {
             run.last_average(),
             run.best_average(),
             run.checkpoint(),
+            run.result(),
         ];
-        let path = run.0.display();
+        let path = run.path.display();
         if run.is_abandoned() {
             return Err(Error::Config(format!(
                 "{path} was begun and stopped before its first checkpoint; begin again with --resume auto, or remove it"
@@ -36,7 +49,7 @@ impl RunDir {
                 "{path} holds a run already; choose another --experiment, or go on with it: sph train --resume {path}"
             )));
         }
-        if let Some(file) = [output, &run.0].into_iter().find(|p| p.is_file()) {
+        if let Some(file) = [output, &run.path].into_iter().find(|p| p.is_file()) {
             return Err(Error::Config(format!("{} is a file; a run needs a folder", file.display())));
         }
         Ok(run)
@@ -45,14 +58,14 @@ impl RunDir {
     /// The folder `output/name` of a run that is to go on if it is there, and to begin if it is not.
     ///
     /// # Errors
-    /// As [`RunDir::planned`].
+    /// As [`RunDir::planned`] and [`RunDir::open`].
     pub fn planned_or_begun(output: &Path, name: &str) -> Result<Self> {
-        let run = RunDir(output.join(name));
+        let mut run = RunDir::at(&output.join(name));
         if run.checkpoint().is_file() {
-            return Self::open(&run.0);
+            return Self::open(&run.path);
         }
         if run.is_abandoned() {
-            run.remove_temporary();
+            run.lock()?;
             run.discard();
         }
         Self::planned(output, name)
@@ -64,99 +77,145 @@ impl RunDir {
         self.args().exists() && trained.iter().all(|f| !f.exists())
     }
 
+    /// The folder of an existing run, to go on with.
+    ///
+    /// # Errors
+    /// When there is no checkpoint in it, or another process trains it.
+    pub fn open(path: &Path) -> Result<Self> {
+        // The checkpoint itself is as good a name.
+        let is_checkpoint = path.is_file() && path.file_name().is_some_and(|n| n == "last.ckpt");
+        let mut run = RunDir::at(if is_checkpoint { path.parent().unwrap_or(path) } else { path });
+        if !run.checkpoint().is_file() {
+            let reason = "no such checkpoint; --resume takes the folder of a run";
+            return Err(Error::checkpoint(&run.checkpoint(), reason));
+        }
+        run.lock()?;
+        Ok(run)
+    }
+
+    /// Makes the folder and puts the settings in it. Leaves nothing when it fails.
+    ///
+    /// # Errors
+    /// When it cannot be written to.
+    pub fn create(&mut self, args: &str) -> Result<()> {
+        std::fs::create_dir_all(&self.path).map_err(|e| Error::write(&self.path, e))?;
+        moment();
+        // Two runs that begin at once: the second one finds the file there.
+        File::create_new(self.args()).map_err(|e| Error::write(&self.args(), e))?;
+        moment();
+        write_atomically(&self.args(), args.as_bytes()).inspect_err(|_| self.discard())?;
+        self.lock()
+    }
+
+    /// Takes back what [`RunDir::create`] made, for a run that could not begin.
+    pub fn discard(&self) {
+        self.remove_temporary();
+        let _ = std::fs::remove_file(self.args());
+        // Only if nothing else is in it.
+        let _ = std::fs::remove_dir(&self.path);
+    }
+
     /// Removes what a killed process was writing.
     fn remove_temporary(&self) {
-        for entry in std::fs::read_dir(&self.0).into_iter().flatten().flatten() {
+        for entry in std::fs::read_dir(&self.path).into_iter().flatten().flatten() {
             if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
                 let _ = std::fs::remove_file(entry.path());
             }
         }
     }
 
-    /// Makes the folder and puts the settings in it.
-    ///
-    /// # Errors
-    /// When it cannot be written to.
-    pub fn create(&self, args: &str) -> Result<()> {
-        std::fs::create_dir_all(&self.0).map_err(|e| Error::write(&self.0, e))?;
-        moment();
-        // Two runs that begin at once: the second one finds the file there.
-        std::fs::File::create_new(self.args()).map_err(|e| Error::write(&self.args(), e))?;
-        moment();
-        write_atomically(&self.args(), args.as_bytes()).inspect_err(|_| self.discard())
-    }
-
-    /// Takes back what [`RunDir::create`] made, for a run that could not begin.
-    pub fn discard(&self) {
-        let _ = std::fs::remove_file(self.args());
-        // Only if nothing else is in it.
-        let _ = std::fs::remove_dir(&self.0);
-    }
-
-    /// The folder of a run that is only looked at.
-    pub fn at(path: &Path) -> Self {
-        RunDir(path.to_path_buf())
-    }
-
-    /// The folder of an existing run, to go on with.
-    ///
-    /// # Errors
-    /// When there is no checkpoint in it.
-    pub fn open(path: &Path) -> Result<Self> {
-        // The checkpoint itself is as good a name.
-        let is_checkpoint = path.is_file() && path.file_name().is_some_and(|n| n == "last.ckpt");
-        let run = RunDir(if is_checkpoint { path.parent().unwrap_or(path) } else { path }.to_path_buf());
-        if !run.checkpoint().is_file() {
-            let reason = "no such checkpoint; --resume takes the folder of a run";
-            return Err(Error::checkpoint(&run.checkpoint(), reason));
+    /// Keeps other processes from training this run, and removes what a killed one was writing.
+    fn lock(&mut self) -> Result<()> {
+        // A folder whose settings were taken away, and a file system without locks, are not locked.
+        if let Ok(file) = File::open(self.args()) {
+            if let Err(TryLockError::WouldBlock) = file.try_lock() {
+                let run = self.path.display();
+                return Err(Error::Config(format!(
+                    "{run} is being trained by another process; wait for its end"
+                )));
+            }
+            self.lock = Some(Arc::new(file));
         }
-        run.remove_temporary();
-        Ok(run)
+        self.remove_temporary();
+        Ok(())
+    }
+
+    /// Writes how the run ended.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn write_result(&self, result: &RunResult) -> Result<()> {
+        let text =
+            serde_json::to_string_pretty(result).map_err(|e| Error::write(&self.result(), e.into()))?;
+        write_atomically(&self.result(), format!("{text}\n").as_bytes())
+    }
+
+    /// How the run ended; `None` before its end.
+    ///
+    /// # Errors
+    /// When the file is not what `sph train` writes.
+    pub fn read_result(&self) -> Result<Option<RunResult>> {
+        let path = self.result();
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map(Some).map_err(|e| Error::data(&path, e.to_string())),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::data(&path, e.to_string())),
+        }
     }
 
     /// The folder.
     pub fn path(&self) -> &Path {
-        &self.0
+        &self.path
     }
 
     /// Settings.
     pub fn args(&self) -> PathBuf {
-        self.0.join("args.toml")
+        self.path.join("args.toml")
     }
 
     /// One row per epoch.
     pub fn summary(&self) -> PathBuf {
-        self.0.join("summary.csv")
+        self.path.join("summary.csv")
     }
 
     /// One row per second-order block and epoch.
     pub fn curvature(&self) -> PathBuf {
-        self.0.join("curvature.csv")
+        self.path.join("curvature.csv")
+    }
+
+    /// How it ended; there when it has.
+    pub fn result(&self) -> PathBuf {
+        self.path.join("result.json")
+    }
+
+    /// Curves, mistakes and settings as a page.
+    pub fn report(&self) -> PathBuf {
+        self.path.join("report.html")
     }
 
     /// Model state after the last epoch.
     pub fn last(&self) -> PathBuf {
-        self.0.join("last.safetensors")
+        self.path.join("last.safetensors")
     }
 
     /// Model state after the best epoch.
     pub fn best(&self) -> PathBuf {
-        self.0.join("best.safetensors")
+        self.path.join("best.safetensors")
     }
 
     /// The average of weights after the last epoch.
     pub fn last_average(&self) -> PathBuf {
-        self.0.join("last-ema.safetensors")
+        self.path.join("last-ema.safetensors")
     }
 
     /// The average of weights after its best epoch.
     pub fn best_average(&self) -> PathBuf {
-        self.0.join("best-ema.safetensors")
+        self.path.join("best-ema.safetensors")
     }
 
     /// Everything to go on.
     pub fn checkpoint(&self) -> PathBuf {
-        self.0.join("last.ckpt")
+        self.path.join("last.ckpt")
     }
 }
 

@@ -9,9 +9,9 @@ use crate::error::{Error, Result};
 use crate::evaluation::argmax;
 use crate::model_info::ModelInfo;
 use crate::objective::{Batch, Objective};
-use crate::observers::{CurvatureEvent, EpochEvent, Evaluated, Observer, StepEvent};
+use crate::observers::{CurvatureEvent, EpochEvent, EstimateEvent, Evaluated, Observer, StepEvent};
 use crate::run::RunDir;
-use crate::timing::Times;
+use crate::timing::{self, FirstSteps, Times};
 use crate::weight_average::WeightAverage;
 use sph_nn::{Mode, Network, ParamSpec, Real, Store};
 use sph_optim::curvature::Accumulate;
@@ -20,7 +20,7 @@ use sph_optim::{EvalError, Optimizer};
 use sph_tensor::{Array, Pool};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +70,7 @@ pub struct Trainer<T: Real> {
     steps: Times,
     evaluations: Times,
     gradients: Times,
+    first_steps: FirstSteps,
 }
 
 impl<T: Real> Trainer<T> {
@@ -156,6 +157,7 @@ impl<T: Real> Trainer<T> {
         let average = args.average.config()?.map(|config| WeightAverage::new(config, &objective.store));
         // Images that the model cannot take are found out before a folder is made.
         objective.evaluate_on(&train.batch(&pool, &[0], None))?;
+        let first_steps = FirstSteps::new(blocks.len());
         Ok(Trainer {
             info,
             args: args.clone(),
@@ -186,6 +188,7 @@ impl<T: Real> Trainer<T> {
             steps: Times::default(),
             evaluations: Times::default(),
             gradients: Times::default(),
+            first_steps,
         })
     }
 
@@ -270,8 +273,18 @@ impl<T: Real> Trainer<T> {
         (self.progress.step * self.args.grad_accum_steps).min(self.train.training_batches())
     }
 
+    /// Steps taken so far.
+    pub fn steps(&self) -> u64 {
+        self.optimizer.steps()
+    }
+
+    /// Steps of a whole epoch.
+    fn steps_per_epoch(&self) -> usize {
+        self.train.training_batches().div_ceil(self.args.grad_accum_steps)
+    }
+
     /// There are epochs to train.
-    fn unfinished(&self) -> bool {
+    pub fn unfinished(&self) -> bool {
         self.progress.epoch < self.args.epochs && !self.out_of_patience()
     }
 
@@ -308,7 +321,7 @@ impl<T: Real> Trainer<T> {
     /// One epoch, or what is left of it; false when it was interrupted.
     fn epoch(&mut self, observers: &mut [&mut dyn Observer], stop: &AtomicBool) -> Result<bool> {
         let accumulated = self.args.grad_accum_steps;
-        let (epoch, steps) = (self.progress.epoch, self.train.training_batches().div_ceil(accumulated));
+        let (epoch, steps) = (self.progress.epoch, self.steps_per_epoch());
         let draws = Draws { seed: self.args.seed, epoch: epoch as u64, augmentation: self.augmentation };
         let pool = self.objective.pool().clone();
         let mut clock = Instant::now();
@@ -321,14 +334,22 @@ impl<T: Real> Trainer<T> {
             }
             let index = self.progress.step;
             lr = self.schedule.0.at(&self.schedule.1, epoch as f64 + index as f64 / steps as f64);
-            self.step(parts, lr)?;
+            let batch_loss = self.step(parts, lr)?;
             self.progress.step += 1;
-            self.progress.seconds += clock.elapsed().as_secs_f64();
+            let time = clock.elapsed();
+            self.progress.seconds += time.as_secs_f64();
+            if let Some(event) = self.estimate(time)? {
+                observers.iter_mut().try_for_each(|o| o.estimate(&event))?;
+            }
             clock = Instant::now();
             let event = StepEvent {
+                step: self.optimizer.steps(),
                 epoch,
+                epochs: self.args.epochs,
                 batch: index,
                 batches: steps,
+                lr,
+                batch_loss,
                 loss: self.progress.sums.loss / self.progress.sums.images as f64,
                 accuracy: self.progress.sums.correct as f64 / self.progress.sums.images as f64,
                 images_per_s: self.images_per_s(),
@@ -347,6 +368,7 @@ impl<T: Real> Trainer<T> {
         let improved_average = average.is_some_and(|a| better(&mut self.progress.best_average, epoch, a));
         let sums = std::mem::take(&mut self.progress.sums);
         let event = EpochEvent {
+            step: self.optimizer.steps(),
             epoch,
             epochs: self.args.epochs,
             lr,
@@ -381,8 +403,8 @@ impl<T: Real> Trainer<T> {
         Ok(!(stop.load(Ordering::Relaxed) && self.unfinished()))
     }
 
-    /// A step on a batch in parts.
-    fn step(&mut self, parts: Vec<Batch<T>>, lr: f64) -> Result<()> {
+    /// Takes a step on a batch in parts and returns its loss.
+    fn step(&mut self, parts: Vec<Batch<T>>, lr: f64) -> Result<f64> {
         let n: usize = parts.iter().map(Batch::len).sum();
         let whole = parts.len() == 1;
         self.objective.set_parts(parts);
@@ -414,7 +436,30 @@ impl<T: Real> Trainer<T> {
         sums.loss += report.loss * n as f64;
         sums.correct += self.objective.evaluated().map(|(b, l)| correct(l, &b.targets)).sum::<u64>();
         sums.images += n as u64;
-        Ok(())
+        Ok(report.loss)
+    }
+
+    /// What is left will take, once enough steps were measured; `time` is that of the last one.
+    fn estimate(&mut self, time: Duration) -> Result<Option<EstimateEvent>> {
+        let Some((measured, step)) = self.first_steps.push(time) else { return Ok(None) };
+        let Some(batch) = self.objective.current_batch() else { return Ok(None) };
+        let start = Instant::now();
+        self.objective.evaluate_on(batch)?;
+        let evaluation = start.elapsed().as_secs_f64();
+        let epochs = self.args.epochs - self.progress.epoch;
+        let steps = epochs * self.steps_per_epoch() - self.progress.step;
+        let evaluated = self.test.set.len() + self.validation.as_ref().map_or(0, |v| v.set.len());
+        // The average of weights is evaluated beside the model.
+        let evaluated = evaluated * (1 + usize::from(self.average.is_some()));
+        let batches = evaluated as f64 / self.args.batch_size as f64;
+        Ok(Some(EstimateEvent {
+            measured,
+            step_ms: 1e3 * step,
+            evaluation_ms: 1e3 * evaluation,
+            epochs,
+            seconds: steps as f64 * step + epochs as f64 * batches * evaluation,
+            peak_rss_mb: timing::peak_rss_mb(),
+        }))
     }
 
     fn overhead(&self) -> Option<f64> {
@@ -425,10 +470,8 @@ impl<T: Real> Trainer<T> {
     }
 
     fn images_per_s(&self) -> f64 {
-        {
-            let images = self.args.batch_size * self.args.grad_accum_steps;
-            self.steps.median().map_or(0.0, |ms| images as f64 / ms * 1e3)
-        }
+        let images = self.args.batch_size * self.args.grad_accum_steps;
+        self.steps.median().map_or(0.0, |ms| images as f64 / ms * 1e3)
     }
 
     /// These values on the held-out images, where there are any, and on the test images.

@@ -335,6 +335,48 @@ fn every_block_leaves_a_row_of_curvature_per_epoch() {
     assert!(!dir.path().join("s/curvature.csv").exists());
 }
 
+/// The names in a folder that begin with `prefix`.
+fn names(folder: &Path, prefix: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+    entries.filter(|n| n.starts_with(prefix)).collect()
+}
+
+#[test]
+fn a_run_is_one_process_s_alone_and_leaves_its_result_events_and_page() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    let run = dir.path().join("r");
+    let json =
+        sph(&format!("train --model mlp --epochs 2 --json --output {out} --experiment r")).output().unwrap();
+    let mut printed: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    printed.as_object_mut().unwrap().remove("run");
+    let result = || -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(run.join("result.json")).unwrap()).unwrap()
+    };
+    assert_eq!(result(), printed);
+    assert_eq!(names(&run, "events.out.tfevents.").len(), 1);
+    // There is nothing to go on with: the times that were measured are kept, and there are no events of no steps.
+    sph(&format!("train --resume {out}/r")).assert().success();
+    assert_eq!(result(), printed);
+    assert_eq!(names(&run, "events.out.tfevents.").len(), 1);
+    let settings = std::fs::File::open(run.join("args.toml")).unwrap();
+    settings.lock().unwrap();
+    mistake(&format!("train --resume {out}/r"), &["/r is being trained by another process"]);
+    drop(settings);
+    sph(&format!("train --model mlp --epochs 1 --no-tensorboard --output {out} --experiment q"))
+        .assert()
+        .success();
+    assert!(names(&dir.path().join("q"), "events").is_empty());
+    // The page is made again without the test images; it says why.
+    std::fs::remove_file(run.join("best.safetensors")).unwrap();
+    sph(&format!("report {out}/r")).assert().success();
+    let page = std::fs::read_to_string(run.join("report.html")).unwrap();
+    assert!(page.contains("They cannot be shown") && page.contains("best.safetensors"));
+    mistake(&format!("report {out}/nowhere"), &["nowhere/args.toml", "settings"]);
+    std::fs::write(run.join("summary.csv"), "epoch,lr\n1,x\n").unwrap();
+    mistake(&format!("report {out}/r"), &["summary.csv", "line 2"]);
+}
+
 #[test]
 fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
     let dir = tempfile::tempdir().unwrap();

@@ -93,7 +93,9 @@ fn table_csv_json_and_report() {
 
     let page = std::fs::read_to_string(file("a.html")).unwrap();
     well_formed(&page);
-    let outside = page.replace("xmlns=\"http://www.w3.org/2000/svg\"", "");
+    // The name of SVG's language, the policy that forbids everything outside, and the empty icon.
+    let harmless = ["xmlns=\"http://www.w3.org/2000/svg\"", "http-equiv", "href=\"data:,\""];
+    let outside = harmless.iter().fold(page.clone(), |page, words| page.replace(words, ""));
     for word in ["http", "<script", "src=", "url(", "@import", "href"] {
         assert!(!outside.contains(word), "the page needs {word}");
     }

@@ -30,7 +30,7 @@ fn args(dir: &Path, opt: &str) -> TrainArgs {
 }
 
 fn start(args: &TrainArgs, name: &str) -> Trainer<f32> {
-    let run = RunDir::planned(&args.output, name).unwrap();
+    let mut run = RunDir::planned(&args.output, name).unwrap();
     run.create(&args.to_toml().unwrap()).unwrap();
     Trainer::new(args, run).unwrap()
 }
@@ -91,6 +91,7 @@ fn dropout_goes_on_bit_for_bit() {
     let mut trainer = start(&args, "cut");
     let stop = AtomicBool::new(false);
     trainer.train(&mut [&mut After(2, &stop)], &stop).unwrap();
+    drop(trainer);
     let run = RunDir::open(&args.output.join("cut")).unwrap();
     let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
     let settings = TrainArgs::from_toml(&checkpoint.progress.args, "args").unwrap();
@@ -112,6 +113,7 @@ fn patience_is_part_of_a_run() {
     let mut trainer = start(&args, "cut");
     let stop = AtomicBool::new(false);
     assert!(trainer.train(&mut [&mut After(8, &stop)], &stop).unwrap().interrupted);
+    drop(trainer);
     for _ in 0..2 {
         let run = RunDir::open(&args.output.join("cut")).unwrap();
         let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();

@@ -253,7 +253,6 @@ impl<T: Element> Transform<T> for Precondition<T> {
             let d = self.curvature(block)?;
             let mut multipliers: Vec<f64> = d.iter().map(|d| self.config.multiplier(*d)).collect();
             multipliers.sort_by(f64::total_cmp);
-            let quantile = |q: usize| multipliers[(multipliers.len() - 1) * q / 4];
             Some(BlockReport {
                 block: cx.specs[block].name.clone(),
                 visits: self.visits(block),
@@ -261,7 +260,7 @@ impl<T: Element> Transform<T> for Precondition<T> {
                 min: d.iter().copied().fold(f64::INFINITY, f64::min),
                 max: d.iter().copied().fold(f64::NEG_INFINITY, f64::max),
                 negative: d.iter().filter(|d| **d < 0.0).count() as f64 / d.len() as f64,
-                multipliers: [0, 1, 2, 3, 4].map(quantile),
+                multipliers,
             })
         };
         cx.members.iter().filter_map(one).collect()

@@ -1,12 +1,14 @@
 //! The commands of `sph`, one file each.
 
 pub mod bench;
+pub mod compare;
 pub mod data;
 pub mod eval;
 pub mod export;
 pub mod inspect;
 pub mod models;
 pub mod predict;
+pub mod report;
 pub mod train;
 
 use crate::error::{Error, Result};

@@ -3,13 +3,13 @@
 use crate::checkpoint::Checkpoint;
 use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
-use crate::observers::{Console, CurvatureLog, Summary};
+use crate::history::RunResult;
+use crate::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
 use crate::run::{RunDir, default_name};
 use crate::timing;
 use crate::train_loop::{Outcome, Trainer};
 use std::io::Write;
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a run ended, for the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,13 @@ pub enum Ended {
 pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
     super::configure_threads(args.threads)?;
     args.kernels.configure()?;
+    if args.stop_on_eof {
+        std::thread::spawn(|| {
+            // An end, and an error, are all the same: whoever started this run is gone or wants it to stop.
+            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+            stop.store(true, Ordering::Relaxed);
+        });
+    }
     let mut console = Console::new(args.json, args.log_interval);
     let resumed = |run: RunDir| -> Result<(TrainArgs, RunDir, Checkpoint)> {
         let checkpoint = Checkpoint::read(&run.checkpoint())?;
@@ -61,31 +68,46 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
         None => (Trainer::<f32>::new(args, RunDir::planned(&args.output, &name)?)?, true),
     };
     let run = trainer.run().clone();
+    let path = run.path().display();
     if begins {
         trainer.begin()?;
-        console.line(&format!("{} in {}", trainer.describe(), run.path().display()));
+        console.line(&format!("{} in {path}", trainer.describe()));
         trainer.notes().iter().for_each(|note| console.line(note));
     } else {
-        let (path, epochs) = (run.path().display(), trainer.epochs_done());
-        console.line(&format!("going on with {path} after epoch {epochs}"));
+        console.line(&format!("going on with {path} after epoch {}", trainer.epochs_done()));
         // A folder that cannot be written to is found out now.
         trainer.save()?;
     }
     let mut summary = Summary::new(&run.summary(), trainer.epochs_done())?;
     let mut curvature = CurvatureLog::new(&run.curvature(), trainer.epochs_done())?;
-    let outcome = trainer.train(&mut [&mut console, &mut summary, &mut curvature], stop);
+    let before = trainer.epochs_done();
+    let events = !args.no_tensorboard && trainer.unfinished();
+    let mut events = events.then(|| TensorBoard::new(run.path(), trainer.steps())).transpose()?;
+    let mut observers: Vec<&mut dyn Observer> = vec![&mut console, &mut summary, &mut curvature];
+    observers.extend(events.as_mut().map(|e| e as &mut dyn Observer));
+    let outcome = trainer.train(&mut observers, stop);
     console.finish();
     let outcome = outcome?;
     if outcome.interrupted {
-        let path = run.path().display();
         let (epochs, how) = (outcome.epochs, format!("go on with: sph train --resume {path}"));
         let _ = writeln!(std::io::stderr(), "interrupted after epoch {epochs}, saved; {how}");
         return Ok(Ended::Interrupted);
     }
+    let result = result(&outcome);
+    // A run that was finished already keeps the times that were measured then.
+    if outcome.epochs > before || run.read_result()?.is_none() {
+        run.write_result(&result)?;
+    }
     if args.json {
-        super::say(&json(&outcome, run.path()).to_string())?;
+        let mut record = serde_json::to_value(&result).unwrap_or_default();
+        record["run"] = serde_json::json!(run.path());
+        super::say(&record.to_string())?;
     } else {
         super::say(&last_line(&outcome))?;
+    }
+    // The run is finished and saved, whatever becomes of its page.
+    if let Err(e) = super::report::write(&run, &run.report()) {
+        let _ = writeln!(std::io::stderr(), "warning: there is no report: {e}; sph report {path} makes it");
     }
     Ok(Ended::Finished)
 }
@@ -105,22 +127,21 @@ fn last_line(o: &Outcome) -> String {
     format!("best test accuracy {accuracy:.2} % in epoch {epoch} ({chosen}){average}{early}")
 }
 
-fn json(o: &Outcome, run: &Path) -> serde_json::Value {
-    serde_json::json!({
-        "test_accuracy": o.best.map(|b| b.test_accuracy),
-        "test_loss": o.best.map(|b| b.test_loss),
-        "best_epoch": o.best.map(|b| b.epoch + 1),
-        "chosen_on": if o.chosen_on_validation { "validation" } else { "test" },
-        "final_test_accuracy": o.last.map(|l| l.1),
-        "final_test_loss": o.last.map(|l| l.0),
-        "ema_test_accuracy": o.best_average.map(|b| b.test_accuracy),
-        "final_ema_test_accuracy": o.last_average.map(|l| l.1),
-        "epochs": o.epochs,
-        "stopped_early": o.stopped_early,
-        "seconds": o.seconds,
-        "step_ms_median": o.step_ms,
-        "curvature_overhead": o.overhead,
-        "peak_rss_mb": timing::peak_rss_mb(),
-        "run": run,
-    })
+fn result(o: &Outcome) -> RunResult {
+    RunResult {
+        test_accuracy: o.best.map(|b| b.test_accuracy),
+        test_loss: o.best.map(|b| b.test_loss),
+        best_epoch: o.best.map(|b| b.epoch + 1),
+        chosen_on: if o.chosen_on_validation { "validation" } else { "test" }.into(),
+        final_test_accuracy: o.last.map(|l| l.1),
+        final_test_loss: o.last.map(|l| l.0),
+        ema_test_accuracy: o.best_average.map(|b| b.test_accuracy),
+        final_ema_test_accuracy: o.last_average.map(|l| l.1),
+        epochs: o.epochs,
+        stopped_early: o.stopped_early,
+        seconds: o.seconds,
+        step_ms_median: o.step_ms,
+        curvature_overhead: o.overhead,
+        peak_rss_mb: timing::peak_rss_mb(),
+    }
 }

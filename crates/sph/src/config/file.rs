@@ -4,66 +4,125 @@ use super::one_line;
 use crate::error::{Error, Result};
 use clap::{ArgAction, Command};
 
+/// A TOML file whose keys are flags of a command.
+pub(crate) struct SettingsFile<'a> {
+    /// Its keys and values.
+    pub(crate) table: toml::Table,
+    origin: &'a str,
+}
+
+impl<'a> SettingsFile<'a> {
+    /// The file with this text; `origin` names it in messages.
+    ///
+    /// # Errors
+    /// When it is not TOML.
+    pub(crate) fn parse(text: &str, origin: &'a str) -> Result<Self> {
+        let table = toml::from_str(text).map_err(|e| {
+            let line = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+            let at = e.span().map(|s| format!(" (line {})", line(s.start)));
+            let message = e.message().replace('\n', ", ");
+            Error::Config(format!("{origin}: {message}{}", at.unwrap_or_default()))
+        })?;
+        Ok(SettingsFile { table, origin })
+    }
+
+    /// An error of this file.
+    pub(crate) fn fail(&self, reason: impl std::fmt::Display) -> Error {
+        Error::Config(format!("{}: {reason}", self.origin))
+    }
+
+    /// The error that a key is none of these.
+    pub(crate) fn unknown<'n>(&self, key: &str, known: impl Iterator<Item = &'n str>) -> Error {
+        let name = key.replace('_', "-");
+        let near = known.max_by(|a, b| strsim::jaro(a, &name).total_cmp(&strsim::jaro(b, &name)));
+        let hint = near.map_or(String::new(), |n| format!("; the nearest known one is '{n}'"));
+        self.fail(format!("unknown key '{key}'{hint}"))
+    }
+
+    /// The values that a key gives its flag: several for one that can be given several times, one for others.
+    pub(crate) fn values(&self, key: &str, value: &toml::Value, command: &Command) -> Result<Vec<String>> {
+        let item = |item: &toml::Value| match item {
+            toml::Value::Table(table) => Ok(group_of_table(table)),
+            item => self.text(key, item),
+        };
+        match value {
+            toml::Value::Array(items) if repeats(&canonical(key, command), command) => {
+                items.iter().map(item).collect()
+            }
+            value => Ok(vec![self.text(key, value)?]),
+        }
+    }
+
+    /// The text of a value that a flag could have.
+    pub(crate) fn text(&self, key: &str, value: &toml::Value) -> Result<String> {
+        match value {
+            toml::Value::String(s) => Ok(s.clone()),
+            toml::Value::Integer(i) => Ok(i.to_string()),
+            toml::Value::Float(f) => Ok(f.to_string()),
+            toml::Value::Boolean(b) => Ok(b.to_string()),
+            toml::Value::Array(items) => {
+                let items: Result<Vec<String>> = items.iter().map(|i| self.text(key, i)).collect();
+                Ok(items?.join(","))
+            }
+            _ => Err(self.fail(format!("key '{key}': a table or date is not a setting"))),
+        }
+    }
+
+    /// The flag of `command` that sets what the key is called to `text`; none for a switch that is off.
+    pub(crate) fn flag(&self, key: &str, text: &str, command: &Command) -> Result<Option<String>> {
+        let flag = flag(key, text, command).map_err(|reason| self.fail(reason))?;
+        if let Some(flag) = &flag {
+            let checked = command.clone().try_get_matches_from(["file", flag]);
+            checked.map_err(|e| self.fail(format!("key '{key}': {}", one_line(&e))))?;
+        }
+        Ok(flag)
+    }
+}
+
+/// The flag of `command` that sets `key` to `text`; none for a switch that is off.
+pub(crate) fn flag(key: &str, text: &str, command: &Command) -> std::result::Result<Option<String>, String> {
+    let name = canonical(key, command);
+    let switch = |a: &clap::Arg| a.get_long() == Some(&name) && !a.get_action().takes_values();
+    match (command.get_arguments().any(switch), text) {
+        (true, "true") => Ok(Some(format!("--{name}"))),
+        (true, "false") => Ok(None),
+        (true, _) => Err(format!("key '{key}' is true or false, not {text}")),
+        (false, _) => Ok(Some(format!("--{name}={text}"))),
+    }
+}
+
+/// What a file may set: not another file, nor help.
+pub(crate) fn keys(command: &Command) -> impl Iterator<Item = &str> {
+    let longs = command.get_arguments().filter_map(|a| a.get_long());
+    longs.filter(|l| !["config", "help", "resume"].contains(l))
+}
+
+/// The name, without dashes in front, of the flag that a key sets: an alias means what it is an alias of.
+pub(crate) fn canonical(key: &str, command: &Command) -> String {
+    let name = key.replace('_', "-");
+    let aliased = |a: &&clap::Arg| a.get_all_aliases().is_some_and(|all| all.contains(&&*name));
+    command.get_arguments().find(aliased).and_then(|a| a.get_long()).unwrap_or(&name).to_string()
+}
+
+/// Whether the flag can be given several times, each time with another value.
+pub(crate) fn repeats(name: &str, command: &Command) -> bool {
+    let argument = command.get_arguments().find(|a| a.get_long() == Some(name));
+    argument.is_some_and(|a| matches!(a.get_action(), ArgAction::Append))
+}
+
 /// The flags that the keys of a TOML file stand for.
 ///
 /// # Errors
 /// An unknown key, with the nearest known one; a value that no flag takes, or that its flag refuses.
 pub fn flags_of_toml(text: &str, command: &Command, origin: &str) -> Result<Vec<String>> {
-    let fail = |reason: String| Error::Config(format!("{origin}: {reason}"));
-    let table: toml::Table = toml::from_str(text).map_err(|e| {
-        let at = e
-            .span()
-            .map(|s| format!(" (line {})", text[..s.start.min(text.len())].matches('\n').count() + 1));
-        fail(format!("{}{}", e.message().replace('\n', ", "), at.unwrap_or_default()))
-    })?;
-    // What a file may set: not another file, nor help.
-    let known: Vec<&str> = command
-        .get_arguments()
-        .filter_map(|a| a.get_long())
-        .filter(|l| !["config", "help", "resume"].contains(l))
-        .collect();
+    let file = SettingsFile::parse(text, origin)?;
     let mut flags = Vec::new();
-    for (key, value) in &table {
-        let name = key.replace('_', "-");
-        // An alias means what it is an alias of.
-        let aliased = |a: &&clap::Arg| a.get_all_aliases().is_some_and(|all| all.contains(&&*name));
-        let name =
-            command.get_arguments().find(aliased).and_then(|a| a.get_long()).unwrap_or(&name).to_string();
-        if !known.contains(&&*name) {
-            let near = known.iter().max_by(|a, b| strsim::jaro(a, &name).total_cmp(&strsim::jaro(b, &name)));
-            let hint = near.map_or(String::new(), |n| format!("; the nearest known one is '{n}'"));
-            return Err(fail(format!("unknown key '{key}'{hint}")));
+    for (key, value) in &file.table {
+        if !keys(command).any(|k| k == canonical(key, command)) {
+            return Err(file.unknown(key, keys(command)));
         }
-        let scalar = |v: &toml::Value| match v {
-            toml::Value::String(s) => Some(s.clone()),
-            toml::Value::Integer(i) => Some(i.to_string()),
-            toml::Value::Float(f) => Some(f.to_string()),
-            toml::Value::Boolean(b) => Some(b.to_string()),
-            _ => None,
-        };
-        let argument = command.get_arguments().find(|a| a.get_long() == Some(&name));
-        let repeats = argument.is_some_and(|a| matches!(a.get_action(), ArgAction::Append));
-        let item = |v: &toml::Value| v.as_table().map(group_of_table).or_else(|| scalar(v));
-        let texts = match value {
-            toml::Value::Array(items) if repeats => items.iter().map(item).collect::<Option<Vec<_>>>(),
-            toml::Value::Array(items) => {
-                items.iter().map(scalar).collect::<Option<Vec<_>>>().map(|v| vec![v.join(",")])
-            }
-            value => scalar(value).map(|v| vec![v]),
-        };
-        let texts = texts.ok_or_else(|| fail(format!("key '{key}': a table or date is not a setting")))?;
-        let switch = argument.is_some_and(|a| !a.get_action().takes_values());
-        for text in texts {
-            let flag = match (switch, &*text) {
-                (true, "true") => format!("--{name}"),
-                (true, "false") => continue,
-                (true, _) => return Err(fail(format!("key '{key}' is true or false, not {text}"))),
-                (false, _) => format!("--{name}={text}"),
-            };
-            let alone = ["file".to_string(), flag.clone()];
-            let checked = command.clone().try_get_matches_from(alone);
-            checked.map_err(|e| fail(format!("key '{key}': {}", one_line(&e))))?;
-            flags.push(flag);
+        for text in file.values(key, value, command)? {
+            flags.extend(file.flag(key, &text, command)?);
         }
     }
     Ok(flags)

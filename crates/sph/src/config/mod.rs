@@ -15,6 +15,7 @@ pub use augment::AugmentArgs;
 pub use average::AverageArgs;
 pub use data::{DataOptions, Layout};
 pub use file::flags_of_toml;
+pub(crate) use file::{SettingsFile, canonical, flag, keys, repeats};
 pub use group::GroupArgs;
 pub use kernel::KernelArgs;
 pub use model::ModelArgs;
@@ -23,7 +24,8 @@ pub use optimizer::OptArgs;
 pub use schedule::ScheduleArgs;
 pub use values::Betas;
 pub(crate) use values::{
-    count, dataset_names, decouple_names, model_names, norm_names, pixels, seed, sha256, stem_names, threads,
+    count, dataset_names, decouple_names, model_names, names, norm_names, pixels, seed, sha256, stem_names,
+    threads,
 };
 
 use crate::data::DEFAULT as DEFAULT_DATASET;
@@ -109,10 +111,18 @@ pub struct TrainArgs {
     #[arg(long, default_value_t = 0, value_name = "STEPS")]
     #[serde(skip)]
     pub log_interval: u64,
+    /// Write no event files for TensorBoard.
+    #[arg(long)]
+    #[serde(skip)]
+    pub no_tensorboard: bool,
     /// Print one JSON object on stdout at the end; everything else goes to stderr.
     #[arg(long)]
     #[serde(skip)]
     pub json: bool,
+    /// Finish the step, save and leave when stdin ends: for programs that start runs.
+    #[arg(long)]
+    #[serde(skip)]
+    pub stop_on_eof: bool,
     // Parts with a heading in the help stand last: what follows one comes under it.
     /// Kernels.
     #[command(flatten)]
@@ -137,7 +147,21 @@ pub struct TrainArgs {
 }
 
 /// Flags that may stand beside `--resume`.
-const WITH_RESUME: &[&str] = &["resume", "json", "threads", "log_interval"];
+const WITH_RESUME: &[&str] = &["resume", "json", "threads", "log_interval", "no_tensorboard", "stop_on_eof"];
+
+/// Flags that are about how a run is carried out; all others are settings that make it what it is.
+pub(crate) const NOT_SETTINGS: &[&str] = &[
+    "config",
+    "seed",
+    "threads",
+    "output",
+    "experiment",
+    "resume",
+    "log-interval",
+    "no-tensorboard",
+    "json",
+    "stop-on-eof",
+];
 
 impl TrainArgs {
     /// Settings from the command line (without the program's and the command's names) and the file that `-c` names.
@@ -202,6 +226,23 @@ impl TrainArgs {
         let flags = flags_of_toml(text, &Self::command(), origin)?;
         let args = Self::try_parse_from(with_name(&flags))
             .map_err(|e| Error::Config(format!("{origin}: {}", one_line(&e))))?;
+        args.validate()?;
+        Ok(args)
+    }
+
+    /// Settings given by flags' names (without dashes) and values.
+    ///
+    /// # Errors
+    /// When a value is wrong, or settings do not fit each other.
+    pub fn from_settings<'s>(
+        settings: impl Iterator<Item = &'s (String, String)>,
+        seed: u64,
+    ) -> Result<Self> {
+        let command = Self::command();
+        let flags = settings.filter_map(|(name, value)| flag(name, value, &command).transpose());
+        let mut flags = flags.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Config)?;
+        flags.push(format!("--seed={seed}"));
+        let args = Self::try_parse_from(with_name(&flags)).map_err(|e| Error::Config(one_line(&e)))?;
         args.validate()?;
         Ok(args)
     }

@@ -1,9 +1,11 @@
 //! The progress bar and one line per epoch.
 
-use super::{EpochEvent, Observer, StepEvent};
+use super::{EpochEvent, EstimateEvent, Observer, StepEvent};
 use crate::error::Result;
+use crate::timing::spell;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
+use std::time::Instant;
 
 /// A bar on stderr (on a terminal only), a line per epoch, and a line every so many steps when asked for.
 pub struct Console {
@@ -11,17 +13,22 @@ pub struct Console {
     to_stderr: bool,
     log_interval: u64,
     steps: u64,
+    /// When the first step ended, and the batches of the run that were over then.
+    first: Option<(Instant, usize)>,
 }
+
+/// Runs that take longer than this many seconds say so beforehand.
+const LONG: f64 = 60.0;
 
 impl Console {
     /// Epoch lines go to stdout, or to stderr when `to_stderr`; `log_interval` 0 means no lines between epochs.
     pub fn new(to_stderr: bool, log_interval: u64) -> Self {
         let bar = ProgressBar::new(0);
-        let template = "{prefix} [{bar:24}] {pos}/{len} {msg} {eta}";
+        let template = "{prefix} [{bar:24}] {pos}/{len} {msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {
             bar.set_style(style.progress_chars("=> "));
         }
-        Console { bar, to_stderr, log_interval, steps: 0 }
+        Console { bar, to_stderr, log_interval, steps: 0, first: None }
     }
 
     /// A line of its own, above the bar.
@@ -54,7 +61,7 @@ impl Observer for Console {
         if e.batch == 0 || self.bar.length() != Some(e.batches as u64) {
             self.bar.reset();
             self.bar.set_length(e.batches as u64);
-            self.bar.set_prefix(format!("epoch {}", e.epoch + 1));
+            self.bar.set_prefix(format!("epoch {}/{}", e.epoch + 1, e.epochs));
         }
         let (accuracy, overhead) = (percent(e.accuracy), curvature(e.overhead));
         let text = format!("loss {:.4}  acc {accuracy}  {:.0} images/s{overhead}", e.loss, e.images_per_s);
@@ -65,7 +72,27 @@ impl Observer for Console {
             let line = format!("epoch {epoch} step {batch}/{batches}  {text}");
             self.bar.suspend(|| drop(writeln!(std::io::stderr(), "{line}")));
         }
-        self.bar.set_message(text);
+        let done = e.epoch * e.batches + e.batch + 1;
+        let (start, before) = *self.first.get_or_insert((Instant::now(), done));
+        let left = (done > before).then(|| {
+            let each = start.elapsed().as_secs_f64() / (done - before) as f64;
+            format!("  {} left", spell(each * (e.epochs * e.batches - done) as f64))
+        });
+        self.bar.set_message(text + &left.unwrap_or_default());
+        Ok(())
+    }
+
+    fn estimate(&mut self, e: &EstimateEvent) -> Result<()> {
+        if e.seconds < LONG {
+            return Ok(());
+        }
+        let memory = e.peak_rss_mb.map_or(String::new(), |mb| format!(" and {mb:.0} MB of memory"));
+        let (left, (from, to)) = (spell(e.seconds), e.measured);
+        let epochs = if e.epochs == 1 { "epoch".into() } else { format!("{} epochs", e.epochs) };
+        self.line(&format!(
+            "about {left}{memory} for {epochs}: steps {from} to {to} took {:.1} ms each, evaluating a batch {:.1} ms",
+            e.step_ms, e.evaluation_ms
+        ));
         Ok(())
     }
 

@@ -23,7 +23,7 @@ impl CurvatureLog {
 impl Observer for CurvatureLog {
     fn curvature(&mut self, e: &CurvatureEvent<'_>) -> Result<()> {
         self.0.add(e.blocks.iter().map(|b| {
-            let numbers = [b.trace, b.min, b.max, b.negative].into_iter().chain(b.multipliers);
+            let numbers = [b.trace, b.min, b.max, b.negative].into_iter().chain(b.quartiles());
             let numbers: Vec<String> = numbers.map(|v| v.to_string()).collect();
             format!("{},{},{},{},{}", e.epoch + 1, e.step, b.block, b.visits, numbers.join(","))
         }))

@@ -4,10 +4,12 @@ mod console;
 mod curvature_log;
 mod epoch_csv;
 mod summary;
+mod tensorboard;
 
 pub use console::Console;
 pub use curvature_log::CurvatureLog;
 pub use summary::Summary;
+pub use tensorboard::TensorBoard;
 
 use crate::error::Result;
 use sph_optim::BlockReport;
@@ -15,12 +17,20 @@ use sph_optim::BlockReport;
 /// A step that was just taken.
 #[derive(Debug, Clone, Copy)]
 pub struct StepEvent {
+    /// The step, counted from 1 over the whole run.
+    pub step: u64,
     /// Epoch, from 0.
     pub epoch: usize,
+    /// Epochs in the run.
+    pub epochs: usize,
     /// Batch in the epoch, from 0.
     pub batch: usize,
     /// Batches in the epoch.
     pub batches: usize,
+    /// Learning rate.
+    pub lr: f64,
+    /// Loss of the step's images.
+    pub batch_loss: f64,
     /// Mean loss of the epoch so far.
     pub loss: f64,
     /// Accuracy of the epoch so far, each image before its step.
@@ -40,9 +50,28 @@ pub struct Evaluated {
     pub test: (f64, f64),
 }
 
+/// What a run will take, measured on its first steps.
+#[derive(Debug, Clone, Copy)]
+pub struct EstimateEvent {
+    /// The first and the last step that were measured, counted from 1 in this process.
+    pub measured: (usize, usize),
+    /// Their mean time in milliseconds, waiting for data included.
+    pub step_ms: f64,
+    /// Time of evaluating one batch in milliseconds, measured once.
+    pub evaluation_ms: f64,
+    /// Epochs that are not finished.
+    pub epochs: usize,
+    /// Seconds until the end of the run: steps and evaluations that are left.
+    pub seconds: f64,
+    /// The largest resident memory so far in 10⁶ bytes; later steps need as much. `None` where the system does not tell.
+    pub peak_rss_mb: Option<f64>,
+}
+
 /// An epoch that has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct EpochEvent {
+    /// Steps taken so far.
+    pub step: u64,
     /// Epoch, from 0.
     pub epoch: usize,
     /// Epochs in the run.
@@ -87,6 +116,15 @@ pub trait Observer {
     /// # Errors
     /// When output fails.
     fn step(&mut self, event: &StepEvent) -> Result<()> {
+        let _ = event;
+        Ok(())
+    }
+
+    /// The first steps were measured.
+    ///
+    /// # Errors
+    /// When output fails.
+    fn estimate(&mut self, event: &EstimateEvent) -> Result<()> {
         let _ = event;
         Ok(())
     }

@@ -1,6 +1,8 @@
 //! Charts as SVG text, drawn by plotters.
 
 use plotters::coord::Shift;
+use plotters::coord::ranged1d::ValueFormatter;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -140,6 +142,139 @@ pub(super) fn density(at: &[f64], density: &[f64], eigenvalues: &[f64]) -> Drawn
     })
 }
 
+/// A line of [`curves`].
+pub(super) struct Curve {
+    pub(super) colour: RGBColor,
+    /// In the order of x.
+    pub(super) points: Vec<(f64, f64)>,
+    /// x, lower and upper end of what is shaded around the line; may be empty.
+    pub(super) band: Vec<(f64, f64, f64)>,
+}
+
+/// The axes of [`curves`].
+#[derive(Clone, Copy)]
+pub(super) struct Axes {
+    pub(super) x: &'static str,
+    pub(super) y: &'static str,
+    /// A logarithmic scale of y; values that are not positive are left out.
+    pub(super) log: bool,
+}
+
+/// Lines over a common x, each with its band.
+pub(super) fn curves(axes: Axes, curves: &[Curve]) -> Drawn {
+    let shown = |y: f64| y.is_finite() && (!axes.log || y > 0.0);
+    let points = || curves.iter().flat_map(|c| &c.points).filter(|p| shown(p.1));
+    let ends = curves.iter().flat_map(|c| &c.band).flat_map(|b| [b.1, b.2]).filter(|y| shown(*y));
+    let ys = points().map(|p| p.1).chain(ends);
+    let (mut low, mut high) = ys.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+    let xs = points().map(|p| p.0);
+    let (first, mut last) = xs.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
+    if !(low.is_finite() && first.is_finite()) {
+        (low, high) = if axes.log { (0.1, 1.0) } else { (0.0, 1.0) };
+    }
+    let first = if first.is_finite() { first } else { 0.0 };
+    if last <= first {
+        last = first + 1.0;
+    }
+    // A band may reach below what can be shown.
+    let floor = if axes.log { low } else { f64::NEG_INFINITY };
+    let clamp = |y: f64| y.max(floor);
+    draw((640, 330), |area| {
+        let mut builder = ChartBuilder::on(area);
+        builder.margin(8).margin_right(16).x_label_area_size(38).y_label_area_size(64);
+        if axes.log {
+            let factor = (high / low).powf(0.04).max(1.02);
+            let range = (low / factor..high * factor).log_scale();
+            let chart = builder.build_cartesian_2d(first..last, range).map_err(|e| e.to_string())?;
+            lines(chart, axes, curves, &clamp, shown)
+        } else {
+            let margin = if high > low { 0.04 * (high - low) } else { 0.04 * high.abs().max(1.0) };
+            let range = low - margin..high + margin;
+            let chart = builder.build_cartesian_2d(first..last, range).map_err(|e| e.to_string())?;
+            lines(chart, axes, curves, &clamp, shown)
+        }
+    })
+}
+
+fn lines<'a, Y>(
+    mut chart: ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, Y>>,
+    axes: Axes,
+    curves: &[Curve],
+    clamp: &dyn Fn(f64) -> f64,
+    shown: impl Fn(f64) -> bool,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+where
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    // Sums of steps are rounded; on a logarithmic axis all ticks are powers of ten and their multiples.
+    let tick = |v: &f64| format!("{}", (*v * 1e9).round() / 1e9);
+    let label = |v: &f64| if *v != 0.0 && v.abs() < 1e-3 { format!("{v:.0e}") } else { tick(v) };
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(INK)
+        .x_desc(axes.x)
+        .y_desc(axes.y)
+        .x_labels(9)
+        .y_labels(7)
+        .x_label_formatter(&tick)
+        .y_label_formatter(&label)
+        .label_style(text(12, HPos::Left, VPos::Top))
+        .draw()
+        .map_err(|e| e.to_string())?;
+    for c in curves {
+        let band: Vec<_> = c.band.iter().filter(|b| shown(b.2)).collect();
+        if band.len() > 1 {
+            let upper = band.iter().map(|b| (b.0, b.2));
+            let lower = band.iter().rev().map(|b| (b.0, clamp(b.1)));
+            let area = Polygon::new(upper.chain(lower).collect::<Vec<_>>(), c.colour.mix(0.15).filled());
+            chart.draw_series(std::iter::once(area)).map_err(|e| e.to_string())?;
+        }
+    }
+    for c in curves {
+        let points: Vec<(f64, f64)> = c.points.iter().copied().filter(|p| shown(p.1)).collect();
+        // A line needs two ends.
+        if let [point] = points[..] {
+            let mark = Circle::new(point, 3, c.colour.filled());
+            chart.draw_series(std::iter::once(mark)).map_err(|e| e.to_string())?;
+        }
+        chart.draw_series(LineSeries::new(points, c.colour.stroke_width(2))).map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// `n` colours that can be told apart.
+pub(super) fn colours(n: usize) -> Vec<RGBColor> {
+    const TEN: [(u8, u8, u8); 10] = [
+        (33, 102, 172),
+        (224, 130, 20),
+        (27, 120, 55),
+        (178, 24, 43),
+        (118, 42, 131),
+        (1, 145, 135),
+        (140, 81, 10),
+        (222, 119, 174),
+        (110, 110, 110),
+        (127, 188, 65),
+    ];
+    match n {
+        0..=10 => TEN[..n].iter().map(|c| RGBColor(c.0, c.1, c.2)).collect(),
+        _ => along(n),
+    }
+}
+
+/// `n` colours from blue over green to red: of things in an order.
+pub(super) fn along(n: usize) -> Vec<RGBColor> {
+    let hue = |i: usize| 0.66 * (1.0 - i as f64 / (n.max(2) - 1) as f64);
+    let colour = |i: usize| {
+        let (r, g, b) = HSLColor(hue(i), 0.7, 0.42).rgb();
+        RGBColor(r, g, b)
+    };
+    (0..n).map(colour).collect()
+}
+
 /// One panel of [`bars`].
 pub(super) struct Panel {
     pub(super) title: &'static str,
@@ -225,5 +360,21 @@ mod tests {
         assert!(svg.contains("#2166AC") && svg.matches("<rect").count() < 90, "{}", svg.len());
         heat_map(0, &[]).unwrap();
         heat_map(1, &[0.0]).unwrap();
+    }
+
+    #[test]
+    fn curves_are_drawn_whatever_there_is() {
+        let drawn = |log: bool, points: &[(f64, f64)], band: &[(f64, f64, f64)]| {
+            let curve = Curve { colour: HESSIAN, points: points.to_vec(), band: band.to_vec() };
+            curves(Axes { x: "epoch", y: "loss", log }, &[curve]).unwrap()
+        };
+        for log in [false, true] {
+            drawn(log, &[], &[]);
+            drawn(log, &[(1.0, 0.0)], &[]);
+            drawn(log, &[(1.0, f64::NAN), (2.0, 3.0)], &[]);
+            assert!(drawn(log, &[(1.0, 2.0)], &[]).contains("<circle"));
+            let svg = drawn(log, &[(1.0, 2.0), (2.0, 1.0)], &[(1.0, 1.0, 3.0), (2.0, -1.0, 2.0)]);
+            assert!(svg.contains("<polyline") && svg.contains("<polygon") && !svg.contains("NaN"), "{svg}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! An [`Inspection`] as a table, as CSV and as a page.
 
 use super::charts::{self, CELLS, FISHER, HESSIAN, Panel};
-use super::{escape, number};
+use super::{aligned, escape, number, page};
 use crate::inspection::{Eigenvalue, Figure, Inspection, NetworkFigures, QUANTITIES};
 use serde::Serialize;
 use std::fmt::Write;
@@ -112,22 +112,6 @@ pub fn table(about: &About, found: &Inspection) -> String {
     out.trim_end().into()
 }
 
-/// Columns as wide as they must be; the first to the left, the others to the right.
-fn aligned(rows: &[Vec<String>]) -> String {
-    let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let _ = write!(out, "{:<w$}", row[0], w = widths[0]);
-        row.iter().zip(&widths).skip(1).for_each(|(cell, w)| {
-            let _ = write!(out, "  {cell:>w$}");
-        });
-        out.truncate(out.trim_end().len());
-        out.push('\n');
-    }
-    out
-}
-
 fn network(n: &NetworkFigures) -> String {
     let top: Vec<String> = n.eigenvalues.iter().map(eigenvalue).collect();
     let mut out =
@@ -183,19 +167,6 @@ pub fn json(about: &About, found: &Inspection, seconds: f64) -> serde_json::Resu
     serde_json::to_string(&Record { about, found, over_blocks, seconds })
 }
 
-const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;color:#222;background:#fff;max-width:1320px;margin:24px auto;padding:0 20px}\
-h1{font-size:24px;margin-bottom:4px}h2{font-size:19px;margin-top:34px;border-bottom:1px solid #ddd}h3{font-size:15px;margin:0}\
-.scroll{overflow-x:auto}table{border-collapse:collapse;font-size:12px;font-variant-numeric:tabular-nums}\
-td,th{padding:2px 6px;text-align:right;border-bottom:1px solid #eee;white-space:nowrap}td:first-child,th:first-child{text-align:left}\
-dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 14px;font-size:13px}dt{font-weight:600}dd{margin:0}\
-.blocks{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(560px,100%),1fr));gap:22px}.block{border:1px solid #ddd;padding:10px 12px}\
-.pair{display:flex;gap:6px;flex-wrap:wrap}figure{margin:0;min-width:0;flex:1 1 250px}p.note{margin:2px 0 6px}figcaption{font-size:13px;color:#444}\
-svg{max-width:100%;height:auto}.note{color:#555;font-size:13px}.key{display:inline-block;width:11px;height:11px;margin:0 4px 0 12px}";
-
-fn colour(c: plotters::style::RGBColor) -> String {
-    format!("rgb({},{},{})", c.0, c.1, c.2)
-}
-
 /// A page that needs no network and no script. `seconds` is how long the measuring took.
 ///
 /// # Errors
@@ -226,11 +197,7 @@ pub fn page(
     if !found.first.hessian.is_empty() {
         body += &maps(found)?;
     }
-    Ok(format!(
-        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta name=\"viewport\" \
-         content=\"width=device-width\"/>\n<title>{}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
-        escape(&title)
-    ))
+    Ok(page::page(&title, &body))
 }
 
 fn summary(found: &Inspection) -> String {
@@ -320,10 +287,8 @@ fn layers(found: &Inspection) -> Result<String, Box<dyn std::error::Error + Send
         panel("share of negative eigenvalues", "negative_eigenvalues", None, 0.5),
     ];
     Ok(format!(
-        "<h2>Layer by layer</h2>\n<p class=\"note\"><span class=\"key\" style=\"background:{}\"></span>Hessian<span class=\"key\" \
-         style=\"background:{}\"></span>empirical Fisher</p>\n<div class=\"scroll\">{}</div>\n",
-        colour(HESSIAN),
-        colour(FISHER),
+        "<h2>Layer by layer</h2>\n{}<div class=\"scroll\">{}</div>\n",
+        page::legend([(HESSIAN, "Hessian"), (FISHER, "empirical Fisher")]),
         charts::bars(&names, &panels)?
     ))
 }

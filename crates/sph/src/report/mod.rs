@@ -1,7 +1,12 @@
 //! What was found, as text, CSV and pages: rendering alone, no measuring and no files.
 
 mod charts;
+pub mod compare;
 pub mod inspect;
+mod page;
+pub mod run;
+
+use std::fmt::Write;
 
 /// Text inside an HTML element or attribute.
 fn escape(text: &str) -> String {
@@ -29,6 +34,22 @@ fn number(v: f64) -> String {
         _ if size >= 0.1 => format!("{v:.2}"),
         _ => format!("{v:.3}"),
     }
+}
+
+/// Columns as wide as they must be; the first to the left, the others to the right.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
+    let mut out = String::new();
+    for row in rows {
+        let _ = write!(out, "{:<w$}", row[0], w = widths[0]);
+        row.iter().zip(&widths).skip(1).for_each(|(cell, w)| {
+            let _ = write!(out, "  {cell:>w$}");
+        });
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+    }
+    out
 }
 
 #[test]

@@ -1,0 +1,70 @@
+//! `sph report`: the page of a run, or of several over each other.
+
+use crate::checkpoint::write_atomically;
+use crate::config::threads;
+use crate::error::{Error, Result};
+use crate::history::History;
+use crate::mistakes;
+use crate::report::run as report;
+use crate::run::RunDir;
+use clap::Args;
+use std::path::{Path, PathBuf};
+
+/// Make the page of a run again, or one with the curves of several runs over each other.
+#[derive(Args, Debug, Clone)]
+#[command(
+    after_help = "Examples:\n  sph report runs/first\n  sph report runs/first runs/second --output both.html"
+)]
+pub struct ReportArgs {
+    /// Folders of runs.
+    #[arg(required = true, value_name = "RUN")]
+    pub runs: Vec<PathBuf>,
+    /// The page [default: report.html, of one run in its folder].
+    #[arg(long, value_name = "FILE.html")]
+    pub output: Option<PathBuf>,
+    /// Worker threads [default: all cores].
+    #[arg(long, value_parser = threads)]
+    pub threads: Option<usize>,
+}
+
+/// Writes the page and says where.
+///
+/// # Errors
+/// When there is no run in a folder, or the page cannot be written.
+pub fn run(args: &ReportArgs) -> Result<()> {
+    super::configure_threads(args.threads)?;
+    let default = match &args.runs[..] {
+        [one] => RunDir::at(one).report(),
+        _ => "report.html".into(),
+    };
+    let path = args.output.clone().unwrap_or(default);
+    match &args.runs[..] {
+        [one] => write(&RunDir::at(one), &path)?,
+        several => {
+            let read = |run: &PathBuf| History::read(RunDir::at(run));
+            let histories = several.iter().map(read).collect::<Result<Vec<_>>>()?;
+            let page = report::overlay(&histories).map_err(not_drawn)?;
+            write_atomically(&path, page.as_bytes())?;
+        }
+    }
+    super::say(&path.display().to_string())
+}
+
+/// Test images that are shown.
+const WORST: usize = 24;
+
+/// Writes the page of one run to `path`.
+///
+/// # Errors
+/// When there is no run in the folder, or the page cannot be written.
+pub(crate) fn write(run: &RunDir, path: &Path) -> Result<()> {
+    let history = History::read(run.clone())?;
+    // Curves are worth having where the data has gone; the page says what is missing and why.
+    let mistakes = mistakes::of_run(run, &history.args, WORST).map_err(|e| e.to_string());
+    let page = report::page(&history, &mistakes).map_err(not_drawn)?;
+    write_atomically(path, page.as_bytes())
+}
+
+fn not_drawn(e: impl std::fmt::Display) -> Error {
+    Error::Config(format!("the report cannot be drawn: {e}"))
+}

@@ -1,0 +1,184 @@
+//! Carries the runs of a comparison out, each by `sph train` in a process of its own: its memory is its own, and what kills it
+//! kills no other.
+
+use super::plan::PlannedRun;
+use crate::config::{TrainArgs, shown};
+use crate::error::{Error, Result};
+use crate::run::RunDir;
+use clap::CommandFactory;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// How runs are carried out.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// The program `sph`.
+    pub program: PathBuf,
+    /// The folder that run folders are in.
+    pub output: PathBuf,
+    /// Runs at a time.
+    pub jobs: usize,
+    /// Worker threads of each.
+    pub threads: usize,
+}
+
+/// What is there of a run before it is carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Found {
+    /// All of it.
+    Finished,
+    /// A checkpoint to go on from.
+    Cut,
+    /// Nothing.
+    Nothing,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// All epochs were trained.
+    Finished,
+    /// It was told to stop, and can be gone on with.
+    Interrupted,
+    /// It could not begin or go on; the reason.
+    Failed(String),
+}
+
+impl Launch {
+    /// The folder of a run.
+    pub fn folder(&self, run: &PlannedRun) -> RunDir {
+        RunDir::at(&self.output.join(&run.name))
+    }
+
+    /// What there is of `run`.
+    ///
+    /// # Errors
+    /// When its folder holds a run with other settings.
+    pub fn find(&self, run: &PlannedRun) -> Result<Found> {
+        let folder = self.folder(run);
+        if !folder.checkpoint().exists() {
+            return Ok(Found::Nothing);
+        }
+        let path = folder.args();
+        let text = std::fs::read_to_string(&path).map_err(|e| Error::data(&path, e.to_string()))?;
+        // Through the parser: the file of an older program may lack what has its default here.
+        let there = TrainArgs::from_toml(&text, &shown(&path))?;
+        if let Some(difference) = run.args.difference(&there)? {
+            let folder = folder.path().display();
+            return Err(Error::Config(format!(
+                "{folder} holds a run with other settings: {difference}; choose another --output, or remove that folder"
+            )));
+        }
+        Ok(if folder.result().exists() { Found::Finished } else { Found::Cut })
+    }
+
+    fn start(&self, run: &PlannedRun, found: Found) -> Result<Child> {
+        let folder = self.folder(run);
+        let mut command = Command::new(&self.program);
+        command.arg("train");
+        match found {
+            Found::Cut => command.arg("--resume").arg(folder.path()),
+            _ => {
+                // What a process left that was killed before its first checkpoint.
+                folder.discard();
+                let flags =
+                    crate::config::flags_of_toml(&run.args.to_toml()?, &TrainArgs::command(), &run.name)?;
+                command.args(flags).arg("--output").arg(&self.output).arg("--experiment").arg(&run.name)
+            }
+        };
+        command.arg("--stop-on-eof").arg("--threads").arg(self.threads.to_string());
+        let log = self.log(run);
+        let log = File::create(&log).map_err(|e| Error::write(&log, e))?;
+        // Its stdin ends when this process does, however that happens: then it saves and leaves.
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
+        command.spawn().map_err(|e| Error::Config(format!("cannot start {}: {e}", self.program.display())))
+    }
+
+    /// What a run under way, or one that failed, says on stderr.
+    fn log(&self, run: &PlannedRun) -> PathBuf {
+        self.output.join(format!("{}.log", run.name))
+    }
+
+    fn end(&self, run: &PlannedRun, status: std::process::ExitStatus) -> End {
+        let log = self.log(run);
+        match status.code() {
+            Some(0) => {
+                let _ = std::fs::remove_file(&log);
+                End::Finished
+            }
+            Some(130) => End::Interrupted,
+            _ => End::Failed(last_error(&log).unwrap_or_else(|| format!("{status}; see {}", log.display()))),
+        }
+    }
+}
+
+/// The error that a log ends with.
+fn last_error(log: &Path) -> Option<String> {
+    let text = String::from_utf8_lossy(&std::fs::read(log).ok()?).into_owned();
+    text.lines().rev().find_map(|l| l.strip_prefix("error: ")).map(String::from)
+}
+
+/// What a comparison is doing.
+pub enum Event<'a> {
+    /// The run with this number ended.
+    Ended(usize, &'a End),
+    /// These are under way; told several times a second.
+    Running(&'a [usize]),
+}
+
+/// Carries out those of `runs` that are not finished. When `stop` is set, those under way are told to save and leave.
+///
+/// # Errors
+/// When a process cannot be started, or `watch` fails. What runs is told to save and leave, and awaited.
+pub fn carry_out(
+    launch: &Launch,
+    runs: &[PlannedRun],
+    found: &[Found],
+    stop: &AtomicBool,
+    watch: &mut dyn FnMut(Event<'_>) -> Result<()>,
+) -> Result<()> {
+    let mut waiting = (0..runs.len()).filter(|&i| found[i] != Found::Finished);
+    let mut under_way: Vec<(usize, Child)> = Vec::new();
+    let mut failed = None;
+    loop {
+        let stopping = failed.is_some() || stop.load(Ordering::Relaxed);
+        while under_way.len() < launch.jobs && !stopping {
+            let Some(i) = waiting.next() else { break };
+            match launch.start(&runs[i], found[i]) {
+                Ok(child) => under_way.push((i, child)),
+                Err(e) => {
+                    failed = Some(e);
+                    break;
+                }
+            }
+        }
+        if under_way.is_empty() {
+            return failed.map_or(Ok(()), Err);
+        }
+        if stopping {
+            under_way.iter_mut().for_each(|(_, child)| drop(child.stdin.take()));
+        }
+        std::thread::sleep(POLL);
+        let mut ended = Vec::new();
+        under_way.retain_mut(|(i, child)| match child.try_wait() {
+            Ok(None) => true,
+            Ok(Some(status)) => {
+                ended.push((*i, launch.end(&runs[*i], status)));
+                false
+            }
+            Err(e) => {
+                ended.push((*i, End::Failed(e.to_string())));
+                false
+            }
+        });
+        let numbers: Vec<usize> = under_way.iter().map(|(i, _)| *i).collect();
+        let mut told = ended.iter().try_for_each(|(i, end)| watch(Event::Ended(*i, end)));
+        told = told.and_then(|()| watch(Event::Running(&numbers)));
+        failed = failed.or(told.err());
+    }
+}
+
+const POLL: Duration = Duration::from_millis(100);

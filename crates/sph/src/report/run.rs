@@ -1,0 +1,324 @@
+//! Pages of training runs: one run in full, or the curves of several over each other.
+
+use super::charts::{self, Axes, Curve, Drawn, along, colours};
+use super::page::{self, figure, legend, list};
+use super::{escape, number};
+use crate::history::{BlockCurvature, Epoch, History};
+use crate::mistakes::{Mistakes, Worst};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder};
+use plotters::style::RGBColor;
+use std::fmt::Write;
+
+fn percent(v: f64) -> String {
+    format!("{:.2} %", 100.0 * v)
+}
+
+/// The run's name: that of its folder.
+pub(super) fn name(history: &History) -> String {
+    let path = history.run.path();
+    let absolute = path.canonicalize().unwrap_or(path.to_path_buf());
+    absolute.file_name().map_or(path.display().to_string(), |n| n.to_string_lossy().into_owned())
+}
+
+/// Everything about one run. `mistakes` are those of its best model, or why they cannot be had.
+///
+/// # Errors
+/// When a chart cannot be drawn.
+pub fn page(history: &History, mistakes: &Result<Mistakes, String>) -> Drawn {
+    let args = &history.args;
+    let title =
+        format!("{}: {} on {}, {}", name(history), args.model.model, args.dataset, args.optimizer.opt);
+    let mut body = format!("<h1>{}</h1>\n", escape(&title));
+    body += &result(history);
+    body += &training(&history.epochs)?;
+    body += &curvature(&history.curvature)?;
+    body += &match mistakes {
+        Ok(mistakes) => confusion(mistakes) + &worst(mistakes)?,
+        Err(reason) => {
+            format!("<h2>Test images</h2>\n<p class=\"note\">They cannot be shown: {}</p>\n", escape(reason))
+        }
+    };
+    let settings = args.to_toml()?;
+    let _ = write!(body, "<h2>Settings</h2>\n<pre class=\"note\">{}</pre>\n", escape(&settings));
+    Ok(page::page(&title, &body))
+}
+
+fn result(history: &History) -> String {
+    let epochs = format!("{} of {}", history.epochs.len(), history.args.epochs);
+    let Some(r) = &history.result else {
+        return format!("<p class=\"note\">Not finished: {epochs} epochs are trained.</p>\n");
+    };
+    let mut items = Vec::new();
+    if let (Some(accuracy), Some(epoch)) = (r.test_accuracy, r.best_epoch) {
+        let chosen = match &*r.chosen_on {
+            "validation" => "chosen on held-out images",
+            _ => "chosen on the test images, which flatters it",
+        };
+        items.push(("best test accuracy", format!("{} in epoch {epoch}, {chosen}", percent(accuracy))));
+    }
+    items.extend(r.final_test_accuracy.map(|a| ("final test accuracy", percent(a))));
+    items.push(("epochs", epochs));
+    items.push(("time", format!("{:.1} s", r.seconds)));
+    items.extend(r.step_ms_median.map(|ms| ("step", format!("{ms:.2} ms (median)"))));
+    items.extend(
+        r.curvature_overhead.map(|o| ("curvature overhead", format!("{:+.0} % of a gradient", 100.0 * o))),
+    );
+    items.extend(r.peak_rss_mb.map(|mb| ("peak memory", format!("{mb:.0} MB"))));
+    list(items)
+}
+
+/// One line of a chart over epochs.
+fn line(epochs: &[Epoch], colour: RGBColor, y: impl Fn(&Epoch) -> Option<f64>) -> Curve {
+    let points = epochs.iter().filter_map(|e| Some((e.epoch as f64, y(e)?)));
+    Curve { colour, points: points.collect(), band: Vec::new() }
+}
+
+fn training(epochs: &[Epoch]) -> Drawn {
+    let c = colours(3);
+    let axes = |y, log| Axes { x: "epoch", y, log };
+    let mut loss = vec![line(epochs, c[0], |e| Some(e.train.0)), line(epochs, c[1], |e| Some(e.test.0))];
+    let mut accuracy =
+        vec![line(epochs, c[0], |e| Some(100.0 * e.train.1)), line(epochs, c[1], |e| Some(100.0 * e.test.1))];
+    let mut keys = vec![(c[0], "training"), (c[1], "test")];
+    if epochs.iter().any(|e| e.validation.is_some()) {
+        loss.push(line(epochs, c[2], |e| Some(e.validation?.0)));
+        accuracy.push(line(epochs, c[2], |e| Some(100.0 * e.validation?.1)));
+        keys.push((c[2], "held-out"));
+    }
+    let charts = [
+        (
+            charts::curves(axes("loss", true), &loss)?,
+            "Loss. That of training is the mean over the epoch, each image before its step.",
+        ),
+        (charts::curves(axes("accuracy %", false), &accuracy)?, "Accuracy."),
+        (
+            charts::curves(axes("learning rate", false), &[line(epochs, c[0], |e| Some(e.lr))])?,
+            "Learning rate of each epoch's last step.",
+        ),
+        (
+            charts::curves(axes("seconds", false), &[line(epochs, c[0], |e| Some(e.seconds))])?,
+            "Time since the run began, evaluation included.",
+        ),
+    ];
+    let charts = charts.iter().map(|(chart, caption)| figure(chart, caption)).collect::<String>();
+    Ok(format!("<h2>Training</h2>\n{}<div class=\"charts\">\n{charts}</div>\n", legend(keys)))
+}
+
+/// Curvature of every block over the epochs; nothing for optimizers without.
+fn curvature(rows: &[BlockCurvature]) -> Drawn {
+    let mut blocks: Vec<&str> = Vec::new();
+    for row in rows {
+        if !blocks.contains(&&*row.block) {
+            blocks.push(&row.block);
+        }
+    }
+    if blocks.is_empty() {
+        return Ok(String::new());
+    }
+    let palette = along(blocks.len());
+    let curves = |y: &dyn Fn(&BlockCurvature) -> f64| -> Vec<Curve> {
+        let of = |block: &str| rows.iter().filter(move |r| r.block == block).collect::<Vec<_>>();
+        let points = |block: &str| of(block).iter().map(|r| (r.epoch as f64, y(r))).collect();
+        let curve = |(block, colour): (&&str, &RGBColor)| Curve {
+            colour: *colour,
+            points: points(block),
+            band: Vec::new(),
+        };
+        blocks.iter().zip(&palette).map(curve).collect()
+    };
+    let axes = |y, log| Axes { x: "epoch", y, log };
+    let charts = [
+        (
+            charts::curves(axes("median multiplier", true), &curves(&|r| r.multiplier))?,
+            "What a block's momentum is multiplied by: τ over rectified curvature, median over its entries.",
+        ),
+        (
+            charts::curves(axes("|trace|", true), &curves(&|r| r.trace.abs()))?,
+            "Absolute value of the sum of a block's averaged curvature.",
+        ),
+        (
+            charts::curves(axes("% negative", false), &curves(&|r| 100.0 * r.negative))?,
+            "Share of a block's averaged curvature that is negative.",
+        ),
+    ];
+    let charts = charts.iter().map(|(chart, caption)| figure(chart, caption)).collect::<String>();
+    let keys = palette.iter().copied().zip(blocks);
+    Ok(format!(
+        "<h2>Curvature of the second-order blocks</h2>\n{}<div class=\"charts\">\n{charts}</div>\n",
+        legend(keys)
+    ))
+}
+
+/// With more classes than these a matrix is too large to read: the most frequent mistakes are listed.
+const MATRIX: usize = 24;
+const PAIRS: usize = 30;
+
+fn confusion(m: &Mistakes) -> String {
+    let names: Vec<String> = m.class_names.iter().map(|name| escape(name)).collect();
+    let n = names.len();
+    let images: u64 = m.confusion.iter().sum();
+    let right: u64 = (0..n).map(|i| m.confusion[i * n + i]).sum();
+    let mut out = format!(
+        "<h2>Confusion</h2>\n<p class=\"note\">The best model on the {images} test images: {right} right, {} wrong.</p>\n",
+        images - right
+    );
+    if n > MATRIX {
+        let mut pairs: Vec<(u64, usize)> = (0..n * n)
+            .filter(|i| i / n != i % n && m.confusion[*i] > 0)
+            .map(|i| (m.confusion[i], i))
+            .collect();
+        pairs.sort_by_key(|p| (std::cmp::Reverse(p.0), p.1));
+        let heads = ["class", "taken for", "images"].map(String::from).to_vec();
+        let row = |p: &(u64, usize)| {
+            vec![m.class_names[p.1 / n].clone(), m.class_names[p.1 % n].clone(), p.0.to_string()]
+        };
+        let rows: Vec<_> = std::iter::once(heads).chain(pairs.iter().take(PAIRS).map(row)).collect();
+        return out + &page::table(&rows);
+    }
+    out.push_str("<p class=\"note\">Rows: class; columns: what its images are taken for.</p>\n<div class=\"scroll\">\n<table class=\"confusion\">\n<tr><th></th>");
+    out.extend(names.iter().map(|name| format!("<th>{name}</th>")));
+    out.push_str("<th>right</th></tr>\n");
+    for (label, row) in m.confusion.chunks_exact(n).enumerate() {
+        let _ = write!(out, "<tr><th>{}</th>", names[label]);
+        let total = row.iter().sum::<u64>().max(1) as f64;
+        for (c, &count) in row.iter().enumerate() {
+            let (share, colour) = (count as f64 / total, if c == label { "33,102,172" } else { "178,24,43" });
+            // Few are to be seen, too.
+            let shade = if count == 0 { 0.0 } else { 0.08 + 0.55 * share.sqrt() };
+            let text = if count == 0 { "·".into() } else { count.to_string() };
+            let _ = write!(out, "<td style=\"background:rgba({colour},{shade:.2})\">{text}</td>");
+        }
+        let _ = writeln!(out, "<td>{}</td></tr>", percent(row[label] as f64 / total));
+    }
+    out + "</table>\n</div>\n"
+}
+
+fn worst(m: &Mistakes) -> Drawn {
+    let (low, high) = m
+        .worst
+        .iter()
+        .flat_map(|w| &w.pixels)
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(*v), b.max(*v)));
+    let mut out = String::from(
+        "<h2>Worst test images</h2>\n<p class=\"note\">Those of largest loss under the best model, with their class, what they are taken \
+         for, how sure the model is of that, and their number in the test set.</p>\n<div class=\"images\">\n",
+    );
+    let name = |class: usize| m.class_names.get(class).map_or(String::new(), |name| escape(name));
+    for w in &m.worst {
+        let picture = picture(w, low, high)?;
+        let verdict = match w.taken_for == w.label {
+            true => format!("{}, found", name(w.label)),
+            false => format!("{}, taken for {}", name(w.label), name(w.taken_for)),
+        };
+        let alt = format!("test image {} of class {}", w.number, name(w.label));
+        let _ = writeln!(
+            out,
+            "<figure><img alt=\"{alt}\" src=\"data:image/png;base64,{picture}\"/><figcaption>{verdict}<br/>{:.0} % sure, loss \
+             {}<br/>no. {}</figcaption></figure>",
+            100.0 * w.confidence,
+            number(w.loss),
+            w.number
+        );
+    }
+    Ok(out + "</div>\n")
+}
+
+/// A PNG in base64, values from `low` to `high`: in colour when there are three channels, else the first one in grey.
+fn picture(w: &Worst, low: f64, high: f64) -> Drawn {
+    let (height, width, channels) = w.size;
+    let byte = |v: f64| ((v - low) / (high - low).max(1e-12) * 255.0).round() as u8;
+    let (kind, step) = if channels == 3 { (ExtendedColorType::Rgb8, 3) } else { (ExtendedColorType::L8, 1) };
+    let bytes: Vec<u8> =
+        w.pixels.chunks_exact(channels.max(1)).flat_map(|p| &p[..step]).map(|v| byte(*v)).collect();
+    let mut file = Vec::new();
+    PngEncoder::new(&mut file).write_image(&bytes, width as u32, height as u32, kind)?;
+    Ok(STANDARD.encode(file))
+}
+
+/// A figure of an epoch, and what an axis and a caption call it.
+pub(super) struct Shown {
+    pub(super) axis: &'static str,
+    pub(super) caption: &'static str,
+    pub(super) of: fn(&Epoch) -> f64,
+}
+
+/// The charts of runs over each other: losses on a logarithmic scale.
+pub(super) const OVERLAID: [(Shown, bool); 4] = [
+    (Shown { axis: "test accuracy %", caption: "Test accuracy", of: |e| 100.0 * e.test.1 }, false),
+    (Shown { axis: "test loss", caption: "Test loss", of: |e| e.test.0 }, true),
+    (Shown { axis: "training accuracy %", caption: "Training accuracy", of: |e| 100.0 * e.train.1 }, false),
+    (Shown { axis: "training loss", caption: "Training loss", of: |e| e.train.0 }, true),
+];
+
+/// What they are drawn over.
+pub(super) const TIMES: [Shown; 2] = [
+    Shown { axis: "epoch", caption: "epochs", of: |e| e.epoch as f64 },
+    Shown { axis: "seconds", caption: "wall-clock time", of: |e| e.seconds },
+];
+
+/// One chart of several curves.
+pub(super) fn over(shown: &Shown, time: &Shown, log: bool, curves: &[Curve]) -> Drawn {
+    let chart = charts::curves(Axes { x: time.axis, y: shown.axis, log }, curves)?;
+    Ok(figure(&chart, &format!("{} over {}.", shown.caption, time.caption)))
+}
+
+/// Curves of several runs over each other, over epochs and over wall-clock time.
+///
+/// # Errors
+/// When a chart cannot be drawn.
+pub fn overlay(histories: &[History]) -> Drawn {
+    let title = format!("{} runs", histories.len());
+    let names: Vec<String> = histories.iter().map(name).collect();
+    let palette = colours(histories.len());
+    let mut body = format!("<h1>{title}</h1>\n");
+    let heads = [
+        "run",
+        "model",
+        "data set",
+        "optimizer",
+        "lr",
+        "seed",
+        "epochs",
+        "best test acc",
+        "final test acc",
+        "seconds",
+        "ms/step",
+    ];
+    let mut rows = vec![heads.map(String::from).to_vec()];
+    for (h, name) in histories.iter().zip(&names) {
+        let (a, r) = (&h.args, h.result.as_ref());
+        let or_dash = |v: Option<String>| v.unwrap_or("-".into());
+        rows.push(vec![
+            name.clone(),
+            a.model.model.clone(),
+            a.dataset.clone(),
+            a.optimizer.opt.clone(),
+            a.optimizer.lr()?.to_string(),
+            a.seed.to_string(),
+            h.epochs.len().to_string(),
+            or_dash(r.and_then(|r| r.test_accuracy).map(percent)),
+            or_dash(h.epochs.last().map(|e| percent(e.test.1))),
+            or_dash(h.epochs.last().map(|e| format!("{:.1}", e.seconds))),
+            or_dash(h.epochs.last().map(|e| format!("{:.2}", e.step_ms))),
+        ]);
+    }
+    body += &page::table(&rows);
+    body += &legend(palette.iter().copied().zip(names.iter().map(|n| &**n)));
+    body.push_str("<div class=\"charts\">\n");
+    for (shown, log) in OVERLAID {
+        for time in TIMES {
+            let curve = |(h, colour): (&History, &RGBColor)| Curve {
+                colour: *colour,
+                points: h.epochs.iter().map(|e| ((time.of)(e), (shown.of)(e))).collect(),
+                band: Vec::new(),
+            };
+            let curves: Vec<Curve> = histories.iter().zip(&palette).map(curve).collect();
+            body += &over(&shown, &time, log, &curves)?;
+        }
+    }
+    body.push_str("</div>\n");
+    Ok(page::page(&title, &body))
+}
