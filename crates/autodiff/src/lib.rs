@@ -35,11 +35,13 @@
 mod check;
 mod op;
 pub mod ops;
+mod profile;
 pub mod rules;
 pub mod sweep;
 mod tape;
 
 pub use check::{CheckError, Tolerances, check_op};
 pub use op::{Context, Keep, Need, Op, Record, Saved, Statistics};
+pub use profile::OpCost;
 pub use sweep::grad::Adjoints;
 pub use tape::{Leaf, Recorded, Tape, Var};

@@ -1,5 +1,6 @@
 //! The trait of a differentiable operation: four rules.
 
+use sph_tensor::kernels::conv::KernelInfo;
 use sph_tensor::{Array, Element, Pool, Shape, ShapeError};
 use std::any::Any;
 use std::fmt::Debug;
@@ -205,6 +206,18 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
     ) -> (Bars<T>, Bars<T>) {
         let bars = self.vjp(cx, r, y_bar, need);
         (bars, self.vjp_tangent(cx, r, x_dot, y_bar, y_bar_dot, need_dot))
+    }
+
+    /// Multiply-adds of one product of the inputs. Ops that act on each element a few times have none, as is the custom.
+    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
+        let _ = (x, y);
+        0
+    }
+
+    /// The kernels that do them, where there is a choice.
+    fn kernels(&self, x: &[Shape]) -> Option<KernelInfo> {
+        let _ = x;
+        None
     }
 
     /// The Kronecker factors of the Fisher block of input 1, when it is a layer's weights: A = (1/N) Σ aaᵀ over its inputs (a 1 behind

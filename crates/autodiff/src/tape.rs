@@ -1,8 +1,11 @@
 //! The tape: records by running.
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Statistics};
+use crate::profile::OpCost;
 use sph_tensor::{Array, Element, Pool, Shape, ShapeError, kernels};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// A value on the tape. It owns its array, so an intermediate that no rule saved is freed when the model lets go
 /// of it: an evaluation pass needs no more memory than its widest point.
@@ -89,6 +92,8 @@ pub struct Tape<T: Element> {
     pub(crate) keeping: bool,
     /// A backward sweep has taken the residuals away.
     pub(crate) spent: bool,
+    /// What the ops cost by node, when it is asked for.
+    pub(crate) costs: Option<BTreeMap<usize, OpCost>>,
     watch_finite: bool,
     first_non_finite: Option<Arc<str>>,
 }
@@ -101,6 +106,7 @@ impl<T: Element> Tape<T> {
             nodes: Vec::new(),
             keeping: false,
             spent: false,
+            costs: None,
             watch_finite: false,
             first_non_finite: None,
         }
@@ -109,6 +115,16 @@ impl<T: Element> Tape<T> {
     /// A tape that keeps what [`crate::sweep::jvp()`] and [`crate::sweep::hvp()`] read after [`Tape::backward`].
     pub fn keeping(pool: &Pool<T>) -> Self {
         Tape { keeping: true, ..Tape::new(pool, 1) }
+    }
+
+    /// From now on measures what every op costs.
+    pub fn measure(&mut self) {
+        self.costs = Some(BTreeMap::new());
+    }
+
+    /// What the ops cost since [`Tape::measure`], in the order of their forward pass. Products after the gradient are not in it.
+    pub fn take_costs(&mut self) -> Vec<OpCost> {
+        self.costs.take().into_iter().flat_map(BTreeMap::into_values).collect()
     }
 
     /// From now on looks at every output and remembers the first that is not finite.
@@ -186,6 +202,7 @@ impl<T: Element> Tape<T> {
         } else {
             Keep { x_bar: need, x_dot: has_dot, x_bar_dot: need_dot }
         };
+        let start = self.costs.is_some().then(Instant::now);
         let values: Vec<_> = x.iter().map(|x| &x.value).collect();
         let (value, saved) = op.forward(&mut self.cx, &values, y_shape, keep);
         debug_assert_eq!(value.shape(), y_shape, "{}: output", op.name());
@@ -196,6 +213,11 @@ impl<T: Element> Tape<T> {
         let record = Record { saved, x: shapes, y: y_shape };
         let x_dots: Vec<_> = x.iter().map(|x| x.dot.as_ref()).collect();
         let dot = has_dot.any().then(|| op.jvp(&self.cx, &record, &x_dots));
+        if let (Some(costs), Some(start)) = (&mut self.costs, start) {
+            let tangents = (has_dot, self.cx.probes);
+            let cost = OpCost::forward(&op, &record.x, y_shape, tangents, start.elapsed());
+            costs.insert(self.nodes.len(), cost);
+        }
         let read = op.tangents_read(need_dot);
         let x_dot = x.iter().enumerate().map(|(i, x)| x.dot.clone().filter(|_| read.has(i))).collect();
         self.nodes.push(Some(Node {

@@ -1,25 +1,10 @@
 //! What a pass of a network costs, counted on its tape.
 
 use crate::objective::Objective;
-use sph_autodiff::{Recorded, Tape};
 use sph_nn::{LayerError, Real};
 use sph_tensor::{Array, Shape};
 
-/// Multiply-adds of a recorded pass: those of convolutions and matrix products. Everything else acts on each element a few times
-/// and is not counted, as is the custom.
-fn of_tape<T: Real>(tape: &Tape<T>) -> u64 {
-    let of = |r: Recorded<'_, T>| {
-        let per_output = match r.op.name() {
-            "conv2d" => r.x[1].len() / r.x[1][0],
-            "linear" | "matmul" | "batch_matmul" => r.x[0].last(),
-            _ => 0,
-        };
-        (r.y.len() * per_output) as u64
-    };
-    tape.recorded().map(of).sum()
-}
-
-/// Multiply-adds of an evaluation pass for one image of [height, width, channels].
+/// Multiply-adds of an evaluation pass for one image of [height, width, channels]: those of convolutions and matrix products.
 ///
 /// # Errors
 /// When the network does not take such images.
@@ -29,7 +14,8 @@ pub(crate) fn multiply_adds<T: Real>(
 ) -> Result<u64, LayerError> {
     let mut image = Array::stale(objective.pool(), Shape::new(&[1, h, w, c]));
     image.make_mut().fill(T::ZERO);
-    Ok(of_tape(&objective.recorded_on(&image)?.0))
+    let (tape, _) = objective.recorded_on(&image)?;
+    Ok(tape.recorded().map(|r| r.op.multiply_adds(r.x, r.y)).sum())
 }
 
 #[cfg(test)]

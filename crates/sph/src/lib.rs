@@ -19,6 +19,7 @@ mod csv;
 pub mod data;
 mod error;
 pub mod evaluation;
+pub mod explain;
 pub mod export;
 pub mod history;
 pub mod inspection;

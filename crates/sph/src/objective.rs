@@ -1,7 +1,7 @@
 //! A network's mini-batch loss as a [`Curvature`]: the tape's side of the optimizer's trait.
 
 use sph_autodiff::ops::probabilities;
-use sph_autodiff::{Tape, Var, sweep};
+use sph_autodiff::{OpCost, Tape, Var, sweep};
 use sph_nn::losses::{self, Targets};
 use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store};
 use sph_optim::curvature::{Factors, FisherLabels, Parts};
@@ -69,6 +69,8 @@ pub struct Objective<T: Real> {
     logits: Vec<Option<Array<T>>>,
     kept: Option<(Tape<T>, Vec<Var<T>>)>,
     evaluation_time: Duration,
+    /// What ops cost, while it is measured.
+    costs: Option<Vec<OpCost>>,
 }
 
 /// A pass that was recorded: itself, its loss, its logits.
@@ -99,6 +101,7 @@ impl<T: Real> Objective<T> {
             logits: Vec::new(),
             kept: None,
             evaluation_time: Duration::ZERO,
+            costs: None,
         }
     }
 
@@ -167,6 +170,14 @@ impl<T: Real> Objective<T> {
     /// How long the last [`Curvature::evaluate`] took.
     pub fn evaluation_time(&self) -> Duration {
         self.evaluation_time
+    }
+
+    /// What the ops cost in the evaluations that `look` makes, in the order of their forward passes. Products after a gradient (of
+    /// several sweeps, or on a kept tape) are not in it.
+    pub fn measured<R>(&mut self, look: impl FnOnce(&mut Self) -> R) -> (R, Vec<OpCost>) {
+        self.costs = Some(Vec::new());
+        let seen = look(self);
+        (seen, self.costs.take().unwrap_or_default())
     }
 
     /// How long the gradient alone takes on the batch at hand; leaves no trace.
@@ -304,10 +315,13 @@ impl<T: Real> Curvature<T> for Objective<T> {
         // One sweep is carried with the gradient; several follow it, on what is kept.
         let keep = want.keep || want.sweeps.len() > 1;
         let carried = want.sweeps.first().filter(|_| !keep);
-        let tape = match carried {
+        let mut tape = match carried {
             _ if keep => Tape::keeping(&self.pool),
             sweep => Tape::new(&self.pool, sweep.map_or(1, |s| s.tangents.probes())),
         };
+        if self.costs.is_some() {
+            tape.measure();
+        }
         let f = Forward::on(tape, &self.store, self.mode, |i| Probes {
             dot: carried.and_then(|s| s.tangents.get(i).cloned()),
             // What is kept can be asked for any trained parameter's rows.
@@ -321,6 +335,9 @@ impl<T: Real> Curvature<T> for Objective<T> {
         out.gradient = leaves.iter().zip(&grad).map(|(l, &g)| adjoints.take_grad(l).filter(|_| g)).collect();
         out.products.clear();
         let statistics = tape.take_statistics();
+        if let Some(costs) = &mut self.costs {
+            costs.extend(tape.take_costs());
+        }
         self.logits[self.part] = Some(logits.value().clone());
         if let Some(sweep) = carried {
             let mut products = Directions::default();

@@ -5,7 +5,7 @@ use crate::op::Context;
 use crate::ops::{Case, case, normal};
 use crate::rules::kronecker::factors;
 use crate::rules::{Bilinear, BilinearOp};
-use sph_tensor::kernels::conv::{self, Conv};
+use sph_tensor::kernels::conv::{self, Conv, KernelInfo};
 use sph_tensor::kernels::window::{Window, gather};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
@@ -66,6 +66,14 @@ impl<T: Element> Bilinear<T> for Conv2d {
 
     fn adjoint_w(&self, cx: &Context<T>, shapes: (Shape, Shape), x: &[T], y_bar: &[T], w_bar: &mut [T]) {
         conv::backward_weight(&self.conv(shapes), x, y_bar, w_bar, &cx.pool);
+    }
+
+    fn multiply_adds(&self, (_, w): (Shape, Shape), y: Shape) -> u64 {
+        (y.len() * (w.len() / w[0])) as u64
+    }
+
+    fn kernels(&self, shapes: (Shape, Shape)) -> Option<KernelInfo> {
+        Some(conv::kernels_for::<T>(&self.conv(shapes)))
     }
 
     fn factors(

@@ -8,7 +8,7 @@ use crate::op::Context;
 use crate::ops::{Case, case, normal};
 use crate::rules::kronecker::factors;
 use crate::rules::{Bilinear, BilinearOp};
-use sph_tensor::kernels::conv::{self, Conv};
+use sph_tensor::kernels::conv::{self, Conv, KernelInfo};
 use sph_tensor::kernels::window::Window;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
@@ -51,6 +51,10 @@ impl<T: Element> Bilinear<T> for Linear {
 
     fn adjoint_w(&self, cx: &Context<T>, (sx, sw): (Shape, Shape), x: &[T], y_bar: &[T], w_bar: &mut [T]) {
         conv::backward_weight(&conv(sx, sw), x, y_bar, w_bar, &cx.pool);
+    }
+
+    fn kernels(&self, (sx, sw): (Shape, Shape)) -> Option<KernelInfo> {
+        Some(conv::kernels_for::<T>(&conv(sx, sw)))
     }
 
     fn factors(

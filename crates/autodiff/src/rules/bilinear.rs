@@ -7,6 +7,7 @@
 //! ```
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use sph_tensor::kernels::conv::KernelInfo;
 use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map};
 use std::fmt::Debug;
 
@@ -30,6 +31,17 @@ pub trait Bilinear<T: Element>: Debug + Send + Sync + 'static {
 
     /// w̄ = Bw(x, ȳ).
     fn adjoint_w(&self, cx: &Context<T>, shapes: (Shape, Shape), x: &[T], y_bar: &[T], w_bar: &mut [T]);
+
+    /// Multiply-adds of y; here those of matrices in x whose rows are its last axis.
+    fn multiply_adds(&self, (x, _): (Shape, Shape), y: Shape) -> u64 {
+        (y.len() * x.last()) as u64
+    }
+
+    /// See [`Op::kernels`].
+    fn kernels(&self, shapes: (Shape, Shape)) -> Option<KernelInfo> {
+        let _ = shapes;
+        None
+    }
 
     /// See [`Op::kronecker_factors`].
     fn factors(
@@ -158,6 +170,14 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
             sum_terms(cx, r.x[W], from_x, from_y)
         });
         vec![x_bar_dot.flatten(), w_bar_dot.flatten()]
+    }
+
+    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
+        self.0.multiply_adds((x[X], x[W]), y)
+    }
+
+    fn kernels(&self, x: &[Shape]) -> Option<KernelInfo> {
+        self.0.kernels((x[X], x[W]))
     }
 
     fn tangents_read(&self, need: Need) -> Need {

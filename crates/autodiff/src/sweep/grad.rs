@@ -3,6 +3,7 @@
 use crate::sweep::accumulate;
 use crate::tape::{Tape, Var};
 use sph_tensor::{Array, Element};
+use std::time::Instant;
 
 /// What a backward sweep found for the leaves.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ impl<T: Element> Tape<T> {
             let Some(node) = &mut self.nodes[id] else { continue };
             let y_bar_dot = bar_dots[id].take();
             if let Some(y_bar) = bars[id].take().filter(|_| node.need.any()) {
+                let start = self.costs.is_some().then(Instant::now);
                 let x_dot: Vec<_> = node.x_dot.iter().map(Option::as_ref).collect();
                 let curved =
                     node.need_dot.any() && (y_bar_dot.is_some() || x_dot.iter().any(Option::is_some));
@@ -67,6 +69,15 @@ impl<T: Element> Tape<T> {
                 } else {
                     (node.op.vjp(&self.cx, &node.record, &y_bar, node.need), vec![])
                 };
+                if let (Some(start), Some(cost)) = (start, self.costs.as_mut().and_then(|c| c.get_mut(&id))) {
+                    // x̄̇ of each wanted input has a term from ȳ̇ and one from each other input's tangent.
+                    let others =
+                        |i: usize| (0..x_dot.len()).filter(|&j| j != i && x_dot[j].is_some()).count();
+                    let from_y = usize::from(y_bar_dot.is_some());
+                    let wanted = (0..x_dot.len()).filter(|&i| curved && node.need_dot.has(i));
+                    let terms = wanted.map(|i| from_y + others(i)).sum();
+                    cost.add_backward(node.need, (terms, self.cx.probes), start.elapsed());
+                }
                 drop(y_bar_dot);
                 if self.keeping {
                     node.y_bar = Some(y_bar);

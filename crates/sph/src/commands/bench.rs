@@ -2,10 +2,12 @@
 
 use crate::config::{KernelArgs, ModelArgs, OptArgs, seed, threads};
 use crate::error::{Error, Result};
+use crate::explain::Explained;
 use crate::objective::{Batch, Objective};
 use crate::timing::{self, Times};
 use clap::Args;
 use sph_nn::models;
+use sph_tensor::kernels::peak::Peak;
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::time::Instant;
 
@@ -13,7 +15,7 @@ use std::time::Instant;
 #[derive(Args, Debug, Clone)]
 #[command(
     allow_negative_numbers = true,
-    after_help = "Example:\n  sph bench --model resnet20 --batch-size 128 --opt sph --steps 40 --json"
+    after_help = "Example:\n  sph bench --model resnet20 --batch-size 128 --opt sph --steps 40 --json\n  sph bench --model vit_tiny --batch-size 64 --explain"
 )]
 pub struct BenchArgs {
     /// Model.
@@ -34,6 +36,10 @@ pub struct BenchArgs {
     /// Kernels.
     #[command(flatten)]
     pub kernels: KernelArgs,
+    /// Say where the time goes: take as many steps again, measured op by op, and show kernels, times and the least times that the machine's
+    /// peaks allow.
+    #[arg(long)]
+    pub explain: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -77,10 +83,22 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             times.push(start.elapsed());
         }
     }
+    let explained = args.explain.then(|| -> Result<Explained> {
+        let start = Instant::now();
+        let (taken, costs) = objective.measured(|objective| {
+            (0..steps).try_for_each(|_| {
+                objective.set_batch(batch.clone());
+                optimizer.step(objective, lr).map(|_| ())
+            })
+        });
+        taken.map_err(Error::Evaluation)?;
+        Ok(Explained::new(&costs, steps, start.elapsed(), Peak::measure()))
+    });
+    let explained = explained.transpose()?;
     let (median, min) = (times.median().unwrap_or(0.0), times.min().unwrap_or(0.0));
     let pool_mb = pool.stats().peak_bytes as f64 / 1e6;
     if args.json {
-        let record = serde_json::json!({
+        let mut record = serde_json::json!({
             "model": args.model.model,
             "norm": config.norm.name,
             "batch_size": n,
@@ -93,6 +111,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             "peak_rss_mb": timing::peak_rss_mb(),
             "peak_pool_mb": pool_mb,
         });
+        if let Some(explained) = &explained {
+            record["explain"] = serde_json::json!(explained);
+        }
         super::say(&record.to_string())?;
     } else {
         super::say(&format!(
@@ -102,6 +123,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             steps,
             n as f64 / median * 1e3
         ))?;
+        if let Some(explained) = &explained {
+            super::say(&explained.table())?;
+        }
     }
     Ok(())
 }

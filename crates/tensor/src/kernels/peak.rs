@@ -1,7 +1,9 @@
 //! What the machine can do at most, for comparison.
 
+use super::map;
 use pulp::{Arch, Simd, WithSimd};
 use std::hint::black_box;
+use std::time::Instant;
 
 /// Independent sums: enough to hide the latency of a multiply-add on two units.
 const SUMS: usize = 12;
@@ -31,3 +33,37 @@ impl WithSimd for MultiplyAdds {
 pub fn multiply_adds() -> usize {
     Arch::new().dispatch(MultiplyAdds)
 }
+
+/// What the machine does at most on all threads of this process.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Peak {
+    /// Floating-point operations per second in multiply-adds on registers.
+    pub operations: f64,
+    /// Bytes read and written per second in copying arrays that no cache holds.
+    pub bytes: f64,
+}
+
+impl Peak {
+    /// Measures both, for about a fifth of a second; the best of several rounds, since others only ever slow a machine down.
+    pub fn measure() -> Self {
+        let per_second = |amount: usize, work: &mut dyn FnMut()| {
+            let round = |_| {
+                let start = Instant::now();
+                work();
+                amount as f64 / start.elapsed().as_secs_f64()
+            };
+            (0..5).map(round).fold(0.0, f64::max)
+        };
+        let operations = rayon::broadcast(|_| multiply_adds()).into_iter().sum();
+        let (from, mut to) = (vec![1.0f32; COPIED], vec![0.0f32; COPIED]);
+        Peak {
+            operations: per_second(operations, &mut || {
+                rayon::broadcast(|_| multiply_adds());
+            }),
+            bytes: per_second(2 * size_of_val(&from[..]), &mut || map::unary(&mut to, &from, |x| x)),
+        }
+    }
+}
+
+/// Numbers that are copied: 64 MiB.
+const COPIED: usize = 1 << 24;

@@ -70,6 +70,8 @@ pub struct ConvKernels<T: Element> {
     allowed_by: KernelChoice,
     /// They round worse than the others and wait for the user's leave.
     fast_math: bool,
+    /// Multiply-adds of the convolution for each one that they do.
+    saving: f64,
     /// Where they can run and win.
     suits: fn(&Conv) -> bool,
     /// x NHWC, w OIHW → y.
@@ -98,9 +100,19 @@ pub(crate) fn kernels_f64() -> &'static [&'static ConvKernels<f64>] {
     &KERNELS
 }
 
-/// The name of the kernels that run `conv`.
-pub fn kernels_for<T: Element>(conv: &Conv) -> &'static str {
-    kernels::<T>(conv).name
+/// What is told of the kernels that run something.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KernelInfo {
+    /// What they are called.
+    pub name: &'static str,
+    /// Multiply-adds, as they are usually counted, for each one that is done: more than 1 for Winograd's.
+    pub saving: f64,
+}
+
+/// The kernels that run `conv`.
+pub fn kernels_for<T: Element>(conv: &Conv) -> KernelInfo {
+    let kernels = kernels::<T>(conv);
+    KernelInfo { name: kernels.name, saving: kernels.saving }
 }
 
 fn kernels<T: Element>(conv: &Conv) -> &'static ConvKernels<T> {

@@ -17,6 +17,7 @@ const fn kernels<T: Element>() -> ConvKernels<T> {
         name: "gathered patches",
         allowed_by: KernelChoice::Portable,
         fast_math: false,
+        saving: 1.0,
         suits: |_| true,
         forward,
         backward_data,

@@ -14,6 +14,7 @@ pub(super) static KERNELS: ConvKernels<f32> = ConvKernels {
     name: "avx512 direct",
     allowed_by: KernelChoice::Direct,
     fast_math: false,
+    saving: 1.0,
     suits: |_| true,
     forward,
     backward_data,

@@ -1,0 +1,64 @@
+//! What each op of a recording costs: the time it took, and what a cost model needs to say how long it should.
+
+use crate::op::{Need, Op};
+use sph_tensor::kernels::conv::KernelInfo;
+use sph_tensor::{Element, Shape};
+use std::time::Duration;
+
+/// One op's part of an evaluation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct OpCost {
+    /// The op.
+    pub name: &'static str,
+    /// Shapes of its inputs.
+    pub x: Vec<Shape>,
+    /// Shape of its output.
+    pub y: Shape,
+    /// Multiply-adds of one product of its inputs ([`Op::multiply_adds`]).
+    pub multiply_adds: u64,
+    /// The kernels that do them ([`Op::kernels`]).
+    pub kernels: Option<KernelInfo>,
+    /// Products that were taken: y, and as many of ẏ, x̄ and x̄̇ as have a term in them. Each probe counts.
+    pub products: usize,
+    /// Rules that ran, each of which moves about as much memory as the inputs and the output hold. Each probe counts.
+    pub rules: usize,
+    /// Time of y and ẏ.
+    pub forward: Duration,
+    /// Time of x̄ and x̄̇.
+    pub backward: Duration,
+}
+
+impl OpCost {
+    pub(crate) fn forward<T: Element>(
+        op: &impl Op<T>,
+        x: &[Shape],
+        y: Shape,
+        (has_dot, probes): (Need, usize),
+        time: Duration,
+    ) -> Self {
+        let tangents = probes * count(has_dot, x.len());
+        OpCost {
+            name: op.name(),
+            x: x.to_vec(),
+            y,
+            multiply_adds: op.multiply_adds(x, y),
+            kernels: op.kernels(x),
+            products: 1 + tangents,
+            rules: 1 + if tangents > 0 { probes } else { 0 },
+            forward: time,
+            backward: Duration::ZERO,
+        }
+    }
+
+    /// Adds a visit of the backward sweep; `terms` are those of all x̄̇, for each probe.
+    pub(crate) fn add_backward(&mut self, need: Need, (terms, probes): (usize, usize), time: Duration) {
+        self.products += count(need, self.x.len()) + probes * terms;
+        self.rules += 1 + if terms > 0 { probes } else { 0 };
+        self.backward += time;
+    }
+}
+
+/// How many of the first `n` inputs are in the set.
+fn count(set: Need, n: usize) -> usize {
+    (0..n).filter(|&i| set.has(i)).count()
+}
