@@ -1,13 +1,13 @@
 //! A network's mini-batch loss as a [`Curvature`]: the tape's side of the optimizer's trait.
 
 use sph_autodiff::ops::probabilities;
-use sph_autodiff::{OpCost, Tape, Var, sweep};
+use sph_autodiff::{OpCost, Statistics, Tape, Var, sweep};
 use sph_nn::losses::{self, Targets};
 use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store};
 use sph_optim::curvature::{Factors, FisherLabels, Parts};
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::kernels::map::all_finite;
-use sph_tensor::{Array, Pool, Rng};
+use sph_tensor::{Array, Pool, Rng, Shape};
 use std::time::{Duration, Instant};
 
 /// Images NHWC, normalised as the network sees them, and their classes.
@@ -28,6 +28,15 @@ impl<T: Real> Batch<T> {
     /// True when there are none.
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty()
+    }
+
+    /// The first `n` images.
+    fn first(&self, n: usize) -> Self {
+        let mut dims = self.images.shape().dims().to_vec();
+        dims[0] = n;
+        let shape = Shape::new(&dims);
+        let images = Array::from_slice(self.images.pool(), shape, &self.images.as_slice()[..shape.len()]);
+        Batch { images, targets: self.targets.first(n) }
     }
 }
 
@@ -56,6 +65,10 @@ pub struct Objective<T: Real> {
     pool: Pool<T>,
     /// Label smoothing of the training loss, at least 0 and less than 1.
     pub smoothing: f64,
+    /// The part of each batch that products with the Hessian are taken on, greater than 0 and at most 1: the first images of it, rounded
+    /// up to a whole number. Training shuffles, so they are a random sample; batch norm takes their own statistics. Less than 1 costs a
+    /// pass of its own over that part, and pays below about a third.
+    pub curvature_fraction: f64,
     /// Training or evaluation.
     pub mode: Mode,
     seed: u64,
@@ -93,6 +106,7 @@ impl<T: Real> Objective<T> {
             store,
             pool: pool.clone(),
             smoothing: 0.0,
+            curvature_fraction: 1.0,
             mode: Mode::Train,
             seed,
             draw: 0,
@@ -270,6 +284,65 @@ impl<T: Real> Objective<T> {
         self.run(f, self.batch()?, self.smoothing).map_err(other)
     }
 
+    /// One forward pass over `batch` with tangents where the request has probes, one backward pass that carries adjoints and
+    /// adjoint-tangents together (docs/algorithm.md §3). Returns the logits and the batch statistics.
+    fn pass(
+        &mut self,
+        batch: &Batch<T>,
+        want: &Request<T>,
+        out: &mut Answer<T>,
+    ) -> Result<(Array<T>, Vec<Statistics>), EvalError> {
+        let n = self.store.values.len();
+        let mut grad = vec![false; n];
+        want.gradient.iter().for_each(|&i| grad[i] = true);
+        // One sweep is carried with the gradient; several follow it, on what is kept.
+        let keep = want.keep || want.sweeps.len() > 1;
+        let carried = want.sweeps.first().filter(|_| !keep);
+        let mut tape = match carried {
+            _ if keep => Tape::keeping(&self.pool),
+            sweep => Tape::new(&self.pool, sweep.map_or(1, |s| s.tangents.probes())),
+        };
+        if self.costs.is_some() {
+            tape.measure();
+        }
+        let f = Forward::on(tape, &self.store, self.mode, |i| Probes {
+            dot: carried.and_then(|s| s.tangents.get(i).cloned()),
+            // What is kept can be asked for any trained parameter's rows.
+            grad: grad[i] || (keep && !self.store.specs()[i].frozen),
+            hvp: carried.is_some_and(|s| s.rows.contains(&i)),
+        });
+        let (f, loss, logits) = self.run(f, batch, self.smoothing).map_err(other)?;
+        out.loss = scalar(&loss);
+        let (mut tape, leaves) = f.into_parts();
+        let mut adjoints = tape.backward(&loss);
+        out.gradient = leaves.iter().zip(&grad).map(|(l, &g)| adjoints.take_grad(l).filter(|_| g)).collect();
+        out.products.clear();
+        let statistics = tape.take_statistics();
+        if let Some(costs) = &mut self.costs {
+            costs.extend(tape.take_costs());
+        }
+        if let Some(sweep) = carried {
+            let mut products = Directions::default();
+            for &i in &sweep.rows {
+                if let Some(product) = adjoints.take_hvp(&leaves[i]) {
+                    products.insert(i, product);
+                }
+            }
+            out.products.push(products);
+        } else if keep {
+            self.kept = Some((tape, leaves));
+            for sweep in &want.sweeps {
+                let mut products = Directions::default();
+                self.hvp(sweep, &mut products)?;
+                out.products.push(products);
+            }
+            if !want.keep {
+                self.kept = None;
+            }
+        }
+        Ok((logits.value().clone(), statistics))
+    }
+
     pub(crate) fn batch(&self) -> Result<&Batch<T>, EvalError> {
         self.current_batch().ok_or_else(|| other(Misuse("no batch was set")))
     }
@@ -304,60 +377,25 @@ impl<T: Real> Curvature<T> for Objective<T> {
         &self.store.values
     }
 
-    /// One forward pass with tangents where the request has probes, one backward pass that carries adjoints and
-    /// adjoint-tangents together (docs/algorithm.md §3). In training mode the running statistics move.
+    /// One pass, or two where [`Objective::curvature_fraction`] is less than 1. In training mode the running statistics move.
     fn evaluate(&mut self, want: &Request<T>, out: &mut Answer<T>) -> Result<(), EvalError> {
         let start = Instant::now();
         self.kept = None;
-        let n = self.store.values.len();
-        let mut grad = vec![false; n];
-        want.gradient.iter().for_each(|&i| grad[i] = true);
-        // One sweep is carried with the gradient; several follow it, on what is kept.
-        let keep = want.keep || want.sweeps.len() > 1;
-        let carried = want.sweeps.first().filter(|_| !keep);
-        let mut tape = match carried {
-            _ if keep => Tape::keeping(&self.pool),
-            sweep => Tape::new(&self.pool, sweep.map_or(1, |s| s.tangents.probes())),
+        let batch = self.batch()?.clone();
+        let curved = want.keep || !want.sweeps.is_empty();
+        let sampled = (self.curvature_fraction * batch.len() as f64).ceil() as usize;
+        let (logits, statistics) = if curved && sampled < batch.len() {
+            let gradient = Request { gradient: want.gradient.clone(), ..Request::default() };
+            let passed = self.pass(&batch, &gradient, out)?;
+            let curvature = Request { gradient: Vec::new(), ..want.clone() };
+            let mut on_sample = Answer::default();
+            self.pass(&batch.first(sampled.max(1)), &curvature, &mut on_sample)?;
+            out.products = on_sample.products;
+            passed
+        } else {
+            self.pass(&batch, want, out)?
         };
-        if self.costs.is_some() {
-            tape.measure();
-        }
-        let f = Forward::on(tape, &self.store, self.mode, |i| Probes {
-            dot: carried.and_then(|s| s.tangents.get(i).cloned()),
-            // What is kept can be asked for any trained parameter's rows.
-            grad: grad[i] || (keep && !self.store.specs()[i].frozen),
-            hvp: carried.is_some_and(|s| s.rows.contains(&i)),
-        });
-        let (f, loss, logits) = self.record(f)?;
-        out.loss = scalar(&loss);
-        let (mut tape, leaves) = f.into_parts();
-        let mut adjoints = tape.backward(&loss);
-        out.gradient = leaves.iter().zip(&grad).map(|(l, &g)| adjoints.take_grad(l).filter(|_| g)).collect();
-        out.products.clear();
-        let statistics = tape.take_statistics();
-        if let Some(costs) = &mut self.costs {
-            costs.extend(tape.take_costs());
-        }
-        self.logits[self.part] = Some(logits.value().clone());
-        if let Some(sweep) = carried {
-            let mut products = Directions::default();
-            for &i in &sweep.rows {
-                if let Some(product) = adjoints.take_hvp(&leaves[i]) {
-                    products.insert(i, product);
-                }
-            }
-            out.products.push(products);
-        } else if keep {
-            self.kept = Some((tape, leaves));
-            for sweep in &want.sweeps {
-                let mut products = Directions::default();
-                self.hvp(sweep, &mut products)?;
-                out.products.push(products);
-            }
-            if !want.keep {
-                self.kept = None;
-            }
-        }
+        self.logits[self.part] = Some(logits);
         // A step that will not be taken leaves no trace.
         if out.loss.is_finite() {
             self.store.track(&statistics);

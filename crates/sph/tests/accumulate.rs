@@ -8,7 +8,7 @@ use sph_optim::curvature::probes::PROBES;
 use sph_optim::curvature::{Accumulate, ScheduleKind};
 use sph_optim::presets::{AdaHessian, FirstOrder, Kfac, Sgd, SphDrs};
 use sph_optim::transforms::{ClipGradient, ClipMode, DrsConfig};
-use sph_optim::{Curvature, Optimizer, ParamSpec};
+use sph_optim::{Answer, Curvature, Directions, Optimizer, ParamSpec, Request, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::ops::Range;
 
@@ -136,4 +136,42 @@ fn statistics_are_taken_and_masks_drawn_part_by_part() {
         0.5 * one(a) + 0.5 * one(b)
     };
     close(&[losses(true)], &[losses(false)], "loss under dropout");
+}
+
+/// `curvature_fraction`: the gradient and the running statistics are those of the whole batch, products those of its first images,
+/// carried with the gradient or asked for after it.
+#[test]
+fn curvature_can_be_that_of_a_part_of_the_batch() {
+    let sweep = |f: &Objective<f64>| {
+        let block = f.params().iter().position(|p| p.name == "bn1.weight").unwrap();
+        let mut tangents = Directions::default();
+        tangents.insert(block, Array::full(f.pool(), f.values()[block].shape().prepend(1), 1.0));
+        Sweep { tangents, rows: vec![block] }
+    };
+    let evaluate = |fraction: f64, images: Range<usize>, keep: bool| {
+        let mut f = network("bn", 0.0);
+        f.curvature_fraction = fraction;
+        f.set_batch(part(&f, 0, images));
+        let sweep = sweep(&f);
+        let sweeps = if keep { vec![] } else { vec![sweep.clone()] };
+        let want = Request { gradient: (0..f.params().len()).collect(), sweeps, keep };
+        let mut answer = Answer::default();
+        f.evaluate(&want, &mut answer).unwrap();
+        let mut product = Directions::default();
+        match keep {
+            true => f.hvp(&sweep, &mut product).unwrap(),
+            false => product = answer.products.pop().unwrap(),
+        }
+        let gradient: Vec<f64> = answer.gradient.iter().flatten().flat_map(Array::to_f64).collect();
+        let product: Vec<f64> = product.iter().flat_map(|(_, p)| p.to_f64()).collect();
+        (answer.loss, gradient, product, f.store.buffers.clone())
+    };
+    let (whole, sample) = (evaluate(1.0, 0..IMAGES, false), evaluate(1.0, 0..5, false));
+    assert_ne!(whole.2, sample.2);
+    for keep in [false, true] {
+        // 0.35 · 12 = 4.2 images are 5.
+        let mixed = evaluate(0.35, 0..IMAGES, keep);
+        assert_eq!((mixed.0, &mixed.1, &mixed.3), (whole.0, &whole.1, &whole.3), "keep {keep}");
+        close(&mixed.2, &sample.2, "product");
+    }
 }

@@ -44,7 +44,7 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
         "sgd --trainable 1d",
         "adam",
         "adamw",
-        "adahessian --curvature-every 2",
+        "adahessian --curvature-every 2 --curvature-batch 0.3",
         "kfac --factor-every 2 --inverse-every 3",
         "sgd --mixup 0.3 --cutmix 1 --reprob 0.3 --color-jitter 0.4 --hflip 0.5 --group head:lr-mult=2,momentum=0.5",
         "sph --clip-grad 0.5 --batch-size 100 --grad-accum-steps 2 --model-ema --model-ema-decay 0.9 --sched one-cycle",

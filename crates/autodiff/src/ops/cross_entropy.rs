@@ -52,6 +52,11 @@ impl Targets {
         Targets { mixed: Some(with), ..self }
     }
 
+    /// The targets of the first `n` samples.
+    pub fn first(&self, n: usize) -> Self {
+        Targets { classes: self.classes[..n].into(), mixed: self.mixed.as_ref().map(|m| m[..n].into()) }
+    }
+
     /// q of sample `n` and class `c` of `classes`, under label smoothing.
     pub fn probability(&self, n: usize, c: usize, classes: usize, smoothing: f64) -> f64 {
         let is = |class: u32| if class as usize == c { 1.0 } else { 0.0 };

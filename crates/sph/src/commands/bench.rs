@@ -62,6 +62,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let network = models::build(&args.model.model, &config).map_err(|e| Error::Config(e.to_string()))?;
     let mut objective = Objective::new(network, &pool, args.seed);
     args.optimizer.freeze(&mut objective.store)?;
+    objective.curvature_fraction = args.optimizer.curvature_batch.unwrap_or(1.0);
     let specs = objective.store.specs().to_vec();
     let mut optimizer = args.optimizer.build(&specs, args.seed)?;
     let n = args.batch_size as usize;

@@ -1,7 +1,9 @@
 //! Settings of the optimizer.
 
 use super::group::{GroupArgs, overrides};
-use super::values::{Betas, below_one, betas, count, names, not_negative, positive, power, row, selection};
+use super::values::{
+    Betas, below_one, betas, count, fraction, names, not_negative, positive, row, selection,
+};
 use crate::error::{Error, Result};
 use clap::Args;
 use serde::Serialize;
@@ -94,6 +96,10 @@ pub struct OptArgs {
     #[arg(long, value_parser = count, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curvature_every: Option<usize>,
+    /// Take curvature on this part of each batch only, from 0 to 1 (sph, adahessian); cheaper below about 0.3 [default: 1].
+    #[arg(long, value_parser = fraction, value_name = "FRACTION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub curvature_batch: Option<f64>,
     /// Cap of sph's multiplier τ/rectified [default: none].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +121,7 @@ pub struct OptArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drs_refresh: Option<usize>,
     /// Hessian power k of adahessian, greater than 0 and at most 1 [default: 1].
-    #[arg(long, value_parser = power)]
+    #[arg(long, value_parser = fraction)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hessian_power: Option<f64>,
     /// Tikhonov damping λ of kfac [default: 0.03].
@@ -160,9 +166,10 @@ impl OptArgs {
     /// Naming the first that does not.
     pub fn validate(&self) -> Result<()> {
         let averages: &[&str] = &["adam", "adamw", "adahessian"];
-        let given: [(&str, bool, &[&str]); 22] = [
+        let given: [(&str, bool, &[&str]); 23] = [
             ("curvature-schedule", self.curvature_schedule.is_some(), &["sph"]),
             ("curvature-every", self.curvature_every.is_some(), &["sph", "adahessian"]),
+            ("curvature-batch", self.curvature_batch.is_some(), &["sph", "adahessian"]),
             ("max-multiplier", self.max_multiplier.is_some(), &["sph"]),
             ("preset", self.preset.is_some(), &["sph"]),
             ("momentum", self.momentum.is_some(), &["sph", "sgd", "kfac"]),

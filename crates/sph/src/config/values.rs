@@ -93,7 +93,7 @@ pub(crate) fn between(text: &str) -> std::result::Result<f64, String> {
     number(text, |v| v > 0.0 && v < 1.0, "greater than 0 and less than 1")
 }
 
-pub(crate) fn power(text: &str) -> std::result::Result<f64, String> {
+pub(crate) fn fraction(text: &str) -> std::result::Result<f64, String> {
     number(text, |v| v > 0.0 && v <= 1.0, "greater than 0 and at most 1")
 }
 
