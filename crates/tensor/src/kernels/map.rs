@@ -4,7 +4,7 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::Element;
-use crate::kernels::reduce::{BLOCK, Lanes};
+use crate::kernels::reduce::{BLOCK, Lanes, by_blocks};
 use crate::parallel::{CHUNK, for_chunks, for_chunks_of_work, vectorized};
 use std::array::from_fn;
 
@@ -97,6 +97,7 @@ pub fn per_channel<T: Element, const A: usize, const B: usize>(
                     let k: [&[T]; B] = from_fn(|b| &k[b][..n]);
                     let (x16, k16) = (x.map(|x| x.as_chunks().0), k.map(|k| k.as_chunks().0));
                     for (i, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
+                        by_blocks();
                         let x: [[T; BLOCK]; A] = from_fn(|a| x16[a][i]);
                         let k: [[T; BLOCK]; B] = from_fn(|b| k16[b][i]);
                         let mut result = [T::ZERO; BLOCK];
