@@ -4,6 +4,7 @@
 //! [`crate::check_op`] and fails on a file without a row.
 
 mod add;
+mod attention;
 mod avg_pool;
 mod batch_matmul;
 mod batch_norm;
@@ -37,6 +38,7 @@ mod tanh;
 mod weight_norm;
 
 pub use add::{Add, add};
+pub use attention::{Attention, attention};
 pub use avg_pool::{AvgPool, avg_pool};
 pub use batch_matmul::{BatchMatMul, batch_matmul};
 pub use batch_norm::{BatchNorm, Moments, batch_norm};
@@ -93,6 +95,7 @@ pub struct Case {
 /// All ops.
 pub const OPS: &[OpRow] = &[
     OpRow { name: "add", about: "a + b", cases: add::cases },
+    OpRow { name: "attention", about: "multi-head self-attention", cases: attention::cases },
     OpRow { name: "avg_pool", about: "mean over windows, padding counted", cases: avg_pool::cases },
     OpRow { name: "batch_matmul", about: "products of matrices in pairs", cases: batch_matmul::cases },
     OpRow {

@@ -10,7 +10,7 @@
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::{Case, case, normal};
-use sph_tensor::kernels::map::{self, dot_with};
+use sph_tensor::kernels::map::{self, dot_with, largest};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
 /// See [`softmax`].
@@ -22,8 +22,18 @@ pub fn softmax() -> Softmax {
     Softmax
 }
 
+/// The softmax of a row, in its place.
 #[inline(always)]
-fn dot<T: Element>(a: &[T], b: &[T]) -> T {
+pub(super) fn normalize<T: Element>(row: &mut [T]) {
+    // Where a row has a NaN it spreads over the row.
+    let max = largest(row);
+    row.iter_mut().for_each(|v| *v = (*v - max).exp());
+    let scale = T::ONE / dot_with(row, row, |a, _| a);
+    row.iter_mut().for_each(|v| *v *= scale);
+}
+
+#[inline(always)]
+pub(super) fn dot<T: Element>(a: &[T], b: &[T]) -> T {
     dot_with(a, b, |a, b| a * b)
 }
 
@@ -50,11 +60,8 @@ impl<T: Element> Op<T> for Softmax {
     fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let mut value = cx.array(y);
         map::rows(value.make_mut(), [x[0].as_slice()], y.last(), |_, [x], y| {
-            // Where a row has a NaN it spreads over the row.
-            let max = x.iter().fold(x[0], |m, v| m.max(*v));
-            (0..y.len()).for_each(|i| y[i] = (x[i] - max).exp());
-            let scale = T::ONE / dot_with(y, y, |a, _| a);
-            y.iter_mut().for_each(|y| *y *= scale);
+            y.copy_from_slice(x);
+            normalize(y);
         });
         (value.clone(), Saved::new([keep.any().then_some(value)]))
     }

@@ -4,7 +4,7 @@ use super::{Dropout, Linear};
 use crate::models::ModelConfig;
 use crate::{Builder, Forward, LayerError, Module};
 use sph_autodiff::{Var, ops};
-use sph_tensor::{Element, Shape};
+use sph_tensor::Element;
 
 /// `X.qkv` (dim to queries, keys and values) and `X.proj`, timm's names and layout, on tokens [N, T, dim].
 ///
@@ -33,22 +33,8 @@ impl Attention {
 
 impl<T: Element> Module<T> for Attention {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
-        let shape = x.value().shape();
-        let (n, t, heads, size) = (shape[0], shape[1], self.heads, shape[2] / self.heads);
         let y = self.qkv.forward(f, x)?;
-        let y = f.apply(ops::reshape(Shape::new(&[n, t, 3, heads, size])), &[&y], &[], &self.layer)?;
-        let y = f.apply(ops::permute(&[2, 0, 3, 1, 4]), &[&y], &[], &self.layer)?;
-        let mut part = |i: usize| -> Result<Var<T>, LayerError> {
-            let part = f.apply(ops::slice(0, i..i + 1), &[&y], &[], &self.layer)?;
-            f.apply(ops::reshape(Shape::new(&[n, heads, t, size])), &[&part], &[], &self.layer)
-        };
-        let (q, k, v) = (part(0)?, part(1)?, part(2)?);
-        let scores = ops::batch_matmul(true, 1.0 / (size as f64).sqrt());
-        let scores = f.apply(scores, &[&q, &k], &[], &self.layer)?;
-        let weights = f.apply(ops::softmax(), &[&scores], &[], &self.layer)?;
-        let y = f.apply(ops::batch_matmul(false, 1.0), &[&weights, &v], &[], &self.layer)?;
-        let y = f.apply(ops::permute(&[0, 2, 1, 3]), &[&y], &[], &self.layer)?;
-        let y = f.apply(ops::reshape(shape), &[&y], &[], &self.layer)?;
+        let y = f.apply(ops::attention(self.heads), &[&y], &[], &self.layer)?;
         let y = self.proj.forward(f, &y)?;
         self.dropout.forward(f, &y)
     }

@@ -3,7 +3,8 @@
 use super::onnx_graph::Attribute::{Float, Int, Ints};
 use super::onnx_graph::{Graph, Order, any_batch};
 use sph_autodiff::ops::{
-    AvgPool, BatchMatMul, BatchNorm, Concat, Conv2d, Embedding, MaxPool, Moments, Pad, Permute, Slice,
+    Attention, AvgPool, BatchMatMul, BatchNorm, Concat, Conv2d, Embedding, MaxPool, Moments, Pad, Permute,
+    Slice,
 };
 use sph_autodiff::rules::{BilinearOp, GroupNormOp, Groups, LinearOp, RowNormOp};
 use sph_autodiff::{Op, Recorded};
@@ -40,6 +41,25 @@ pub const ONNX: &[OnnxRow] = &[
         let order = g.native(s.r.inputs[0]);
         let (a, b) = (g.value(s.r.inputs[0], order)?, g.value(s.r.inputs[1], order)?);
         Ok((order, g.node("Add", &[&a, &b], &[])))
+    }),
+    row("attention", |g, s| {
+        let heads = s.op::<Attention>()?.heads as i64;
+        let (tokens, width) = (s.r.y[1] as i64, s.r.y[2] as i64);
+        let x = s.tape(g, 0)?;
+        let x = g.reshape(&x, [-1, tokens, 3, heads, width / heads]);
+        let x = g.node("Transpose", &[&x], &[("perm", Ints(vec![2, 0, 3, 1, 4]))]);
+        let [q, k, v] = [0, 1, 2].map(|i| {
+            let index = g.ints([i]);
+            g.node("Gather", &[&x, &index], &[("axis", Int(0))])
+        });
+        let k = g.node("Transpose", &[&k], &[("perm", Ints(vec![0, 1, 2, 4, 3]))]);
+        let scores = g.node("MatMul", &[&q, &k], &[]);
+        let scale = g.scalar(1.0 / ((width / heads) as f64).sqrt());
+        let scores = g.node("Mul", &[&scores, &scale], &[]);
+        let weights = g.node("Softmax", &[&scores], &[("axis", Int(4))]);
+        let y = g.node("MatMul", &[&weights, &v], &[]);
+        let y = g.node("Transpose", &[&y], &[("perm", Ints(vec![0, 1, 3, 2, 4]))]);
+        tape(g.reshape(&y, [-1, tokens, width]))
     }),
     row("avg_pool", |g, s| {
         let AvgPool { kernel, stride, pad } = s.op::<LinearOp<AvgPool>>()?.0;

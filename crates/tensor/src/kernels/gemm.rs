@@ -51,9 +51,9 @@ pub fn serial<T: Element>(dst: &mut [T], accumulate: bool, a: View<T>, b: View<T
     scaled(dst, accumulate, T::ONE, a, b);
 }
 
-/// [`scaled`] by plain loops: every element is one sum over the inner dimension in order, each product rounded.
+/// [`scaled_rows`] by plain loops: every element is one sum over the inner dimension in order, each product rounded.
 #[allow(clippy::needless_range_loop)] // lanes are registers
-fn plain<T: Element>(dst: &mut [T], accumulate: bool, scale: T, a: View<T>, b: View<T>) {
+fn plain<T: Element>(dst: &mut [T], row_stride: usize, accumulate: bool, scale: T, a: View<T>, b: View<T>) {
     const ROWS: usize = 4;
     const COLS: usize = 16;
     let (m, n, k) = (a.rows, b.cols, a.cols);
@@ -81,7 +81,7 @@ fn plain<T: Element>(dst: &mut [T], accumulate: bool, scale: T, a: View<T>, b: V
                 },
             );
             for r in 0..rows {
-                let out = &mut dst[(top + r) * n + first..][..cols];
+                let out = &mut dst[(top + r) * row_stride + first..][..cols];
                 for (out, sum) in out.iter_mut().zip(&sums[r]) {
                     *out = if accumulate { *out + *sum * scale } else { *sum * scale };
                 }
@@ -91,15 +91,29 @@ fn plain<T: Element>(dst: &mut [T], accumulate: bool, scale: T, a: View<T>, b: V
 }
 
 /// [`serial`] with the product times `scale`.
-#[allow(unsafe_code)]
 pub fn scaled<T: Element>(dst: &mut [T], accumulate: bool, scale: T, a: View<T>, b: View<T>) {
+    assert_eq!(dst.len(), a.rows * b.cols, "size of the product");
+    scaled_rows(dst, b.cols, accumulate, scale, a, b);
+}
+
+/// [`scaled`] into rows that start `row_stride` elements apart; what lies between them stays.
+#[allow(unsafe_code)]
+pub fn scaled_rows<T: Element>(
+    dst: &mut [T],
+    row_stride: usize,
+    accumulate: bool,
+    scale: T,
+    a: View<T>,
+    b: View<T>,
+) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     assert_eq!(b.rows, k, "inner dimensions");
-    assert_eq!(dst.len(), m * n, "size of the product");
+    assert!(n <= row_stride || m <= 1, "rows that overlap");
+    assert!(m == 0 || n == 0 || (m - 1) * row_stride + n <= dst.len(), "size of the product");
     if kernel_choice() == KernelChoice::Portable {
-        return plain(dst, accumulate, scale, a, b);
+        return plain(dst, row_stride, accumulate, scale, a, b);
     }
-    // SAFETY: `View` checked that both operands lie inside their slices, and `dst` holds m·n elements; the
+    // SAFETY: `View` checked that both operands lie inside their slices, and `dst` holds m rows of n elements; the
     // exclusive borrow of `dst` rules out overlap. `gemm` supports f32 and f64, the only `Element`s.
     unsafe {
         gemm::gemm(
@@ -108,7 +122,7 @@ pub fn scaled<T: Element>(dst: &mut [T], accumulate: bool, scale: T, a: View<T>,
             k,
             dst.as_mut_ptr(),
             1,
-            n as isize,
+            row_stride as isize,
             accumulate,
             a.data.as_ptr(),
             a.col_stride as isize,
@@ -184,9 +198,9 @@ mod tests {
             let mut got = vec![1.0; m * n];
             matmul(&mut got, false, a, b);
             assert_eq!(got, want);
-            plain(&mut got, false, 1.0, a, b);
+            plain(&mut got, n, false, 1.0, a, b);
             assert_eq!(got, want);
-            plain(&mut got, true, 2.0, a, b);
+            plain(&mut got, n, true, 2.0, a, b);
             assert!(got.iter().zip(&want).all(|(g, w)| *g == 3.0 * w));
             got.copy_from_slice(&want);
             matmul(&mut got, true, a, b);

@@ -3,9 +3,9 @@
 // Loops go by index: adapters of iterators are functions, which are not always inlined, and then compiled for the oldest CPU.
 #![allow(clippy::needless_range_loop)]
 
-use crate::Element;
 use crate::kernels::reduce::{BLOCK, Lanes, by_blocks};
-use crate::parallel::{CHUNK, for_chunks, for_chunks_of_work, vectorized};
+use crate::parallel::{CHUNK, for_chunks, for_chunks_of_work, for_chunks_with_scratch, vectorized};
+use crate::{Element, Pool};
 use std::array::from_fn;
 
 /// `out[i] = f(a[i])`.
@@ -173,6 +173,50 @@ pub fn dot_with<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
         }
     }
     sums.into_iter().sum::<T>() + rest
+}
+
+/// The largest element; NaN does not count, unless there is nothing else.
+#[inline(always)]
+pub fn largest<T: Element>(a: &[T]) -> T {
+    let mut lanes = [a[0]; BLOCK];
+    let (blocks, rest) = a.as_chunks::<BLOCK>();
+    for block in blocks {
+        for i in 0..BLOCK {
+            lanes[i] = lanes[i].max(block[i]);
+        }
+    }
+    lanes.into_iter().chain(rest.iter().copied()).fold(a[0], T::max)
+}
+
+/// `f(i, part i of out, scratch)` for parts of `size` elements, one a sample; `work` is the multiply-adds of all, `scratch` the stale
+/// elements that each gets beside.
+pub fn each_sample<T: Element>(
+    out: &mut [T],
+    size: usize,
+    work: usize,
+    pool: &Pool<T>,
+    scratch: usize,
+    f: impl Fn(usize, &mut [T], &mut [T]) + Sync,
+) {
+    for_chunks_with_scratch(out, size.max(1), work, pool, scratch, f);
+}
+
+/// `f([row of x₀, …], row of out)` for every row of `width` elements, on the calling thread.
+#[inline(always)]
+pub fn each_row<T: Element, const A: usize>(
+    out: &mut [T],
+    x: [&[T]; A],
+    width: usize,
+    f: impl Fn([&[T]; A], &mut [T]),
+) {
+    vectorized(
+        #[inline(always)]
+        || {
+            for (r, out) in out.chunks_exact_mut(width).enumerate() {
+                f(from_fn(|a| &x[a][r * width..][..width]), out);
+            }
+        },
+    );
 }
 
 /// True when every element is finite.
