@@ -2,7 +2,10 @@
 
     cargo build --release && python bench/run.py
 
-The four contenders take turns in each round, and ratios are taken within a round, so that
+`--peers` adds what users have elsewhere for curvature: the ancestor's double backward, the same
+pruned by hand, and AdaHessian, each in both memory formats.
+
+The contenders take turns in each round, and ratios are taken within a round, so that
 a machine that slows down or speeds up meanwhile does not favour any of them.
 """
 
@@ -18,6 +21,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 VENV = BENCH / ".venv"
 FORMATS = ("contiguous", "channels_last")
+PEERS = ("double-backward", "pruned-double-backward", "adahessian")
 
 
 def has_torch(python):
@@ -67,6 +71,11 @@ def contenders(args, python):
     for fmt in FORMATS:
         command = [python, BENCH / "torch_step.py", "--opt", "sgd", "--format", fmt, *common]
         out[f"torch {fmt}"] = (command, env)
+    if args.peers:
+        for opt in PEERS:
+            for fmt in FORMATS:
+                command = [python, BENCH / "torch_step.py", "--opt", opt, "--format", fmt, *common]
+                out[f"torch {opt} {fmt}"] = (command, env)
     return out
 
 
@@ -92,6 +101,11 @@ def summarize(rounds):
     # One format for all rounds: the smaller of two noisy numbers per round would flatter torch.
     best = min((f"torch {f}" for f in FORMATS), key=lambda n: statistics.median(step_ms[n]))
     pairs = [("sph sgd", best), ("sph sph", "sph sgd"), ("sph sph", best)]
+    for opt in PEERS:
+        names = [f"torch {opt} {f}" for f in FORMATS if f"torch {opt} {f}" in step_ms]
+        if names:
+            peer = min(names, key=lambda n: statistics.median(step_ms[n]))
+            pairs += [(peer, best), ("sph sph", peer)]
     return {
         "best_torch": best,
         "contenders": {
@@ -106,13 +120,13 @@ def summarize(rounds):
 
 
 def print_table(summary):
-    print(f"{'':<34}{'median':>9}{'min':>9}{'max':>9}{'peak MB':>10}")
+    print(f"{'':<62}{'median':>9}{'min':>9}{'max':>9}{'peak MB':>10}")
     for name, row in summary["contenders"].items():
         s = row["step_ms"]
         times = f"{s['median']:>9.1f}{s['min']:>9.1f}{s['max']:>9.1f}"
-        print(f"{name + ', ms per step':<34}{times}{row['peak_rss_mb']:>10.0f}")
+        print(f"{name + ', ms per step':<62}{times}{row['peak_rss_mb']:>10.0f}")
     for name, s in summary["ratios"].items():
-        print(f"{name:<34}{s['median']:>9.3f}{s['min']:>9.3f}{s['max']:>9.3f}")
+        print(f"{name:<62}{s['median']:>9.3f}{s['min']:>9.3f}{s['max']:>9.3f}")
 
 
 def main():
@@ -124,6 +138,7 @@ def main():
     # a run should be long enough to go round the cycle.
     parser.add_argument("--steps", type=int, default=40, help="timed steps per process")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--peers", action="store_true", help="also PyTorch's ways to curvature")
     parser.add_argument("--python", help="interpreter with PyTorch (default: found or created)")
     parser.add_argument("--sph", default=BENCH.parent / "target" / "release" / "sph")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers here")

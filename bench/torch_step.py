@@ -18,6 +18,8 @@ import torch.nn.functional as F
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tools"))
 from pytorch_models import MODELS, build  # noqa: E402
 
+from pytorch_curvature import second_order_blocks  # noqa: E402
+
 CHANNELS, SIZE, CLASSES = 3, 32, 10
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -27,12 +29,102 @@ def peak_rss_mb():
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+class Sgd:
+    """Momentum SGD on everything."""
+
+    def __init__(self, model):
+        self.optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9)
+
+    def step(self, loss):
+        self.optimizer.zero_grad(set_to_none=True)
+        loss().backward()
+        self.optimizer.step()
+
+
+class DoubleBackward(Sgd):
+    """Row sums of one block a step, in turn, as the ancestor takes them: a gradient whose graph is
+    kept for all parameters, then the gradient of the block's part of it. Then SGD on everything."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        params = dict(model.named_parameters())
+        self.params = list(params.values())
+        self.blocks = [params[name] for name in second_order_blocks(model)]
+        self.steps = 0
+
+    def block(self):
+        self.steps += 1
+        return self.blocks[(self.steps - 1) % len(self.blocks)]
+
+    def step(self, loss):
+        block = self.block()
+        grads = torch.autograd.grad(loss(), self.params, create_graph=True)
+        of_block = next(g for p, g in zip(self.params, grads) if p is block)
+        self.curvature = torch.autograd.grad(of_block, block, torch.ones_like(block))[0]
+        for param, grad in zip(self.params, grads):
+            param.grad = grad.detach()
+        self.optimizer.step()
+
+
+class PrunedDoubleBackward(DoubleBackward):
+    """The same, pruned by hand: the graph of a gradient is kept for the block alone, so that it
+    reaches back to it and no further."""
+
+    def step(self, loss):
+        block = self.block()
+        value = loss()
+        of_block = torch.autograd.grad(value, block, create_graph=True)[0]
+        self.curvature = torch.autograd.grad(
+            of_block, block, torch.ones_like(block), retain_graph=True
+        )[0]
+        self.optimizer.zero_grad(set_to_none=True)
+        value.backward()
+        self.optimizer.step()
+
+
+class AdaHessian:
+    """AdaHessian (Yao et al. 2021): a Rademacher product over all parameters every step; the
+    diagonal of a convolution's kernel is averaged over its taps."""
+
+    def __init__(self, model, lr=0.01, betas=(0.9, 0.999), eps=1e-4):
+        self.params = [p for p in model.parameters()]
+        self.lr, self.betas, self.eps, self.steps = lr, betas, eps, 0
+        self.mean = [torch.zeros_like(p) for p in self.params]
+        self.square = [torch.zeros_like(p) for p in self.params]
+
+    def step(self, loss):
+        self.steps += 1
+        grads = torch.autograd.grad(loss(), self.params, create_graph=True)
+        probes = [torch.randint_like(p, 2) * 2 - 1 for p in self.params]
+        products = torch.autograd.grad(grads, self.params, probes)
+        b1, b2 = self.betas
+        with torch.no_grad():
+            for p, g, z, hz, m, s in zip(
+                self.params, grads, probes, products, self.mean, self.square
+            ):
+                diagonal = z * hz
+                if p.dim() == 4:
+                    diagonal = diagonal.abs().mean((2, 3), keepdim=True).expand_as(p)
+                m.mul_(b1).add_(g, alpha=1 - b1)
+                s.mul_(b2).addcmul_(diagonal, diagonal, value=1 - b2)
+                root = (s / (1 - b2**self.steps)).sqrt().add_(self.eps)
+                p.addcdiv_(m, root, value=-self.lr / (1 - b1**self.steps))
+
+
+OPTIMIZERS = {
+    "sgd": Sgd,
+    "double-backward": DoubleBackward,
+    "pruned-double-backward": PrunedDoubleBackward,
+    "adahessian": AdaHessian,
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=MODELS, default="resnet20")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--format", choices=FORMATS, default="contiguous")
-    parser.add_argument("--opt", choices=["sgd"], default="sgd")
+    parser.add_argument("--opt", choices=OPTIMIZERS, default="sgd")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--warmup", type=int, default=5, help="steps that are not timed")
     parser.add_argument("--threads", type=int, default=2)
@@ -47,15 +139,12 @@ def main():
     model = build(args.model, CHANNELS, SIZE, CLASSES).to(memory_format=memory_format).train()
     x = torch.randn(args.batch_size, CHANNELS, SIZE, SIZE).to(memory_format=memory_format)
     target = torch.randint(CLASSES, (args.batch_size,))
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer = OPTIMIZERS[args.opt](model)
 
     times = []
     for _ in range(args.warmup + args.steps):
         start = time.perf_counter()
-        optimizer.zero_grad(set_to_none=True)
-        loss = F.cross_entropy(model(x), target)
-        loss.backward()
-        optimizer.step()
+        optimizer.step(lambda: F.cross_entropy(model(x), target))
         times.append(1e3 * (time.perf_counter() - start))
     times = times[args.warmup :]
 
