@@ -58,7 +58,7 @@ impl OpCost {
     }
 }
 
-/// How many of the first `n` inputs are in the set.
+/// How many of the two operands of a product are in the set, of `n` inputs.
 fn count(set: Need, n: usize) -> usize {
-    (0..n).filter(|&i| set.has(i)).count()
+    (0..n.min(2)).filter(|&i| set.has(i)).count()
 }

@@ -13,7 +13,8 @@ pub fn bias() -> Bias {
     Bias
 }
 
-fn row_sum<T: Element>(x: &[T], out: &mut [T]) {
+/// `out = Σ_rows x`.
+pub(crate) fn row_sum<T: Element>(x: &[T], out: &mut [T]) {
     let [sums] = reduce::channel_sums([x], [], out.len(), |[x], []| [x]);
     out.iter_mut().zip(sums).for_each(|(o, s)| *o = T::from_f64(s));
 }

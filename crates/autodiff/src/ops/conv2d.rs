@@ -20,12 +20,12 @@ pub struct Conv2d {
     pub groups: usize,
 }
 
-/// x ∗ w with the given stride (≥ 1) and zero padding.
+/// x ∗ w with the given stride (≥ 1) and zero padding; a third input is a bias of [O].
 pub fn conv2d(stride: usize, pad: usize) -> BilinearOp<Conv2d> {
     grouped_conv2d(stride, pad, 1)
 }
 
-/// x ∗ w in groups of channels: w is [O, I/groups, H, W], and the outputs of a group see its inputs alone, as in PyTorch.
+/// x ∗ w (+ b) in groups of channels: w is [O, I/groups, H, W], and the outputs of a group see its inputs alone, as in PyTorch.
 pub fn grouped_conv2d(stride: usize, pad: usize, groups: usize) -> BilinearOp<Conv2d> {
     BilinearOp(Conv2d { stride, pad, groups })
 }
@@ -109,6 +109,7 @@ pub(super) fn cases() -> Vec<Case> {
         case(conv2d(2, 0), vec![normal(&[2, 4, 4, 3], 0), normal(&[2, 3, 1, 1], 1)]),
         case(grouped_conv2d(2, 1, 3), vec![normal(&[2, 4, 5, 3], 0), normal(&[3, 1, 3, 3], 1)]),
         case(grouped_conv2d(1, 1, 2), vec![normal(&[2, 3, 4, 4], 0), normal(&[6, 2, 3, 3], 1)]),
+        case(conv2d(1, 1), vec![normal(&[2, 3, 4, 2], 0), normal(&[3, 2, 3, 3], 1), normal(&[3], 2)]),
         case(conv2d(1, 2), vec![normal(&[1, 4, 3, 2], 0), normal(&[2, 2, 2, 5], 1)]),
     ]
 }

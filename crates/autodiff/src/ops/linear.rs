@@ -16,7 +16,7 @@ use sph_tensor::{Array, Element, Shape, ShapeError};
 #[derive(Debug)]
 pub struct Linear;
 
-/// x·Wᵀ with x [.., in] and W [out, in], PyTorch's layout.
+/// x·Wᵀ with x [.., in] and W [out, in], PyTorch's layout; a third input is a bias of [out].
 pub fn linear() -> BilinearOp<Linear> {
     BilinearOp(Linear)
 }
@@ -75,5 +75,6 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case(linear(), vec![normal(&[4, 3], 0), normal(&[5, 3], 1)]),
         case(linear(), vec![normal(&[2, 3, 4], 0), normal(&[2, 4], 1)]),
+        case(linear(), vec![normal(&[2, 3, 4], 0), normal(&[5, 4], 1), normal(&[5], 2)]),
     ]
 }

@@ -43,6 +43,7 @@ pub use avg_pool::{AvgPool, avg_pool};
 pub use batch_matmul::{BatchMatMul, batch_matmul};
 pub use batch_norm::{BatchNorm, Moments, batch_norm};
 pub use bce::{Bce, bce};
+pub(crate) use bias::row_sum;
 pub use bias::{Bias, bias};
 pub use concat::{Concat, concat};
 pub use conv2d::{Conv2d, conv2d, grouped_conv2d};

@@ -1,12 +1,15 @@
-//! Ops of two inputs that are linear in each: y = B(x, w).
+//! Ops of two inputs that are linear in each, and perhaps a bias b over the last axis: y = B(x, w) + b.
 //!
 //! ```text
-//! ẏ  = B(ẋ, w) + B(x, ẇ)
-//! x̄  = Bx(ȳ, w)                w̄  = Bw(x, ȳ)
-//! x̄̇ = Bx(ȳ̇, w) + Bx(ȳ, ẇ)    w̄̇ = Bw(ẋ, ȳ) + Bw(x, ȳ̇)
+//! ẏ  = B(ẋ, w) + B(x, ẇ) + ḃ
+//! x̄  = Bx(ȳ, w)                w̄  = Bw(x, ȳ)                b̄  = Σ_rows ȳ
+//! x̄̇ = Bx(ȳ̇, w) + Bx(ȳ, ẇ)    w̄̇ = Bw(ẋ, ȳ) + Bw(x, ȳ̇)    b̄̇ = Σ_rows ȳ̇
 //! ```
+//!
+//! A bias of its own would be one more pass over memory: here it is added to what was just written.
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::ops::row_sum;
 use sph_tensor::kernels::conv::KernelInfo;
 use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map};
 use std::fmt::Debug;
@@ -63,6 +66,18 @@ pub struct BilinearOp<B>(pub B);
 
 const X: usize = 0;
 const W: usize = 1;
+const B: usize = 2;
+
+/// `y += b` on every row.
+fn add_bias<T: Element>(y: &mut [T], b: &[T]) {
+    map::rows(
+        y,
+        [],
+        b.len(),
+        #[inline(always)]
+        |_, [], y| (0..y.len()).for_each(|i| y[i] += b[i]),
+    );
+}
 
 /// One tangent of `shape`: a batched term over all probes at once, then a term added probe by probe.
 fn sum_terms<T: Element>(
@@ -94,13 +109,22 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
     }
 
     fn output_shape(&self, x: &[Shape]) -> Result<Shape, ShapeError> {
-        self.0.output_shape(x[X], x[W])
+        let y = self.0.output_shape(x[X], x[W])?;
+        match x.get(B) {
+            Some(b) if b.dims() != [y.last()] => {
+                Err(ShapeError::new(self.0.name(), "the bias is not one number per output", x))
+            }
+            _ => Ok(y),
+        }
     }
 
     fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let mut value = cx.array(y);
         let shapes = (x[X].shape(), x[W].shape());
         self.0.apply(cx, shapes, x[X].as_slice(), x[W].as_slice(), value.make_mut());
+        if let Some(b) = x.get(B) {
+            add_bias(value.make_mut(), b.as_slice());
+        }
         // Each rule reads the other operand.
         let reads = |i: usize| keep.x_bar.has(i) || keep.x_dot.has(i) || keep.x_bar_dot.has(i);
         (value, Saved::new([reads(W).then(|| x[X].clone()), reads(X).then(|| x[W].clone())]))
@@ -118,7 +142,12 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
             self.0.adjoint_w(cx, shapes, r.saved.at(X).as_slice(), y_bar.as_slice(), w_bar.make_mut());
             w_bar
         });
-        vec![x_bar, w_bar]
+        let b_bar = need.has(B).then(|| {
+            let mut b_bar = cx.array(r.x[B]);
+            row_sum(y_bar.as_slice(), b_bar.make_mut());
+            b_bar
+        });
+        [x_bar, w_bar, b_bar].into_iter().take(r.x.len()).collect()
     }
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
@@ -131,7 +160,19 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
             let x = r.saved.at(X);
             move |k, y_dot: &mut [T]| self.0.apply(cx, (r.x[X], r.x[W]), x.as_slice(), w_dot.part(k), y_dot)
         });
-        sum_terms(cx, r.y, from_x, from_w).expect("a tangent")
+        let y_dot = sum_terms(cx, r.y, from_x, from_w);
+        let Some(b_dot) = x_dot.get(B).copied().flatten() else { return y_dot.expect("a tangent") };
+        let (mut y_dot, new) = match y_dot {
+            Some(y_dot) => (y_dot, false),
+            None => (cx.tangent(r.y), true),
+        };
+        for (k, part) in y_dot.make_mut().chunks_exact_mut(r.y.len().max(1)).enumerate() {
+            if new {
+                part.fill(T::ZERO);
+            }
+            add_bias(part, b_dot.part(k));
+        }
+        y_dot
     }
 
     fn vjp_tangent(
@@ -169,7 +210,10 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
             });
             sum_terms(cx, r.x[W], from_x, from_y)
         });
-        vec![x_bar_dot.flatten(), w_bar_dot.flatten()]
+        let b_bar_dot = y_bar_dot
+            .filter(|_| need.has(B))
+            .map(|y_bar_dot| cx.each_probe(r.x[B], |k, out| row_sum(y_bar_dot.part(k), out)));
+        [x_bar_dot.flatten(), w_bar_dot.flatten(), b_bar_dot].into_iter().take(r.x.len()).collect()
     }
 
     fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {

@@ -68,10 +68,6 @@ impl<T: Element> Module<T> for Conv2d {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
         let w = self.weights.forward(f, &self.layer)?;
         let Geometry { stride, pad, groups, .. } = self.geometry;
-        let y = f.apply(ops::grouped_conv2d(stride, pad, groups), &[x, &w], &[], &self.layer)?;
-        match self.bias {
-            Some(bias) => f.apply(ops::bias(), &[&y], &[bias], &self.layer),
-            None => Ok(y),
-        }
+        f.apply(ops::grouped_conv2d(stride, pad, groups), &[x, &w], self.bias.as_slice(), &self.layer)
     }
 }

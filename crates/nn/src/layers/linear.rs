@@ -65,10 +65,6 @@ impl Linear {
 impl<T: Element> Module<T> for Linear {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
         let w = self.weights.forward(f, &self.layer)?;
-        let y = f.apply(ops::linear(), &[x, &w], &[], &self.layer)?;
-        match self.bias {
-            Some(bias) => f.apply(ops::bias(), &[&y], &[bias], &self.layer),
-            None => Ok(y),
-        }
+        f.apply(ops::linear(), &[x, &w], self.bias.as_slice(), &self.layer)
     }
 }

@@ -128,7 +128,12 @@ pub const ONNX: &[OnnxRow] = &[
             ("pads", Ints(vec![pad; 4])),
             ("group", Int(groups)),
         ];
-        Ok((Order::ChannelsFirst, g.node("Conv", &[&x, &w], &attributes)))
+        let mut inputs = vec![x, w];
+        if s.r.inputs.len() > 2 {
+            inputs.push(s.tape(g, 2)?);
+        }
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        Ok((Order::ChannelsFirst, g.node("Conv", &inputs, &attributes)))
     }),
     row("embedding", |g, s| {
         let Embedding { indices, shape } = &s.op::<LinearOp<Embedding>>()?.0;
@@ -164,7 +169,12 @@ pub const ONNX: &[OnnxRow] = &[
     row("linear", |g, s| {
         let (x, w) = (s.tape(g, 0)?, s.tape(g, 1)?);
         let w = g.node("Transpose", &[&w], &[("perm", Ints(vec![1, 0]))]);
-        tape(g.node("MatMul", &[&x, &w], &[]))
+        let y = g.node("MatMul", &[&x, &w], &[]);
+        if s.r.inputs.len() < 3 {
+            return tape(y);
+        }
+        let b = s.tape(g, 2)?;
+        tape(g.node("Add", &[&y, &b], &[]))
     }),
     row("matmul", |g, s| {
         let (a, b) = (s.tape(g, 0)?, s.tape(g, 1)?);
