@@ -33,6 +33,10 @@ train *FLAGS:
 ci:
     .ci/run
 
+# The book, into target/book.
+book:
+    mdbook build docs
+
 # Write the golden files again (needs PyTorch; see CONTRIBUTING.md).
 golden:
     {{ python }} tools/make_golden.py

@@ -40,3 +40,18 @@ pub mod weight_average;
 pub use error::{Error, Result};
 pub use model_info::ModelInfo;
 pub use objective::{Batch, Objective};
+
+/// The Rust blocks of the README and of the book's chapters are compiled, and run, as tests of documentation.
+#[cfg(doctest)]
+mod documents {
+    #[doc = include_str!("../../../README.md")]
+    mod readme {}
+    #[doc = include_str!("../../../docs/model.md")]
+    mod model {}
+    #[doc = include_str!("../../../docs/op.md")]
+    mod op {}
+    #[doc = include_str!("../../../docs/optimizer.md")]
+    mod optimizer {}
+    #[doc = include_str!("../../../docs/files.md")]
+    mod files {}
+}

@@ -280,3 +280,69 @@ fn image_files() {
         Ok(())
     });
 }
+
+/// Folders and files of any name: images, what only looks like one, and nothing at all.
+#[cfg(unix)]
+#[test]
+fn names_in_folders() {
+    use std::os::unix::ffi::OsStrExt;
+    type Name = Vec<u8>;
+    let mut png = Cursor::new(Vec::new());
+    image::RgbImage::new(1, 1).write_to(&mut png, image::ImageFormat::Png).unwrap();
+    let contents = [png.into_inner(), b"no image".to_vec()];
+    let root = tempfile::tempdir().unwrap();
+    let path = root.path().join("data");
+    let load = |entries: &[(Vec<Name>, Option<Name>, usize)], fraction: Option<f64>| {
+        let _ = std::fs::remove_dir_all(&path);
+        std::fs::create_dir(&path).unwrap();
+        // What the system does not take as a name is not made.
+        let name = |n: &Name| {
+            let one = !n.contains(&b'/') && ![&b"."[..], b".."].contains(&&n[..]);
+            one.then(|| std::ffi::OsStr::from_bytes(n).to_os_string())
+        };
+        for (folders, file, content) in entries {
+            let mut at = path.clone();
+            at.extend(folders.iter().filter_map(name));
+            if std::fs::create_dir_all(&at).is_ok()
+                && let Some(file) = file.as_ref().and_then(name)
+            {
+                let _ = std::fs::write(at.join(file), &contents[*content]);
+            }
+        }
+        let options =
+            DataOptions { data_dir: Some(path.clone()), test_fraction: fraction, ..DataOptions::default() };
+        sph::data::load("folder", &options)
+    };
+    let bytes = |name: &str| name.as_bytes().to_vec();
+    let image = |folders: &[&str]| (folders.iter().map(|f| bytes(f)).collect(), Some(bytes("1.png")), 0);
+    let both = load(&[image(&["train", "é"]), image(&["train", "a"]), image(&["test", "é"])], None).unwrap();
+    assert_eq!((both.class_names, &both.test.labels[..]), (vec!["a".to_string(), "é".into()], &[1][..]));
+    let (first, second) = (image(&["\n"]), image(&["a"]));
+    assert!(load(&[first, second], Some(0.5)).unwrap_err().to_string().contains("rename it"));
+
+    let known = ["train", "test", "val", "a", "b", ".hidden", "c.png", "\n", "é", "\u{202e}x"].map(bytes);
+    let any_name =
+        || prop_oneof![4 => select(known.to_vec()), 1 => vec(1u8.., 1..300), 1 => vec(1u8.., 1..4)];
+    let part = select(["train", "test", "val"].map(bytes).to_vec());
+    let folders = prop_oneof![
+        3 => any_name().prop_map(|class| vec![class]),
+        3 => (part, any_name()).prop_map(|(part, class)| vec![part, class]),
+        1 => vec(any_name(), 0..4),
+    ];
+    let ending = select(vec![".png", ".png", ".PNG", ".jpeg", ".png.", ""]);
+    let file = (any_name(), ending).prop_map(|(name, ending)| [&name, ending.as_bytes()].concat());
+    let entry =
+        (folders, proptest::option::weighted(0.9, file), prop_oneof![9 => Just(0usize), 1 => Just(1)]);
+    let inputs = (vec(entry, 1..5), proptest::option::of(0.1..0.9f64));
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let check = |(entries, fraction): (Vec<_>, _)| {
+        if let Ok(data) = load(&entries, fraction) {
+            prop_assert!(data.class_names.is_sorted_by(|a, b| a < b), "{:?}", data.class_names);
+            prop_assert!(!data.class_names.iter().any(|n| n.contains(char::is_control)));
+            let mut labels = data.train.labels.iter().chain(&data.test.labels);
+            prop_assert!(!data.train.is_empty() && labels.all(|l| (*l as usize) < data.classes()));
+        }
+        Ok(())
+    };
+    TestRunner::new(config).run(&inputs, check).unwrap();
+}

@@ -102,6 +102,54 @@ fn a_folder_of_pictures_is_trained_on_and_predicted() {
     mistake("data stats digits --layout nchw", &["digits does not take --layout", "npz, safetensors"]);
 }
 
+/// A `.npy` file of values of one type.
+fn npy<const N: usize>(descr: &str, shape: &str, values: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+    let data: Vec<u8> = values.flatten().collect();
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), &data].concat()
+}
+
+#[test]
+fn arrays_are_predicted_and_evaluated_as_the_network_was_trained() {
+    let dir = TempDir::new().unwrap();
+    let (run, said) = run(&dir, "--model mlp --epochs 3");
+    let digits = sph::data::load("digits", &Default::default()).unwrap();
+    let bytes = digits.test.images.bytes().unwrap();
+    // Training images of another scale, which must change nothing.
+    let file = dir.path().join("f.npz");
+    let mut zip = zip::ZipWriter::new(std::fs::File::create(&file).unwrap());
+    for (name, array) in [
+        ("x_train", npy("|u1", "(10, 8, 8)", (0..640).map(|i| [(i % 251) as u8]))),
+        ("y_train", npy("<u2", "(10,)", (0..10u16).map(u16::to_le_bytes))),
+        ("x_test", npy("|u1", "(360, 8, 8)", bytes.iter().map(|b| [*b]))),
+        ("y_test", npy("<i8", "(360,)", digits.test.labels.iter().map(|l| i64::from(*l).to_le_bytes()))),
+    ] {
+        zip.start_file(format!("{name}.npy"), zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut zip, &array).unwrap();
+    }
+    zip.finish().unwrap();
+    let file = file.display();
+    let found = json(&format!("eval {run} --dataset npz --data-dir {file}"));
+    assert_eq!((&found["images"], &found["accuracy"]), (&Value::from(360), &said["test_accuracy"]));
+    assert!((found["loss"].as_f64().unwrap() - said["test_loss"].as_f64().unwrap()).abs() < 1e-6);
+    for (class, about) in found["classes"].as_array().unwrap().iter().enumerate() {
+        let count = digits.test.labels.iter().filter(|l| **l as usize == class).count();
+        assert_eq!(
+            (&about["name"], &about["images"]),
+            (&Value::from(class.to_string()), &Value::from(count))
+        );
+    }
+    // In several batches, and every class by its name and number.
+    let found = json(&format!("predict {run} {file} --batch-size 100"));
+    let predictions = found["predictions"].as_array().unwrap();
+    let right = predictions.iter().zip(&digits.test.labels).filter(|(p, label)| p["number"] == **label);
+    assert_eq!(right.count() as f64 / 360.0, said["test_accuracy"].as_f64().unwrap());
+    for (i, p) in predictions.iter().enumerate() {
+        assert_eq!(p["input"], format!("{file}[{i}]"));
+        assert_eq!(p["class"], found["classes"][p["number"].as_u64().unwrap() as usize]);
+    }
+}
+
 #[test]
 fn exports_are_files_of_their_formats() {
     let dir = TempDir::new().unwrap();

@@ -211,3 +211,49 @@ fn statistics_are_of_a_sample() {
     assert_eq!(Statistic::of([2.0]).unwrap().std, None);
     assert_eq!(Statistic::of([]), None);
 }
+
+#[test]
+fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
+    let configuration = |optimizer: usize| Configuration {
+        dataset: "digits".into(),
+        model: "mlp".into(),
+        optimizer,
+        label: String::new(),
+        grid: Vec::new(),
+    };
+    let run = |name: &str, configuration: usize, accuracies: &[f64]| {
+        let epochs = accuracies.iter().enumerate().map(|(i, a)| crate::history::Epoch {
+            epoch: i + 1,
+            lr: 0.1,
+            train: (1.0, 0.5),
+            validation: None,
+            test: (1.0, *a),
+            step_ms: 1.0,
+            seconds: 10.0 * (i + 1) as f64,
+        });
+        let result = serde_json::json!({
+            "chosen_on": "test", "epochs": accuracies.len(), "stopped_early": false, "seconds": 40.0,
+            "final_test_accuracy": accuracies.last(),
+        });
+        let history = History {
+            run: crate::run::RunDir::at(std::path::Path::new(name)),
+            args: crate::config::TrainArgs::from_toml("", "none").unwrap(),
+            epochs: epochs.collect(),
+            curvature: Vec::new(),
+            result: Some(serde_json::from_value(result).unwrap()),
+        };
+        (name.to_string(), configuration, history)
+    };
+    let runs = [
+        run("a", 0, &[0.2, 0.3, 0.4]),
+        run("b", 1, &[0.3, 0.6, 0.5]),
+        run("c", 2, &[0.4, 0.5, 0.8]),
+        run("d", 2, &[0.1, 0.2, 0.3]),
+    ];
+    let results = Results::new([0, 0, 1].map(configuration).to_vec(), runs, 0, 2, 1);
+    assert_eq!(results.groups[0].baseline, Some((1, 0.5)));
+    let seconds: Vec<Option<f64>> = results.runs.iter().map(|r| r.seconds_to_target).collect();
+    assert_eq!(seconds, [None, Some(20.0), Some(20.0), None]);
+    let reached = results.statistic(2, "seconds_to_target").unwrap();
+    assert_eq!((reached.mean, reached.count), (20.0, 1));
+}

@@ -129,10 +129,10 @@ pub fn records(
 mod tests {
     use super::*;
 
-    /// `n` records in the published format; the image's bytes tell channel and pixel.
+    /// `n` records in the published format; the image's bytes tell channel and pixel. A coarse label is another than the fine one.
     fn file(n: usize, labels: usize, classes: usize) -> Vec<u8> {
         let record = |i: usize| {
-            let label = std::iter::repeat_n((i % classes) as u8, labels);
+            let label = (0..labels).rev().map(move |coarse| ((i + 7 * coarse) % classes) as u8);
             label.chain((0..3 * PLANE).map(move |p| (i + p / PLANE * 50 + p % PLANE % 40) as u8))
         };
         (0..n).flat_map(record).collect()

@@ -1,7 +1,7 @@
 //! A folder of JPEG and PNG files: `train/CLASS/FILE` and `test/CLASS/FILE` (or `val/`), or `CLASS/FILE` alone, which
 //! `--test-fraction` splits.
 //!
-//! Classes are the folders' names in the order of their bytes. Files of other kinds, hidden ones, and folders inside a class are
+//! Classes are the folders' names, Unicode without control characters, in the order of their bytes. Files of other kinds, hidden ones, and folders inside a class are
 //! left alone. All images are decoded when the set is read, on all cores, and held as bytes; see [`MAX_DECODED`].
 
 use super::image_file::decode;
@@ -73,7 +73,7 @@ fn classes(dir: &Path) -> Result<(Vec<String>, Files)> {
                 "no JPEG or PNG file (.jpg, .jpeg, .png) in it; each class has a folder of them",
             ));
         }
-        names.push(class.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        names.push(class_name(&class)?);
     }
     if names.is_empty() {
         return Err(Error::data(
@@ -82,6 +82,13 @@ fn classes(dir: &Path) -> Result<(Vec<String>, Files)> {
         ));
     }
     Ok((names, found))
+}
+
+/// What a class is called goes into files and tables as it is, and tells it from the others.
+fn class_name(folder: &Path) -> Result<String> {
+    let name = folder.file_name().and_then(|n| n.to_str()).filter(|n| !n.contains(char::is_control));
+    let reason = "a class is called like its folder, and this name is not Unicode or holds a control character; rename it";
+    name.map(String::from).ok_or_else(|| Error::data(folder, reason))
 }
 
 fn is_image(path: &Path) -> bool {

@@ -66,3 +66,32 @@ pub fn export(objective: &Objective<f32>, info: &ModelInfo) -> Result<Vec<u8>> {
     };
     Ok(model.encode_to_vec())
 }
+
+#[test]
+fn the_file_says_how_images_are_normalized_and_convolutions_pad() {
+    use crate::data::{self, DataOptions};
+    let digits = data::load("digits", &DataOptions::default()).unwrap();
+    let info = ModelInfo::new("resnet8", "bn", "digits", &DataOptions::default(), &digits);
+    let objective = Objective::<f32>::new(info.build(0.0).unwrap(), &sph_tensor::Pool::new(), 0);
+    let model = ModelProto::decode(&export(&objective, &info).unwrap()[..]).unwrap();
+    let entry = |key: &str| -> serde_json::Value {
+        serde_json::from_str(&model.metadata_props.iter().find(|e| e.key == key).unwrap().value).unwrap()
+    };
+    assert_eq!(entry("mean"), serde_json::json!(digits.normalisation.mean));
+    assert_eq!(entry("std"), serde_json::json!(digits.normalisation.std));
+    assert_eq!(entry("classes"), serde_json::json!(digits.class_names));
+    let graph = model.graph.unwrap();
+    let convolutions: Vec<_> = graph.node.iter().filter(|n| n.op_type == "Conv").collect();
+    let ints = |node: &super::onnx_proto::NodeProto, name: &str| -> Vec<i64> {
+        node.attribute.iter().find(|a| a.name == name).unwrap().ints.clone()
+    };
+    // The stem, two in each of three blocks, and two shortcuts of 1×1.
+    let kernels: Vec<i64> = convolutions.iter().map(|n| ints(n, "kernel_shape")[0]).collect();
+    assert_eq!(
+        (kernels.iter().filter(|k| **k == 3).count(), kernels.iter().filter(|k| **k == 1).count()),
+        (7, 2)
+    );
+    for (node, kernel) in convolutions.iter().zip(kernels) {
+        assert_eq!(ints(node, "pads"), [kernel / 2; 4]);
+    }
+}

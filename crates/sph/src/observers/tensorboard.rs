@@ -204,3 +204,107 @@ fn records_are_tensorflows() {
     let hex: String = record(&event.0).iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(hex, "1800000000000000a37f4b2209000000000000f03f10ac022a0a0a080a0161150000003f48e05525");
 }
+
+#[test]
+fn values_stand_under_their_names() {
+    use prost::Message as _;
+    #[derive(prost::Message)]
+    struct Event {
+        #[prost(int64, tag = "2")]
+        step: i64,
+        #[prost(message, optional, tag = "5")]
+        summary: Option<Summary>,
+    }
+    #[derive(prost::Message)]
+    struct Summary {
+        #[prost(message, repeated, tag = "1")]
+        values: Vec<Value>,
+    }
+    #[derive(prost::Message)]
+    struct Value {
+        #[prost(string, tag = "1")]
+        tag: String,
+        #[prost(float, optional, tag = "2")]
+        scalar: Option<f32>,
+        #[prost(message, optional, tag = "5")]
+        histogram: Option<Histogram>,
+    }
+    #[derive(prost::Message)]
+    struct Histogram {
+        /// Smallest and largest value, number, sum, sum of squares.
+        #[prost(double, tag = "1")]
+        min: f64,
+        #[prost(double, tag = "2")]
+        max: f64,
+        #[prost(double, tag = "3")]
+        count: f64,
+        #[prost(double, tag = "4")]
+        sum: f64,
+        #[prost(double, tag = "5")]
+        squares: f64,
+        #[prost(double, repeated, tag = "6")]
+        limits: Vec<f64>,
+        #[prost(double, repeated, tag = "7")]
+        counts: Vec<f64>,
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = TensorBoard::new(dir.path(), 0).unwrap();
+    log.epoch(&EpochEvent {
+        step: 30,
+        epoch: 0,
+        epochs: 1,
+        lr: 0.1,
+        train_loss: 1.0,
+        train_accuracy: 0.125,
+        validation: Some((2.0, 0.25)),
+        test: (3.0, 0.5),
+        average: None,
+        step_ms: 4.0,
+        images_per_s: 5.0,
+        overhead: Some(0.75),
+        seconds: 6.0,
+    })
+    .unwrap();
+    let block = sph_optim::BlockReport {
+        block: "bn1.weight".into(),
+        visits: 1,
+        trace: -2.0,
+        min: -3.0,
+        max: 1.0,
+        negative: 0.625,
+        multipliers: vec![0.01, 0.1, 10.0],
+    };
+    log.curvature(&CurvatureEvent { step: 30, epoch: 0, blocks: &[block] }).unwrap();
+    let bytes = std::fs::read(&log.path).unwrap();
+    let (mut rest, mut scalars, mut histograms) = (&bytes[..], Vec::new(), Vec::new());
+    while let Some((length, after)) = rest.split_first_chunk::<8>() {
+        let length = u64::from_le_bytes(*length) as usize;
+        let event = Event::decode(&after[4..4 + length]).unwrap();
+        rest = &after[4 + length + 4..];
+        for value in event.summary.into_iter().flat_map(|s| s.values) {
+            assert_eq!(event.step, 30);
+            scalars.extend(value.scalar.map(|v| (value.tag.clone(), v)));
+            histograms.extend(value.histogram.map(|h| (value.tag, h)));
+        }
+    }
+    let expected = [
+        ("loss/train", 1.0),
+        ("loss/validation", 2.0),
+        ("loss/test", 3.0),
+        ("accuracy/train", 0.125),
+        ("accuracy/validation", 0.25),
+        ("accuracy/test", 0.5),
+        ("time/step_ms", 4.0),
+        ("time/curvature_overhead", 0.75),
+        ("curvature_trace/bn1.weight", -2.0),
+        ("curvature_negative/bn1.weight", 0.625),
+    ];
+    assert_eq!(scalars, expected.map(|(tag, v)| (tag.to_string(), v)));
+    let [(tag, h)] = &histograms[..] else { panic!("{histograms:?}") };
+    assert_eq!((&**tag, h.min, h.max, h.count), ("log10_multiplier/bn1.weight", -2.0, 1.0, 3.0));
+    assert!((h.sum + 2.0).abs() < 1e-12 && (h.squares - 6.0).abs() < 1e-12, "{h:?}");
+    // The value −1 lies in the bucket that ends at it or just above.
+    let bucket = h.counts[1..].iter().position(|c| *c > 0.0).unwrap() + 1;
+    assert!(h.limits[bucket - 1] <= -1.0 + 1e-9 && h.limits[bucket] >= -1.0 - 1e-9, "{h:?}");
+    assert_eq!((h.counts[0], h.counts[BUCKETS - 1], h.counts.iter().sum::<f64>()), (1.0, 1.0, 3.0));
+}
