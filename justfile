@@ -33,6 +33,10 @@ train *FLAGS:
 ci:
     .ci/run
 
+# Licences, duplicates, sources and advisories of dependencies.
+deny:
+    .ci/run deny
+
 # The book, into target/book.
 book:
     mdbook build docs
