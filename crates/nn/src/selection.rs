@@ -34,6 +34,11 @@ pub const SELECTION_WORDS: &[SelectionWord] = &[
         matches: |s| s.role == Role::Magnitude,
     },
     SelectionWord { name: "bias", about: "biases of layers with weights", matches: |s| s.role == Role::Bias },
+    SelectionWord {
+        name: "second-order",
+        about: "what second-order steps are for: norms, magnitudes, biases of decoupled layers",
+        matches: ParamSpec::is_second_order,
+    },
     SelectionWord { name: "head", about: "the classifier", matches: |s| s.head },
 ];
 

@@ -62,11 +62,22 @@ impl<T: Element> Store<T> {
     /// Moves running averages toward a batch's statistics: r ← (1−m) r + m·batch, with the unbiased variance, as
     /// PyTorch does.
     pub fn track(&mut self, batch: &[Statistics]) {
+        self.move_statistics(batch, None);
+    }
+
+    /// Takes the `number`-th batch (counted from 1) into plain means over batches: the first one replaces what was there. PyTorch's
+    /// `momentum=None`.
+    pub fn average(&mut self, batch: &[Statistics], number: u64) {
+        self.move_statistics(batch, Some(1.0 / number as f64));
+    }
+
+    fn move_statistics(&mut self, batch: &[Statistics], momentum: Option<f64>) {
         for s in batch {
             let r = self.statistics[s.slot];
+            let m = momentum.unwrap_or(r.momentum);
             for (buffer, new) in [(r.mean, &s.mean), (r.var, &s.var)] {
                 for (old, new) in self.buffers[buffer].iter_mut().zip(new) {
-                    *old = T::from_f64((1.0 - r.momentum) * *old + r.momentum * new).to_f64();
+                    *old = T::from_f64((1.0 - m) * *old + m * new).to_f64();
                 }
             }
             self.buffers[r.count][0] += 1.0;

@@ -1,6 +1,6 @@
 //! Every optimizer on every toy objective: it makes progress, and its state survives a checkpoint.
 
-use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, PRESETS, Sgd, SphDrs};
+use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, Krylov, PRESETS, Sgd, SphDrs};
 use sph_optim::transforms::{ClipGradient, ClipMode, DrsConfig};
 use sph_optim::{
     Answer, Curvature, Directions, EvalError, Optimizer, Overrides, ParamSpec, Request, Role, Sweep,
@@ -97,6 +97,7 @@ impl Curvature<f64> for Toy {
 fn build(name: &str, specs: &[ParamSpec]) -> Optimizer<f64> {
     match name {
         "sph" => SphDrs { tau: 0.1, ..SphDrs::default() }.build(specs).unwrap(),
+        "krylov" => Krylov { size: 2, trust_radius: None, ..Krylov::default() }.build(specs).unwrap(),
         "sgd" => Sgd { nesterov: true, ..Sgd::default() }.build(specs),
         "adam" => Adam::default().build(specs),
         "adahessian" => AdaHessian { betas: (0.9, 0.99), ..AdaHessian::default() }.build(specs),

@@ -3,7 +3,7 @@
 use crate::data::loader::Source;
 use crate::error::{Error, Result};
 use crate::objective::Objective;
-use sph_nn::{Mode, Real};
+use sph_nn::{Mode, Real, Store};
 
 /// What a network makes of labelled images.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,10 +36,23 @@ pub fn argmax<T: PartialOrd>(row: &[T]) -> usize {
 /// # Errors
 /// When the images do not fit the network, or its outputs are not finite.
 pub fn evaluate<T: Real>(objective: &Objective<T>, source: &Source, classes: usize) -> Result<Evaluation> {
+    evaluate_with(objective, &objective.store, source, classes)
+}
+
+/// [`evaluate`] with other values of the network's parameters and buffers.
+///
+/// # Errors
+/// As [`evaluate`].
+pub fn evaluate_with<T: Real>(
+    objective: &Objective<T>,
+    store: &Store<T>,
+    source: &Source,
+    classes: usize,
+) -> Result<Evaluation> {
     let mut counts = vec![(0, 0); classes];
     let mut loss = 0.0;
     for batch in source.in_order(objective.pool()) {
-        let (batch_loss, logits) = objective.evaluate_on(&batch)?;
+        let (batch_loss, logits) = objective.evaluate_with(store, &batch)?;
         if !batch_loss.is_finite() {
             let place = objective.first_non_finite(&batch, Mode::Eval).unwrap_or_else(|| "the loss".into());
             return Err(Error::Config(format!(

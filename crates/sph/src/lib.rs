@@ -9,11 +9,13 @@
 //! forming it, for about a third of a step's cost averaged over blocks spread evenly through the depth; steps on them are divided by the averaged, rectified curvature
 //! ("SGD with Partial Hessian", Sun, Yong and Zhang, arXiv 2403.02681, and its successor SPH-DRS).
 
+pub mod adaptation;
 pub mod augment;
 pub mod checkpoint;
 pub mod commands;
 pub mod compare;
 pub mod config;
+pub mod corrupt;
 mod cost;
 mod csv;
 pub mod data;

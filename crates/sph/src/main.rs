@@ -2,7 +2,7 @@
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use sph::commands::train::Ended;
-use sph::commands::{bench, compare, data, eval, export, inspect, models, predict, report, train};
+use sph::commands::{adapt, bench, compare, data, eval, export, inspect, models, predict, report, train};
 use sph::config::{ArgsError, TrainArgs, one_line};
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,6 +19,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(Box<TrainArgs>),
+    Adapt(Box<adapt::AdaptArgs>),
     Compare(Box<compare::CompareArgs>),
     Bench(Box<bench::BenchArgs>),
     Inspect(Box<inspect::InspectArgs>),
@@ -93,6 +94,7 @@ fn run() -> Result<ExitCode, ArgsError> {
                 compare::Ended::Interrupted => ExitCode::from(INTERRUPTED),
             })
         }
+        Command::Adapt(args) => done(adapt::run(&args)),
         Command::Report(args) => done(report::run(&args)),
         Command::Bench(args) => done(bench::run(&args)),
         Command::Inspect(args) => done(inspect::run(&args)),

@@ -2,7 +2,7 @@
 
 use sph_autodiff::ops::probabilities;
 use sph_autodiff::{OpCost, Statistics, Tape, Var, sweep};
-use sph_nn::losses::{self, Targets};
+use sph_nn::losses::{self, Loss, Targets};
 use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store};
 use sph_optim::curvature::{Factors, FisherLabels, Parts};
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
@@ -69,6 +69,8 @@ pub struct Objective<T: Real> {
     /// up to a whole number. Training shuffles, so they are a random sample; batch norm takes their own statistics. Less than 1 costs a
     /// pass of its own over that part, and pays below about a third.
     pub curvature_fraction: f64,
+    /// What is minimised; evaluation is by cross-entropy always.
+    pub loss: Loss,
     /// Training or evaluation.
     pub mode: Mode,
     seed: u64,
@@ -107,6 +109,7 @@ impl<T: Real> Objective<T> {
             pool: pool.clone(),
             smoothing: 0.0,
             curvature_fraction: 1.0,
+            loss: Loss::CrossEntropy,
             mode: Mode::Train,
             seed,
             draw: 0,
@@ -166,8 +169,23 @@ impl<T: Real> Objective<T> {
     /// When the batch does not fit the network.
     pub fn evaluate_with(&self, store: &Store<T>, batch: &Batch<T>) -> Result<(f64, Array<T>), LayerError> {
         let f = Forward::new(store, &self.pool, Mode::Eval);
-        let (_, loss, logits) = self.run(f, batch, 0.0)?;
+        let (_, loss, logits) = self.run(f, batch, Loss::CrossEntropy, 0.0)?;
         Ok((scalar(&loss), logits.value().clone()))
+    }
+
+    /// The network's values with running statistics that are means over these batches' own, at the parameters as they are. The
+    /// objective does not change. Without batches, or without BatchNorm, the values are the network's.
+    ///
+    /// # Errors
+    /// When a batch does not fit the network.
+    pub fn recalibrated(&self, batches: impl Iterator<Item = Batch<T>>) -> Result<Store<T>, LayerError> {
+        let mut store = self.store.clone();
+        for (number, batch) in (1..).zip(batches) {
+            let mut f = Forward::new(&self.store, &self.pool, Mode::Train);
+            self.forward(&mut f, &batch.images)?;
+            store.average(&f.tape.take_statistics(), number);
+        }
+        Ok(store)
     }
 
     /// An evaluation pass for `images` alone, recorded, with its logits: what export and counting read. Parameters are the first
@@ -242,7 +260,7 @@ impl<T: Real> Objective<T> {
         }
         let mut f = Forward::new(&self.store, &self.pool, mode);
         f.tape.watch_finite();
-        let (f, _, _) = self.run(f, batch, self.smoothing).ok()?;
+        let (f, _, _) = self.run(f, batch, self.loss, self.smoothing).ok()?;
         f.tape.first_non_finite().map(|layer| format!("layer '{layer}'"))
     }
 
@@ -272,16 +290,20 @@ impl<T: Real> Objective<T> {
         &self,
         mut f: Forward<'a, T>,
         batch: &Batch<T>,
+        loss: Loss,
         smoothing: f64,
     ) -> Result<Pass<'a, T>, LayerError> {
         let logits = self.forward(&mut f, &batch.images)?;
-        let loss = losses::cross_entropy(&mut f, &logits, batch.targets.clone(), smoothing)?;
+        let loss = match loss {
+            Loss::CrossEntropy => losses::cross_entropy(&mut f, &logits, batch.targets.clone(), smoothing)?,
+            Loss::Entropy => losses::entropy(&mut f, &logits)?,
+        };
         Ok((f, loss, logits))
     }
 
     /// The training loss of the batch at hand, recorded on `f`.
     pub(crate) fn record<'a>(&self, f: Forward<'a, T>) -> Result<Pass<'a, T>, EvalError> {
-        self.run(f, self.batch()?, self.smoothing).map_err(other)
+        self.run(f, self.batch()?, self.loss, self.smoothing).map_err(other)
     }
 
     /// One forward pass over `batch` with tangents where the request has probes, one backward pass that carries adjoints and
@@ -311,7 +333,7 @@ impl<T: Real> Objective<T> {
             grad: grad[i] || (keep && !self.store.specs()[i].frozen),
             hvp: carried.is_some_and(|s| s.rows.contains(&i)),
         });
-        let (f, loss, logits) = self.run(f, batch, self.smoothing).map_err(other)?;
+        let (f, loss, logits) = self.run(f, batch, self.loss, self.smoothing).map_err(other)?;
         out.loss = scalar(&loss);
         let (mut tape, leaves) = f.into_parts();
         let mut adjoints = tape.backward(&loss);

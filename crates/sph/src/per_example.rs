@@ -3,7 +3,7 @@
 //! With ℓ_n the loss of example n, L = (1/N) Σ_n ℓ_n, and ẋ_n[c] the tangent of its logits along entry c of a block,
 //!
 //! ```text
-//! g_n[c] = dℓ_n/dθ_c = Σ_j (p − q)_{n,j} ẋ_{n,j}[c],        (1/N) Σ_n g_n = ∂L/∂θ_b.
+//! g_n[c] = dℓ_n/dθ_c = Σ_j (∂ℓ_n/∂x_{n,j}) ẋ_{n,j}[c],        (1/N) Σ_n g_n = ∂L/∂θ_b.
 //! ```
 //!
 //! The derivative is total: under BatchNorm with the batch's statistics, θ moves these and they move every example. C tangents of one
@@ -12,6 +12,7 @@
 use crate::objective::Objective;
 use sph_autodiff::ops::probabilities;
 use sph_autodiff::{Tape, sweep};
+use sph_nn::losses::Loss;
 use sph_nn::{Forward, Probes, Real};
 use sph_optim::EvalError;
 use sph_optim::curvature::PROBES_PER_SWEEP;
@@ -78,15 +79,21 @@ impl<T: Real> Objective<T> {
         Ok(all)
     }
 
-    /// (p − q)_{n,j}: the gradient of ℓ_n by its logits.
+    /// ∂ℓ_n/∂x_{n,j}, the gradient of ℓ_n by its logits: p − q for cross-entropy, −p(log p + h) for the entropy h.
     fn slope(&self, logits: &Array<T>) -> Result<Vec<f64>, EvalError> {
         let classes = logits.shape()[1];
         let targets = &self.batch()?.targets;
         let row = |(n, logits): (usize, &[T])| {
             let mut p = vec![0.0; classes];
-            probabilities(logits, &mut p);
+            let log_norm = probabilities(logits, &mut p);
             let q = |j: usize| targets.probability(n, j, classes, self.smoothing);
-            p.iter().enumerate().map(|(j, p)| p - q(j)).collect::<Vec<f64>>()
+            let l = |j: usize| logits[j].to_f64() - log_norm;
+            let h = -p.iter().enumerate().map(|(j, p)| p * l(j)).sum::<f64>();
+            let slope = |(j, p): (usize, &f64)| match self.loss {
+                Loss::CrossEntropy => p - q(j),
+                Loss::Entropy => -p * (l(j) + h),
+            };
+            p.iter().enumerate().map(slope).collect::<Vec<f64>>()
         };
         Ok(logits.as_slice().chunks_exact(classes).enumerate().flat_map(row).collect())
     }

@@ -3,9 +3,10 @@
 use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
 use sph_nn::{Builder, Mode};
+use sph_optim::analysis::{Hessian, block};
 use sph_optim::curvature::ScheduleKind;
 use sph_optim::curvature::probes::{PROBES, find};
-use sph_optim::presets::SphDrs;
+use sph_optim::presets::{Krylov, SphDrs};
 use sph_optim::{Answer, Curvature, Optimizer, Request, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::collections::BTreeMap;
@@ -179,6 +180,36 @@ fn the_dense_step_is_saddle_free_newton() {
             assert!((m - 0.1 * d).abs() <= 1e-10 * scale, "{}: {m} {}", f.params()[block].name, 0.1 * d);
         }
     }
+}
+
+/// D = (|H₁| + ε)⁻¹ g over all blocks together, once the Krylov space is the whole space.
+#[test]
+fn krylov_in_the_whole_space_is_the_dense_saddle_free_newton_step() {
+    let mut f = network();
+    let blocks = SphDrs::blocks(f.params());
+    let (hessian, gradient) = f.undisturbed(|f| {
+        let mut h = Hessian::new(f, &blocks).unwrap();
+        (block(&mut h).unwrap(), h.gradient().to_vec())
+    });
+    let n = gradient.len();
+    let mut system = absolute(hessian.entries(), n);
+    (0..n).for_each(|i| system[i * n + i] += 0.01);
+    let direction = solve(&system, &gradient);
+    let scale = direction.iter().fold(0.0f64, |m, d| m.max(d.abs()));
+    let furthest = |size: usize| {
+        let mut f = network();
+        let before = f.values().to_vec();
+        let krylov = Krylov { size, eps: 0.01, trust_radius: None, ..Krylov::default() };
+        krylov.build(f.params()).unwrap().step(&mut f, 0.5).unwrap();
+        let moved = blocks.iter().flat_map(|&b| {
+            let after = f.values()[b].to_f64();
+            before[b].to_f64().into_iter().zip(after).map(|(b, a)| 2.0 * (b - a)).collect::<Vec<_>>()
+        });
+        moved.zip(&direction).map(|(m, d)| (m - d).abs()).fold(0.0, f64::max) / scale
+    };
+    assert!(furthest(n) < 1e-8, "{}", furthest(n));
+    // A small space does not know it all.
+    assert!(furthest(5) > 1e-3, "{}", furthest(5));
 }
 
 /// |H| = V|Λ|Vᵀ by Jacobi's rotations.

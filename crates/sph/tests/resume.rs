@@ -41,6 +41,7 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
         "sph",
         "sph --preset seed",
         "sph --first-order drs --drs-refresh 2 --probe dense --curvature-schedule all",
+        "krylov --krylov-size 3",
         "sgd --trainable 1d",
         "adam",
         "adamw",

@@ -44,6 +44,8 @@ fn every_menu_file_has_a_row() {
         sph_optim::curvature::rectifiers::RECTIFIERS.iter().map(|r| r.name),
         &[],
     );
+    let names: Vec<String> = sph_nn::losses::LOSSES.iter().map(|l| l.0.replace('-', "_")).collect();
+    check("nn/src/losses", names.iter().map(String::as_str), &[]);
     let names: Vec<String> = sph_optim::lr::SCHEDULES.iter().map(|r| r.name.replace('-', "_")).collect();
     check("optim/src/lr", names.iter().map(String::as_str), &[]);
     check(
@@ -62,6 +64,7 @@ fn every_menu_file_has_a_row() {
         }),
         &[],
     );
+    check("sph/src/corrupt", sph::corrupt::CORRUPTIONS.iter().map(|r| r.name), &["filter"]);
     let names: Vec<String> = sph::data::DATASETS.iter().map(|r| r.name.replace('-', "_")).collect();
     let names = names.iter().map(|n| if n.starts_with("cifar") { "cifar" } else { n });
     let aside = ["arrays", "fetch", "files", "fit", "idx", "image_file", "image_set", "loader", "split"];

@@ -15,6 +15,7 @@ mod conv2d;
 mod cross_entropy;
 mod dropout;
 mod embedding;
+mod entropy;
 mod flatten;
 mod gelu;
 mod global_avg_pool;
@@ -50,6 +51,7 @@ pub use conv2d::{Conv2d, conv2d, grouped_conv2d};
 pub use cross_entropy::{CrossEntropy, Mixed, Targets, cross_entropy, probabilities};
 pub use dropout::{Dropout, dropout};
 pub use embedding::{Embedding, embedding};
+pub use entropy::{Entropy, entropy};
 pub use flatten::{Flatten, flatten};
 pub use gelu::{Gelu, gelu};
 pub use global_avg_pool::{GlobalAvgPool, global_avg_pool};
@@ -115,6 +117,7 @@ pub const OPS: &[OpRow] = &[
     },
     OpRow { name: "dropout", about: "zeroes elements at random, seeded", cases: dropout::cases },
     OpRow { name: "embedding", about: "rows of a table", cases: embedding::cases },
+    OpRow { name: "entropy", about: "mean entropy of the softmax of logits", cases: entropy::cases },
     OpRow { name: "flatten", about: "NHWC images to rows in CHW order", cases: flatten::cases },
     OpRow { name: "gelu", about: "xΦ(x)", cases: gelu::cases },
     OpRow { name: "global_avg_pool", about: "mean over height and width", cases: global_avg_pool::cases },

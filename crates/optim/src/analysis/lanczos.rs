@@ -153,6 +153,10 @@ impl Krylov {
         self.basis.len()
     }
 
+    pub(super) fn basis(&self) -> &[Vec<f64>] {
+        &self.basis
+    }
+
     /// Takes v into the basis, given Hv; returns β and the next basis vector, or none when the space is invariant.
     pub(super) fn expand(&mut self, v: Vec<f64>, mut image: Vec<f64>) -> (f64, Option<Vec<f64>>) {
         self.basis.push(v);

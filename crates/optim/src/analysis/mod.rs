@@ -12,6 +12,7 @@
 //! | the trace: exact, Hutchinson | [`trace`] | `trace.rs` |
 //! | eigenvalues of largest absolute value | [`eigenpairs`] | `lanczos.rs` |
 //! | the density of all eigenvalues | [`spectrum`] | `density.rs` |
+//! | the saddle-free Newton step in a Krylov space | [`saddle_free_newton`] | `saddle_free.rs` |
 //!
 //! Sums run in f64, in a fixed order, on one thread: the same seed gives the same bits on any number of threads.
 //!
@@ -22,12 +23,14 @@ mod density;
 pub mod diagonal;
 mod lanczos;
 mod operator;
+mod saddle_free;
 pub mod trace;
 
 pub use block::{Matrix, block};
 pub use density::{Density, Spectrum, SpectrumSettings, spectrum};
 pub use lanczos::{EigenSettings, Eigenpairs, eigenpairs};
 pub use operator::{Hessian, Operator};
+pub use saddle_free::{SaddleFreeSettings, SaddleFreeStep, saddle_free_newton};
 
 use crate::EvalError;
 

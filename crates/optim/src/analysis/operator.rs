@@ -112,14 +112,24 @@ impl<'a, T: Element> Hessian<'a, T> {
         if !answer.loss.is_finite() {
             return Err(EvalError::NonFiniteLoss(answer.loss).into());
         }
+        Ok(Self::evaluated(f, params, answer.loss, &answer.gradient))
+    }
+
+    /// The Hessian of `f` where it was evaluated last and asked to keep: this is the loss, and these are gradients by parameter number.
+    pub(crate) fn evaluated(
+        f: &'a mut dyn Curvature<T>,
+        params: &[usize],
+        loss: f64,
+        gradients: &[Option<Array<T>>],
+    ) -> Self {
         let mut gradient = Vec::new();
         for &i in params {
-            match answer.gradient.get(i).and_then(Option::as_ref) {
+            match gradients.get(i).and_then(Option::as_ref) {
                 Some(g) => gradient.extend(g.as_slice().iter().map(|v| v.to_f64())),
                 None => gradient.extend(std::iter::repeat_n(0.0, f.params()[i].len())),
             }
         }
-        Ok(Hessian { f, params: params.to_vec(), len: gradient.len(), loss: answer.loss, gradient })
+        Hessian { f, params: params.to_vec(), len: gradient.len(), loss, gradient }
     }
 
     /// The Hessian over some of these parameters, at the same point and without another evaluation.

@@ -4,6 +4,7 @@ mod ada_hessian;
 mod adam;
 mod adamw;
 mod kfac;
+mod krylov;
 mod sgd;
 mod sph_drs;
 
@@ -11,6 +12,7 @@ pub use ada_hessian::AdaHessian;
 pub use adam::Adam;
 pub use adamw::AdamW;
 pub use kfac::Kfac;
+pub use krylov::Krylov;
 pub use sgd::Sgd;
 pub use sph_drs::{FirstOrder, SphDrs};
 
@@ -36,6 +38,12 @@ pub const PRESETS: &[PresetRow] = &[
     PresetRow {
         name: "sph",
         about: "SPH-DRS: Newton-type on 1-D blocks, SGD on the rest",
+        lr: 0.1,
+        weight_decay: 5e-4,
+    },
+    PresetRow {
+        name: "krylov",
+        about: "saddle-free Newton in a Krylov space of all 1-D blocks together, SGD on the rest",
         lr: 0.1,
         weight_decay: 5e-4,
     },

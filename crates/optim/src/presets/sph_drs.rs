@@ -108,9 +108,19 @@ impl SphDrs {
     /// The second-order blocks that these settings choose.
     ///
     /// # Errors
-    /// When a term of the selection chooses none.
+    /// When a term of the selection chooses none, or there are none.
     pub fn chosen(&self, specs: &[ParamSpec]) -> Result<Vec<usize>, SettingsError> {
-        let Some(selection) = &self.selection else { return Ok(Self::blocks(specs)) };
+        let Some(selection) = &self.selection else {
+            let blocks = Self::blocks(specs);
+            if blocks.is_empty() {
+                return Err(SettingsError(
+                    "the model has no second-order blocks that are trained (scales or shifts of norms, magnitudes); decouple its layers, or use \
+                     sgd or adamw"
+                        .into(),
+                ));
+            }
+            return Ok(blocks);
+        };
         let eligible = |s: &ParamSpec| !s.frozen && s.may_be_second_order();
         let fail = |e: sph_nn::SelectionError| {
             SettingsError(format!(
@@ -151,13 +161,6 @@ impl SphDrs {
             );
         }
         let blocks = self.chosen(specs)?;
-        if blocks.is_empty() {
-            return fail(
-                "the model has no second-order blocks that are trained (scales or shifts of norms, magnitudes); decouple its layers, or use \
-                 sgd or adamw"
-                    .into(),
-            );
-        }
         if self.probe.estimate == Estimate::Block
             && let Some(block) = blocks.iter().map(|&b| &specs[b]).find(|s| s.len() > DENSE_LIMIT)
         {

@@ -1,13 +1,18 @@
-//! `sph data`: what is in a data set, and downloads.
+//! `sph data`: what is in a data set, corrupted copies, and downloads.
 
-use crate::config::{DataOptions, dataset_names, sha256, shown};
+use crate::checkpoint::{check_writable, write_atomically};
+use crate::config::{DataOptions, count, dataset_names, seed, sha256, shown, threads};
+use crate::corrupt::{CORRUPTIONS, Corruption, Corruptor, Range, SEVERITIES};
 use crate::data::fetch::{self, Fetched};
-use crate::data::{self, ImageSet, Pixels};
-use crate::error::Result;
+use crate::data::{self, Dataset, ImageSet, Pixels, npz};
+use crate::error::{Error, Result};
+use crate::report::sheet::{self, SheetRow};
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use image::{Rgb, RgbImage};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// Look into data sets, and download them.
+/// Look into data sets, corrupt their images, and download them.
 #[derive(Args, Debug, Clone)]
 pub struct DataArgs {
     /// What to do.
@@ -25,6 +30,14 @@ pub enum DataCommand {
                       --test-fraction 0.2 --json"
     )]
     Stats(StatsArgs),
+    /// Write a corrupted copy of a data set's images, and a sheet of pictures of all corruptions.
+    #[command(
+        after_help = "The families and constants of Hendrycks and Dietterich's CIFAR-10-C; docs/data.md lists them. What becomes of an image \
+                      depends on --seed, the corruption and the image's number alone.\n\nExamples:\n  sph data corrupt fashion-mnist --sheet \
+                      sheet.html\n  sph data corrupt fashion-mnist --corrupt fog:3 --output fog3.npz\n  sph eval runs/first --dataset npz \
+                      --data-dir fog3.npz\n  sph data corrupt cifar10 --corrupt jpeg:5 --output jpeg5.npz  # read with --layout nhwc"
+    )]
+    Corrupt(CorruptArgs),
     /// Download a data set into the user's cache directory, where --dataset finds it.
     #[command(
         after_help = "What was downloaded is checked against the published checksum; a download that was broken off goes on where it \
@@ -47,6 +60,36 @@ pub struct StatsArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to corrupt, and where to.
+#[derive(Args, Debug, Clone)]
+#[command(group = clap::ArgGroup::new("wanted").required(true).multiple(true).args(["output", "sheet"]))]
+pub struct CorruptArgs {
+    /// Data set.
+    #[arg(value_name = "NAME", default_value = data::DEFAULT, value_parser = dataset_names())]
+    pub dataset: String,
+    /// Its files.
+    #[command(flatten)]
+    pub options: DataOptions,
+    /// Corruption of the copy.
+    #[arg(long, value_name = "NAME:SEVERITY", requires = "output")]
+    pub corrupt: Option<Corruption>,
+    /// Write training and test images, corrupted, to this file, for --dataset npz.
+    #[arg(short, long, value_name = "FILE.npz", requires = "corrupt")]
+    pub output: Option<PathBuf>,
+    /// Write pictures of all corruptions and severities to this file, a picture or a page.
+    #[arg(long, value_name = "FILE.png|html")]
+    pub sheet: Option<PathBuf>,
+    /// Test images on the sheet, the first ones.
+    #[arg(long, default_value = "2", value_parser = count, value_name = "N")]
+    pub images: usize,
+    /// Seed of the random numbers.
+    #[arg(long, default_value_t = 42, value_parser = seed)]
+    pub seed: u64,
+    /// Worker threads [default: all cores]; the results do not depend on it.
+    #[arg(long, value_parser = threads)]
+    pub threads: Option<usize>,
 }
 
 /// What to download.
@@ -73,6 +116,7 @@ pub struct FetchArgs {
 pub fn run(args: &DataArgs) -> Result<()> {
     match &args.command {
         DataCommand::Stats(args) => stats(args),
+        DataCommand::Corrupt(args) => corrupt(args),
         DataCommand::Fetch(args) => {
             let what = fetch::plan(&args.name, args.url.as_deref(), args.sha256)?;
             let folder = match &args.cache {
@@ -85,6 +129,84 @@ pub fn run(args: &DataArgs) -> Result<()> {
             }
         }
     }
+}
+
+fn corrupt(args: &CorruptArgs) -> Result<()> {
+    super::configure_threads(args.threads)?;
+    let ending = |path: &Path| path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    let refuse = |flag: &str, path: &Path, endings: &str| {
+        Err(Error::Config(format!("--{flag} {}: the name must end in {endings}", path.display())))
+    };
+    if let Some(path) = args.output.as_deref().filter(|p| ending(p).as_deref() != Some("npz")) {
+        return refuse("output", path, ".npz");
+    }
+    if let Some(path) =
+        args.sheet.as_deref().filter(|p| !matches!(ending(p).as_deref(), Some("png" | "html")))
+    {
+        return refuse("sheet", path, ".png or .html");
+    }
+    [&args.output, &args.sheet].into_iter().flatten().try_for_each(|path| check_writable(path))?;
+    let data = data::load(&args.dataset, &args.options)?;
+    let range = Range::of(&data.train)?;
+    if let Some(path) = &args.sheet {
+        let rows = sheet_rows(&data, range, args)?;
+        let title = format!("Corruptions of {}", args.dataset);
+        let note = format!(
+            "The first {} test images, as they were and by severity from 1 to {SEVERITIES}; seed {}.",
+            args.images.min(data.test.len()),
+            args.seed
+        );
+        let bytes = match ending(path).as_deref() {
+            Some("png") => sheet::png(&rows, (56 / data.test.size.1.max(data.test.size.0)).max(1) as u32),
+            _ => sheet::html(&title, &note, &rows).into_bytes(),
+        };
+        write_atomically(path, &bytes)?;
+        let names: Vec<&str> = rows.iter().map(|r| r.name).collect();
+        super::say(&format!("{}: rows {}", shown(path), names.join(", ")))?;
+    }
+    let (Some(corruption), Some(path)) = (args.corrupt, &args.output) else { return Ok(()) };
+    let corruptor = Corruptor { corruption, range, seed: args.seed };
+    let part = |set: &ImageSet, first: usize| {
+        let all: Vec<usize> = (0..set.len()).collect();
+        Arc::new(corruptor.images(set, &all, first))
+    };
+    let copy = Dataset { train: part(&data.train, 0), test: part(&data.test, data.train.len()), ..data };
+    let bytes = npz::write(&copy).map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
+    write_atomically(path, &bytes)?;
+    let layout = if copy.train.size.2 == 1 { "" } else { " --layout nhwc" };
+    let (dataset, path) = (&args.dataset, shown(path));
+    super::say(&format!("{corruption} of {dataset}; read it with --dataset npz --data-dir {path}{layout}"))
+}
+
+/// Every corruption of the first test images.
+fn sheet_rows(data: &Dataset, range: Range, args: &CorruptArgs) -> Result<Vec<SheetRow>> {
+    let (set, channels) = (&data.test, data.test.size.2);
+    if channels != 1 && channels != 3 {
+        return Err(Error::Config(format!("--sheet shows images of 1 or 3 channels, not {channels}")));
+    }
+    let picture = |values: &mut dyn Iterator<Item = f64>| {
+        let bytes: Vec<u8> = values.map(|v| (255.0 * v.clamp(0.0, 1.0)).round() as u8).collect();
+        RgbImage::from_fn(set.size.1 as u32, set.size.0 as u32, |x, y| {
+            let at = (y as usize * set.size.1 + x as usize) * channels;
+            Rgb([0, 1, 2].map(|i| bytes[at + i % channels]))
+        })
+    };
+    let of_image = |row, i: usize| {
+        let before = set.images.numbers(&[i], set.image_len());
+        let scaled = &mut before.iter().map(|v| (v - range.black) / (range.white - range.black));
+        let mut pictures = vec![picture(scaled)];
+        for severity in 1..=SEVERITIES {
+            let corruptor = Corruptor { corruption: Corruption { row, severity }, range, seed: args.seed };
+            let after = corruptor.picture(set, i, (data.train.len() + i) as u64);
+            pictures.push(picture(&mut after.values.into_iter()));
+        }
+        pictures
+    };
+    let row = |row| {
+        let pictures = (0..args.images.min(set.len())).map(|i| of_image(row, i)).collect();
+        SheetRow { name: row.name, about: row.about, pictures }
+    };
+    Ok(CORRUPTIONS.iter().map(row).collect())
 }
 
 fn stats(args: &StatsArgs) -> Result<()> {

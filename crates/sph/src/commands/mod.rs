@@ -1,5 +1,6 @@
 //! The commands of `sph`, one file each.
 
+pub mod adapt;
 pub mod bench;
 pub mod compare;
 pub mod data;

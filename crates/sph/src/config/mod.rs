@@ -21,11 +21,12 @@ pub use kernel::KernelArgs;
 pub use model::ModelArgs;
 pub(crate) use model::{norm, stem};
 pub use optimizer::OptArgs;
+pub(crate) use optimizer::adapt_optimizers;
 pub use schedule::ScheduleArgs;
 pub use values::Betas;
 pub(crate) use values::{
-    count, dataset_names, decouple_names, model_names, names, norm_names, pixels, seed, sha256, stem_names,
-    threads,
+    below_one, count, dataset_names, decouple_names, model_names, names, norm_names, pixels, row, seed,
+    sha256, stem_names, threads,
 };
 
 use crate::data::DEFAULT as DEFAULT_DATASET;
@@ -34,7 +35,6 @@ use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use std::path::{Path, PathBuf};
-use values::below_one;
 
 /// Train a network.
 #[derive(Parser, Debug, Clone, Serialize)]

@@ -6,14 +6,18 @@ use super::values::{
 };
 use crate::error::{Error, Result};
 use clap::Args;
+use clap::builder::PossibleValuesParser;
 use serde::Serialize;
+use sph_nn::losses::Loss;
 use sph_nn::{ParamSpec, Real, Selection, Store};
 use sph_optim::Optimizer;
 use sph_optim::curvature::SCHEDULE_KINDS;
 use sph_optim::curvature::estimator::Averaging;
 use sph_optim::curvature::probes::PROBES;
 use sph_optim::curvature::rectifiers::RECTIFIERS;
-use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, PRESETS, PresetRow, Sgd, SphDrs};
+use sph_optim::presets::{
+    AdaHessian, Adam, AdamW, FirstOrder, Kfac, Krylov, PRESETS, PresetRow, Sgd, SphDrs,
+};
 use sph_optim::transforms::{CLIP_MODES, ClipGradient, ClipMode, DrsConfig};
 
 /// The optimizer and its settings. A setting that the chosen optimizer does not have is an error.
@@ -28,7 +32,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = names([("seed", "the ancestor's step to the letter")].into_iter()))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preset: Option<String>,
-    /// Parameters that are trained: all, 1d (norms, biases, magnitudes), norm, scale, shift, magnitude, bias, head, or patterns of names
+    /// Parameters that are trained: all, 1d (norms, biases, magnitudes), norm, scale, shift, magnitude, bias, second-order, head, or patterns of names
     /// such as 'layer4.*,fc.*'. The others are frozen: no gradient of theirs is computed.
     #[arg(long, default_value = "all", value_parser = selection, value_name = "WHICH")]
     pub trainable: String,
@@ -36,7 +40,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
-    /// Momentum of sph, sgd and kfac [default: 0.9].
+    /// Momentum of sph, sgd and kfac, and of krylov's other parameters [default: 0.9].
     #[arg(long, value_parser = below_one)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
@@ -72,7 +76,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tau: Option<f64>,
-    /// Damping ε of sph, added to rectified curvature [default: 0.0001].
+    /// Damping ε of sph and krylov, added to rectified curvature [default: 0.0001; krylov: 0.1].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eps: Option<f64>,
@@ -96,7 +100,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = count, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curvature_every: Option<usize>,
-    /// Take curvature on this part of each batch only, from 0 to 1 (sph, adahessian); cheaper below about 0.3 [default: 1].
+    /// Take curvature on this part of each batch only, from 0 to 1 (sph, krylov, adahessian); cheaper below about 0.3 [default: 1].
     #[arg(long, value_parser = fraction, value_name = "FRACTION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curvature_batch: Option<f64>,
@@ -108,7 +112,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = names(RECTIFIERS.iter().map(|r| (r.name, r.about))))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rectifier: Option<String>,
-    /// Second-order blocks of sph, in the words and patterns of --trainable [default: norms, and what is decoupled].
+    /// Second-order blocks of sph and krylov, in the words and patterns of --trainable [default: norms, and what is decoupled].
     #[arg(long, value_parser = selection, value_name = "WHICH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second_order: Option<String>,
@@ -120,6 +124,14 @@ pub struct OptArgs {
     #[arg(long, value_parser = count, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub drs_refresh: Option<usize>,
+    /// Products with the joint Hessian of all blocks per step of krylov: the dimension of its space [default: 10].
+    #[arg(long, value_parser = count, value_name = "M")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub krylov_size: Option<usize>,
+    /// Largest length of krylov's direction, before the learning rate [default: 3].
+    #[arg(long, value_parser = positive, value_name = "LENGTH")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trust_radius: Option<f64>,
     /// Hessian power k of adahessian, greater than 0 and at most 1 [default: 1].
     #[arg(long, value_parser = fraction)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,7 +159,37 @@ pub struct OptArgs {
     pub group: Vec<GroupArgs>,
 }
 
+/// The parser of the optimizers that `sph adapt` takes: all but kfac, which is about weights.
+pub(crate) fn adapt_optimizers() -> PossibleValuesParser {
+    names(PRESETS.iter().filter(|p| p.name != "kfac").map(|p| (p.name, p.about)))
+}
+
 impl OptArgs {
+    /// The settings that adaptation takes where none are given: learning rates for few parameters and few steps, a tenth of them without
+    /// labels, and for sph Newton's step as it is (τ = 1) from curvature of every block at every step, instead of a small correction of SGD's
+    /// (docs/adapt.md). A named preset stays what it is.
+    #[must_use]
+    pub fn for_adaptation(mut self, loss: Loss) -> Self {
+        if self.preset.is_some() {
+            return self;
+        }
+        let lr = match &*self.opt {
+            "krylov" => 0.5,
+            "adam" | "adamw" => 0.03,
+            _ => 0.1,
+        };
+        self.lr.get_or_insert(if loss == Loss::Entropy { 0.1 * lr } else { lr });
+        if self.opt == "sph" {
+            self.momentum.get_or_insert(0.0);
+            self.tau.get_or_insert(1.0);
+            self.eps.get_or_insert(0.03);
+            let probe = self.probe.get_or_insert("rademacher".into());
+            let joint = PROBES.iter().any(|p| p.name == *probe && p.joint);
+            self.curvature_schedule.get_or_insert(if joint { "joint" } else { "all" }.into());
+        }
+        self
+    }
+
     fn preset_row(&self) -> Result<&'static PresetRow> {
         row(PRESETS, |p| p.name, &self.opt)
     }
@@ -166,25 +208,27 @@ impl OptArgs {
     /// Naming the first that does not.
     pub fn validate(&self) -> Result<()> {
         let averages: &[&str] = &["adam", "adamw", "adahessian"];
-        let given: [(&str, bool, &[&str]); 23] = [
+        let given: [(&str, bool, &[&str]); 25] = [
             ("curvature-schedule", self.curvature_schedule.is_some(), &["sph"]),
             ("curvature-every", self.curvature_every.is_some(), &["sph", "adahessian"]),
-            ("curvature-batch", self.curvature_batch.is_some(), &["sph", "adahessian"]),
+            ("curvature-batch", self.curvature_batch.is_some(), &["sph", "krylov", "adahessian"]),
             ("max-multiplier", self.max_multiplier.is_some(), &["sph"]),
             ("preset", self.preset.is_some(), &["sph"]),
-            ("momentum", self.momentum.is_some(), &["sph", "sgd", "kfac"]),
+            ("momentum", self.momentum.is_some(), &["sph", "krylov", "sgd", "kfac"]),
             ("nesterov", self.nesterov.is_some(), &["sgd"]),
             ("opt-betas", self.opt_betas.is_some(), averages),
             ("opt-eps", self.opt_eps.is_some(), averages),
             ("tau", self.tau.is_some(), &["sph"]),
-            ("eps", self.eps.is_some(), &["sph"]),
+            ("eps", self.eps.is_some(), &["sph", "krylov"]),
             ("curvature-decay", self.curvature_decay.is_some(), &["sph"]),
             ("average", self.average.is_some(), &["sph"]),
             ("probe", self.probe.is_some(), &["sph"]),
             ("rectifier", self.rectifier.is_some(), &["sph"]),
-            ("second-order", self.second_order.is_some(), &["sph"]),
+            ("second-order", self.second_order.is_some(), &["sph", "krylov"]),
             ("first-order", self.first_order.is_some(), &["sph"]),
             ("drs-refresh", self.drs_refresh.is_some(), &["sph"]),
+            ("krylov-size", self.krylov_size.is_some(), &["krylov"]),
+            ("trust-radius", self.trust_radius.is_some(), &["krylov"]),
             ("hessian-power", self.hessian_power.is_some(), &["adahessian"]),
             ("damping", self.damping.is_some(), &["kfac"]),
             ("factor-decay", self.factor_decay.is_some(), &["kfac"]),
@@ -207,9 +251,11 @@ impl OptArgs {
         if self.drs_refresh.is_some() && !drs {
             return Err(Error::Config("--drs-refresh needs --first-order drs".into()));
         }
-        if !["sph", "sgd", "kfac"].contains(&&*self.opt) && self.group.iter().any(|g| g.momentum.is_some()) {
+        if !["sph", "krylov", "sgd", "kfac"].contains(&&*self.opt)
+            && self.group.iter().any(|g| g.momentum.is_some())
+        {
             return Err(Error::Config(format!(
-                "--group: momentum is a setting of --opt sph and sgd and kfac, not of --opt {}",
+                "--group: momentum is a setting of --opt sph and krylov and sgd and kfac, not of --opt {}",
                 self.opt
             )));
         }
@@ -258,8 +304,28 @@ impl OptArgs {
     pub fn blocks(&self, specs: &[ParamSpec]) -> Result<Vec<usize>> {
         match &*self.opt {
             "sph" => self.sph(0)?.chosen(specs).map_err(|e| Error::Config(e.to_string())),
+            "krylov" => self.krylov()?.chosen(specs).map_err(|e| Error::Config(e.to_string())),
             _ => Ok(Vec::new()),
         }
+    }
+
+    fn selection(&self) -> Result<Option<Selection>> {
+        let selection = self.second_order.as_deref().map(str::parse).transpose();
+        selection.map_err(|e| Error::Config(format!("--second-order: {e}")))
+    }
+
+    /// The settings of krylov.
+    fn krylov(&self) -> Result<Krylov> {
+        let d = Krylov::default();
+        Ok(Krylov {
+            size: self.krylov_size.unwrap_or(d.size),
+            eps: self.eps.unwrap_or(d.eps),
+            trust_radius: self.trust_radius.or(d.trust_radius),
+            weight_decay_1d: self.weight_decay_1d.unwrap_or(0.0),
+            momentum: self.momentum.unwrap_or(d.momentum),
+            weight_decay: self.weight_decay.unwrap_or(self.preset_row()?.weight_decay),
+            selection: self.selection()?,
+        })
     }
 
     /// The settings of sph.
@@ -287,8 +353,7 @@ impl OptArgs {
             Some(name) => row(SCHEDULE_KINDS, |s| s.0, name)?.1,
             None => d.schedule,
         };
-        let selection = self.second_order.as_deref().map(str::parse).transpose();
-        let selection = selection.map_err(|e| Error::Config(format!("--second-order: {e}")))?;
+        let selection = self.selection()?;
         let first_order = match self.first_order.as_deref() {
             Some("drs") => {
                 let d = DrsConfig::default();
@@ -371,6 +436,7 @@ impl OptArgs {
                 }
                 .build(specs)
             }
+            "krylov" => self.krylov()?.build(specs).map_err(|e| Error::Config(e.to_string()))?,
             "sph" => self.sph(seed)?.build(specs).map_err(|e| Error::Config(e.to_string()))?,
             other => {
                 return Err(Error::Config(format!("--opt {other} is in the table but has no settings here")));

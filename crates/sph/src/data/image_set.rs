@@ -32,7 +32,7 @@ impl Pixels {
     }
 
     /// Stretches of `len` values, put together in this order, as numbers.
-    pub(super) fn numbers(&self, stretches: &[usize], len: usize) -> Vec<f64> {
+    pub(crate) fn numbers(&self, stretches: &[usize], len: usize) -> Vec<f64> {
         let range = |&i: &usize| i * len..(i + 1) * len;
         match self {
             Pixels::Bytes(v) => stretches.iter().flat_map(|i| &v[range(i)]).map(|v| f64::from(*v)).collect(),

@@ -20,7 +20,7 @@ mod split;
 pub use crate::config::DataOptions;
 pub use fit::fit;
 pub use image_set::{ImageSet, Pixels};
-pub use split::stratified;
+pub use split::{per_class, stratified};
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -65,11 +65,16 @@ impl Dataset {
     /// Takes `fraction` of the training images away, class by class, as validation images. The split is the same for every
     /// run.
     pub fn split_validation(&mut self, fraction: f64) -> Arc<ImageSet> {
-        let count = (fraction * self.train.len() as f64).round() as usize;
-        let (rest, taken) = stratified(&self.train.labels, self.classes(), count, "val");
+        let (rest, taken) = self.validation_numbers(fraction);
         let validation = Arc::new(self.train.select(&taken));
         self.train = Arc::new(self.train.select(&rest));
         validation
+    }
+
+    /// The numbers of the training images that [`Dataset::split_validation`] leaves and takes.
+    pub fn validation_numbers(&self, fraction: f64) -> (Vec<usize>, Vec<usize>) {
+        let count = (fraction * self.train.len() as f64).round() as usize;
+        stratified(&self.train.labels, self.classes(), count, "val")
     }
 }
 

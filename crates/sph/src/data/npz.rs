@@ -5,10 +5,11 @@
 //! a reader of all of Python's literals would recurse as deep as a file likes.
 
 use super::arrays::{self, ArrayFile, Dtype, NamedArray};
-use super::{DataOptions, Dataset, files};
+use super::{DataOptions, Dataset, Pixels, files};
 use crate::error::{Error, Result};
-use std::io::Cursor;
-use zip::ZipArchive;
+use std::io::{Cursor, Write};
+use zip::write::SimpleFileOptions;
+use zip::{ZipArchive, ZipWriter};
 
 pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     let path = arrays::find(options, "npz")?;
@@ -40,6 +41,41 @@ impl ArrayFile for File<'_> {
         let member = self.0.by_name(&format!("{name}.npy")).map_err(|e| e.to_string())?;
         parse_npy(&files::decompress(member)?)
     }
+}
+
+/// A data set as the bytes of a `.npz` file, as `--dataset npz` reads it (with `--layout nhwc` where images have several channels): `x_train`, `y_train`,
+/// `x_test`, `y_test`.
+///
+/// # Errors
+/// When an array has more than 4 GiB, which this form of zip files does not hold.
+pub fn write(data: &Dataset) -> std::result::Result<Vec<u8>, String> {
+    let mut to = ZipWriter::new(Cursor::new(Vec::new()));
+    for (part, set) in [("train", &data.train), ("test", &data.test)] {
+        let ((h, w, c), n) = (set.size, set.len());
+        let shape = if c == 1 { format!("({n}, {h}, {w})") } else { format!("({n}, {h}, {w}, {c})") };
+        let (descr, values) = match &set.images {
+            Pixels::Bytes(v) => ("|u1", v.clone()),
+            Pixels::Floats(v) => ("<f4", v.iter().flat_map(|v| v.to_le_bytes()).collect()),
+        };
+        let labels: Vec<u8> = set.labels.iter().flat_map(|l| l.to_le_bytes()).collect();
+        for (name, bytes) in [
+            (format!("x_{part}"), npy(descr, "False", &shape, &values)),
+            (format!("y_{part}"), npy("<u4", "False", &format!("({n},)"), &labels)),
+        ] {
+            to.start_file(format!("{name}.npy"), SimpleFileOptions::default()).map_err(|e| e.to_string())?;
+            to.write_all(&bytes).map_err(|e| e.to_string())?;
+        }
+    }
+    to.finish().map(Cursor::into_inner).map_err(|e| e.to_string())
+}
+
+/// The bytes of a `.npy` file of these elements; Fortran's order (`True` or `False`) and shape are Python's literals.
+fn npy(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
+    let header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}");
+    // The data begin at a multiple of 64 bytes.
+    let width = (11 + header.len()).next_multiple_of(64) - 11;
+    let header = format!("{header:width$}\n");
+    [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
 }
 
 /// Headers are short: longer ones describe records, which are not read here.
@@ -132,16 +168,8 @@ fn c_order(from: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::config::Layout;
-    use crate::data::{ImageSet, Pixels};
-    use std::io::Write;
+    use crate::data::ImageSet;
     use std::path::Path;
-
-    /// A `.npy` file with NumPy's header.
-    fn npy(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
-        let header = format!("{{'descr': '{descr}', 'fortran_order': {fortran}, 'shape': {shape}, }}");
-        let header = format!("{header:117}\n");
-        [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
-    }
 
     fn npz(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
         let mut to = zip::ZipWriter::new(Cursor::new(Vec::new()));

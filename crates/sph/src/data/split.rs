@@ -27,6 +27,31 @@ pub fn stratified(labels: &[u32], classes: usize, count: usize, purpose: &str) -
     (rest, taken)
 }
 
+/// `count` of the image numbers `among`, from each class, drawn by the stream (`seed`, "labels", class); in ascending order.
+///
+/// # Errors
+/// The first class that has fewer, and how many it has.
+pub fn per_class(
+    labels: &[u32],
+    among: &[usize],
+    classes: usize,
+    count: usize,
+    seed: u64,
+) -> Result<Vec<usize>, (usize, usize)> {
+    let mut taken = Vec::with_capacity(classes * count);
+    for class in 0..classes {
+        let mut members: Vec<usize> =
+            among.iter().copied().filter(|&i| labels[i] as usize == class).collect();
+        if members.len() < count {
+            return Err((class, members.len()));
+        }
+        Rng::new(seed, "labels", class as u64, 0).shuffle(&mut members);
+        taken.extend_from_slice(&members[..count]);
+    }
+    taken.sort_unstable();
+    Ok(taken)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,5 +68,16 @@ mod tests {
             let n = taken.iter().filter(|&&i| labels[i] == class).count();
             assert!((6..=7).contains(&n));
         }
+    }
+
+    #[test]
+    fn labels_are_drawn_class_by_class() {
+        let labels: Vec<u32> = (0..60).map(|i| i % 3).collect();
+        let among: Vec<usize> = (10..60).collect();
+        let taken = per_class(&labels, &among, 3, 5, 1).unwrap();
+        assert!(taken.len() == 15 && taken.is_sorted() && taken.iter().all(|i| among.contains(i)));
+        assert!((0..3).all(|c| taken.iter().filter(|&&i| labels[i] == c).count() == 5));
+        assert_ne!(per_class(&labels, &among, 3, 5, 2).unwrap(), taken);
+        assert_eq!(per_class(&labels, &among, 3, 17, 1), Err((0, 16)));
     }
 }

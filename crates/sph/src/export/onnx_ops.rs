@@ -359,7 +359,7 @@ mod tests {
     #[test]
     fn every_op_of_evaluation_has_a_row() {
         // Losses, and what evaluation leaves out.
-        let training = ["bce", "cross_entropy", "dropout", "mse"];
+        let training = ["bce", "cross_entropy", "dropout", "entropy", "mse"];
         let ops: BTreeSet<&str> = sph_autodiff::ops::OPS.iter().map(|o| o.name).collect();
         let rows: BTreeSet<&str> = ONNX.iter().map(|r| r.op).chain(training).collect();
         assert_eq!(ops, rows);

@@ -5,6 +5,7 @@ pub mod compare;
 pub mod inspect;
 mod page;
 pub mod run;
+pub mod sheet;
 
 use std::fmt::Write;
 

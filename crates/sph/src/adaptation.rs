@@ -1,0 +1,157 @@
+//! Adapting a trained network to other data by a few of its parameters: steps, evaluations on the way, BatchNorm's statistics made anew.
+//!
+//! The algorithm alone: no files, nothing printed.
+
+use crate::augment::{Augmentation, Draws};
+use crate::data::loader::Source;
+use crate::error::{Error, Result};
+use crate::evaluation::evaluate_with;
+use crate::objective::Objective;
+use serde::Serialize;
+use sph_nn::{Mode, Real, Store};
+use sph_optim::{EvalError, Optimizer};
+use std::time::Instant;
+
+/// Settings of an adaptation.
+#[derive(Debug, Clone, Serialize)]
+pub struct AdaptSettings {
+    /// Steps to take.
+    pub steps: u64,
+    /// The learning rate, constant.
+    pub lr: f64,
+    /// Steps after which the network is evaluated, beside the beginning and the end.
+    pub eval_at: Vec<u64>,
+    /// Batches over which BatchNorm's statistics are taken before an evaluation.
+    pub recalibrate_batches: usize,
+    /// Seed of the order of the images.
+    pub seed: u64,
+}
+
+/// Loss (cross-entropy) and accuracy after some steps.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measured {
+    /// Steps taken.
+    pub steps: u64,
+    /// Seconds that they took, without evaluations.
+    pub seconds: f64,
+    /// Mean cross-entropy.
+    pub loss: f64,
+    /// Fraction classified correctly.
+    pub accuracy: f64,
+}
+
+/// What an adaptation came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Adapted {
+    /// The network as it was.
+    pub before: Measured,
+    /// With recalibrated statistics: first without a step, last after all of them.
+    pub evaluations: Vec<Measured>,
+    /// The loss that is minimised, of each step's batch before the step.
+    pub train_loss: Vec<f64>,
+    /// The time of each step, its batch included.
+    pub step_seconds: Vec<f64>,
+}
+
+/// Where images come from: to adapt to, to evaluate on, and how many classes they have.
+#[derive(Debug, Clone)]
+pub struct AdaptData {
+    /// Images to adapt to; its batches are the steps'. There are at least as many as one takes.
+    pub adapt: Source,
+    /// Images to evaluate on.
+    pub evaluate: Source,
+    /// Number of classes.
+    pub classes: usize,
+}
+
+/// Takes steps on `objective`, whose loss and frozen parameters are set, and leaves it with recalibrated statistics. `each` is called after
+/// every step. Evaluations leave the steps as they are.
+///
+/// # Errors
+/// When images do not fit the network, or a loss or an update is not finite.
+pub fn adapt<T: Real>(
+    objective: &mut Objective<T>,
+    optimizer: &mut Optimizer<T>,
+    data: &AdaptData,
+    settings: &AdaptSettings,
+    mut each: impl FnMut(u64),
+) -> Result<Adapted> {
+    let mut out = Adapted {
+        before: measure(objective, &objective.store, data, 0, 0.0)?,
+        evaluations: Vec::new(),
+        train_loss: Vec::new(),
+        step_seconds: Vec::new(),
+    };
+    let first = recalibrated(objective, data, settings)?;
+    out.evaluations.push(measure(objective, &first, data, 0, 0.0)?);
+    let mut last = first;
+    let (mut epoch, mut batches) = (0, epoch_of(objective, data, settings.seed, 0));
+    let mut seconds = 0.0;
+    for step in 1..=settings.steps {
+        let start = Instant::now();
+        let batch = loop {
+            match batches.next() {
+                Some(batch) => break batch,
+                None => {
+                    epoch += 1;
+                    batches = epoch_of(objective, data, settings.seed, epoch);
+                }
+            }
+        };
+        objective.set_batch(batch);
+        let report = optimizer.step(objective, settings.lr).map_err(|e| match e {
+            EvalError::NonFiniteLoss(_) | EvalError::NonFiniteUpdate(_) => {
+                let batch = objective.current_batch();
+                let place = batch.and_then(|b| objective.first_non_finite(b, Mode::Train));
+                let place =
+                    place.map_or(String::new(), |p| format!("; the first non-finite values are in {p}"));
+                Error::Config(format!("step {step}: {e}{place}; lower --lr"))
+            }
+            e => Error::Evaluation(e),
+        })?;
+        let time = start.elapsed().as_secs_f64();
+        seconds += time;
+        out.train_loss.push(report.loss);
+        out.step_seconds.push(time);
+        if settings.eval_at.contains(&step) || step == settings.steps {
+            last = recalibrated(objective, data, settings)?;
+            out.evaluations.push(measure(objective, &last, data, step, seconds)?);
+        }
+        each(step);
+    }
+    objective.store.buffers = last.buffers;
+    Ok(out)
+}
+
+fn epoch_of<T: Real>(
+    objective: &Objective<T>,
+    data: &AdaptData,
+    seed: u64,
+    epoch: u64,
+) -> crate::data::loader::Batches<T> {
+    data.adapt.training(objective.pool(), Draws { seed, epoch, augmentation: Augmentation::default() }, 0)
+}
+
+/// The network's values with statistics over the first batches of an order of its own.
+fn recalibrated<T: Real>(
+    objective: &Objective<T>,
+    data: &AdaptData,
+    settings: &AdaptSettings,
+) -> Result<Store<T>> {
+    if objective.store.buffers.is_empty() {
+        return Ok(objective.store.clone());
+    }
+    let batches = epoch_of(objective, data, settings.seed, u64::MAX).take(settings.recalibrate_batches);
+    Ok(objective.recalibrated(batches)?)
+}
+
+fn measure<T: Real>(
+    objective: &Objective<T>,
+    store: &Store<T>,
+    data: &AdaptData,
+    steps: u64,
+    seconds: f64,
+) -> Result<Measured> {
+    let e = evaluate_with(objective, store, &data.evaluate, data.classes)?;
+    Ok(Measured { steps, seconds, loss: e.loss, accuracy: e.accuracy() })
+}

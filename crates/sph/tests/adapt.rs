@@ -1,0 +1,153 @@
+//! `sph adapt` and `sph data corrupt` as a user meets them, on the digits.
+
+use assert_cmd::Command;
+use serde_json::Value;
+use tempfile::TempDir;
+
+fn sph(flags: &str) -> Command {
+    let mut c = Command::cargo_bin("sph").unwrap();
+    c.args(flags.split_whitespace());
+    c
+}
+
+#[track_caller]
+fn stdout(flags: &str) -> String {
+    let out = sph(flags).output().unwrap();
+    assert!(out.status.success(), "{flags}: {}", String::from_utf8_lossy(&out.stderr));
+    String::from_utf8(out.stdout).unwrap()
+}
+
+#[track_caller]
+fn json(flags: &str) -> Value {
+    serde_json::from_str(&stdout(&format!("{flags} --json"))).unwrap()
+}
+
+#[track_caller]
+fn mistake(flags: &str, words: &[&str]) {
+    let out = sph(flags).output().unwrap();
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(out.status.code(), Some(2), "{flags}: {stderr}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{flags}: {stderr}");
+    words.iter().for_each(|w| assert!(stderr.contains(w), "{flags}: no {w:?} in {stderr}"));
+}
+
+/// A network on the digits; its folder.
+fn trained(dir: &TempDir) -> String {
+    let out = dir.path().display();
+    stdout(&format!("train --model mlp --epochs 4 --val-split 0.1 --output {out} --experiment r"));
+    format!("{out}/r")
+}
+
+fn number(v: &Value) -> f64 {
+    v.as_f64().unwrap()
+}
+
+/// What does not depend on time.
+fn timeless(mut v: Value) -> Value {
+    for key in ["step_seconds", "peak_rss_mb", "before", "recalibrated", "final"] {
+        v.as_object_mut().unwrap().remove(key);
+    }
+    let evaluations = v["evaluations"].as_array_mut().unwrap();
+    evaluations.iter_mut().for_each(|e| drop(e.as_object_mut().unwrap().remove("seconds")));
+    v
+}
+
+#[test]
+fn second_order_steps_undo_an_inversion() {
+    let dir = TempDir::new().unwrap();
+    let run = trained(&dir);
+    let adapt =
+        format!("adapt --checkpoint {run} --corrupt invert:5 --steps 20 --probe dense --lr 0.3 --eps 0.01");
+    let (file, csv) = (dir.path().join("a.safetensors"), dir.path().join("a.csv"));
+    let files = format!("--output {} --csv {}", file.display(), csv.display());
+    let one = json(&format!("{adapt} --eval-at 5,10 --threads 1 {files}"));
+    let steps: Vec<u64> =
+        one["evaluations"].as_array().unwrap().iter().map(|e| e["steps"].as_u64().unwrap()).collect();
+    assert_eq!(steps, [0, 5, 10, 20]);
+    // Recalibration alone cannot, steps can; 3·2·64 scales and shifts are all that moves.
+    let accuracy = |v: &Value| number(&v["accuracy"]);
+    let gain = [&one["before"], &one["recalibrated"], &one["final"]].map(accuracy);
+    assert!(gain[0] < 0.3 && gain[1] < 0.3 && gain[2] > 0.8, "{gain:?}");
+    assert_eq!(
+        (&one["trained_parameters"], &one["second_order_blocks"]),
+        (&Value::from(384), &Value::from(6))
+    );
+    assert_eq!(one["train_loss"].as_array().unwrap().len(), 20);
+    assert!(number(&one["train_loss"][19]) < 0.7 * number(&one["train_loss"][0]));
+    // The same bits on other threads, and however often it is evaluated on the way.
+    let two = json(&format!("{adapt} --threads 3"));
+    assert_eq!((&two["train_loss"], &two["final"]["loss"]), (&one["train_loss"], &one["final"]["loss"]));
+    let again = json(&format!("{adapt} --eval-at 5,10 --threads 2"));
+    assert_eq!(timeless(one.clone()), timeless(again));
+    // The file holds what was measured, and the corrupted copy is what was adapted to.
+    let npz = dir.path().join("i.npz");
+    stdout(&format!("data corrupt digits --corrupt invert:5 --output {}", npz.display()));
+    let eval = json(&format!("eval {} --dataset npz --data-dir {}", file.display(), npz.display()));
+    assert!((number(&eval["loss"]) - number(&one["final"]["loss"])).abs() < 1e-5, "{eval}");
+    let rows = std::fs::read_to_string(&csv).unwrap();
+    assert_eq!(rows.lines().count(), 1 + 2 + 20);
+    assert!(
+        rows.lines().nth(12).unwrap().starts_with("10,") && !rows.lines().nth(12).unwrap().ends_with(',')
+    );
+}
+
+#[test]
+fn every_optimizer_and_loss_adapts() {
+    let dir = TempDir::new().unwrap();
+    let run = trained(&dir);
+    let adapt = format!("adapt --checkpoint {run} --corrupt contrast:5 --steps 8 --batch-size 400");
+    for opt in [
+        "sph",
+        "sph --probe ones --curvature-schedule cyclic",
+        "sph --probe dense --lr 0.3",
+        "krylov --krylov-size 6",
+        "adam",
+        "sgd",
+    ] {
+        let labelled = json(&format!("{adapt} --labels 5 --opt {opt} --eval-on validation"));
+        assert_eq!(
+            (&labelled["adaptation_images"], &labelled["batch_size"]),
+            (&Value::from(50), &Value::from(50))
+        );
+        let free = json(&format!("{adapt} --loss entropy --adapt-on test --opt {opt}"));
+        for (found, images) in [(&labelled, 144), (&free, 360)] {
+            let loss = |i: usize| number(&found["train_loss"][i]);
+            assert!(loss(7) < loss(0), "{opt}: {} {}", loss(0), loss(7));
+            assert_eq!(found["evaluation_images"], images);
+        }
+    }
+    let table = stdout(&format!("{adapt} --eval-at 4"));
+    assert!(table.contains("before") && table.lines().count() == 6, "{table}");
+}
+
+#[test]
+fn mistakes_are_named() {
+    let dir = TempDir::new().unwrap();
+    let run = trained(&dir);
+    let adapt = format!("adapt --checkpoint {run}");
+    for (flags, words) in [
+        ("--corrupt fog", &["NAME:SEVERITY"][..]),
+        ("--corrupt fog:6", &["1 to 5"]),
+        ("--corrupt rain:1", &["rain", "gaussian_noise"]),
+        ("--steps 5 --eval-at 6", &["--eval-at 6", "--steps 5"]),
+        ("--loss entropy --labels 3", &["--labels"]),
+        ("--adapt-on test", &["--loss entropy"]),
+        ("--labels 1000", &["--labels 1000", "class '0'"]),
+        ("--opt kfac", &["kfac"]),
+        ("--opt adam --krylov-size 3", &["--krylov-size", "--opt krylov"]),
+        ("--curvature-schedule joint --probe dense", &["joint"]),
+        ("--eval-on validation --val-split 0", &["--val-split"]),
+        ("--csv no/where.csv", &["no/where.csv"]),
+    ] {
+        mistake(&format!("{adapt} {flags}"), words);
+    }
+    let out = dir.path().display();
+    mistake("data corrupt digits", &["--output", "--sheet"]);
+    mistake(&format!("data corrupt digits --output {out}/x.npz"), &["--corrupt"]);
+    mistake(&format!("data corrupt digits --corrupt fog:1 --output {out}/x.zip"), &[".npz"]);
+    mistake(&format!("data corrupt digits --sheet {out}/x.jpg"), &[".png or .html"]);
+    let sheet = dir.path().join("s.png");
+    stdout(&format!("data corrupt digits --sheet {} --images 3", sheet.display()));
+    // 16 corruptions below each other; three images with five severities beside them, 8 pixels sevenfold.
+    assert_eq!(image::image_dimensions(&sheet).unwrap(), (18 * 58 + 2, 16 * 58 + 2));
+}
