@@ -24,8 +24,8 @@ pub use optimizer::OptArgs;
 pub use schedule::ScheduleArgs;
 pub use values::Betas;
 pub(crate) use values::{
-    count, dataset_names, decouple_names, model_names, names, norm_names, pixels, seed, sha256, stem_names,
-    threads,
+    between, count, dataset_names, decouple_names, model_names, names, norm_names, pixels, positive, seed,
+    sha256, stem_names, threads,
 };
 
 use crate::data::DEFAULT as DEFAULT_DATASET;
