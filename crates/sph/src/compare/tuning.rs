@@ -7,7 +7,6 @@
 use super::plan::{Configuration, Setting, Values};
 use crate::error::{Error, Result};
 use sph_tensor::Rng;
-use std::collections::BTreeSet;
 
 /// How settings are chosen before the runs of a comparison.
 #[derive(Debug, Clone, PartialEq)]
@@ -69,6 +68,9 @@ impl std::fmt::Display for Range {
     }
 }
 
+/// Points of the sequence for a trial, at most: those that were tried already are passed over.
+const ENOUGH: u64 = 1000;
+
 /// What is tried for an optimizer on a data set, a model and values of the common grids.
 #[derive(Debug, Clone)]
 pub struct Search {
@@ -86,21 +88,10 @@ impl Search {
     /// # Errors
     /// When the space has fewer points than there are trials.
     pub fn new(base: Configuration, space: Vec<Setting>, tuning: &Tuning) -> Result<Self> {
-        let sizes = space.iter().map(|s| match &s.values {
-            Values::List(values) => Some(values.iter().collect::<BTreeSet<_>>().len()),
-            Values::Range(_) => None,
-        });
-        let size = sizes.into_iter().try_fold(1usize, |all, n| Some(all.saturating_mul(n?)));
         let wanted = if space.is_empty() { 1 } else { tuning.trials };
-        if let Some(size) = size.filter(|n| *n < wanted) {
-            return Err(Error::Config(format!(
-                "'{}' has {size} combinations of its values and every optimizer {wanted} trials: give it more values or a range, such as lr = \
-                 {{log = [0.001, 1]}}, or lower the trials",
-                base.name
-            )));
-        }
         let mut trials: Vec<Configuration> = Vec::new();
-        for index in 0.. {
+        // Lists that are just long enough are met whole long before this.
+        for index in 0..ENOUGH * wanted as u64 {
             if trials.len() == wanted {
                 break;
             }
@@ -108,6 +99,14 @@ impl Search {
             if trials.iter().all(|t| t.label != trial.label) {
                 trials.push(trial);
             }
+        }
+        if trials.len() < wanted {
+            return Err(Error::Config(format!(
+                "'{}' has {} combinations of its values (of three digits) and every optimizer {wanted} trials: give it more values or a wider \
+                 range, such as lr = {{log = [0.001, 1]}}, or lower the trials",
+                base.name,
+                trials.len()
+            )));
         }
         Ok(Search { base, space, trials })
     }
@@ -278,6 +277,7 @@ pub fn fit(budget: f64, searches: &[Search], costs: &[Cost], runs: usize) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeSet;
 
     fn list(name: &str, values: &[&str]) -> Setting {
         Setting { name: name.into(), values: Values::List(values.iter().map(|v| v.to_string()).collect()) }
@@ -336,6 +336,7 @@ mod tests {
         assert_eq!(labels.len(), 6);
         let e = search(vec![list("lr", &["0.1", "0.2", "0.3", "0.3"])], 4).unwrap_err().to_string();
         assert!(e.contains("'sgd' has 3 combinations") && e.contains("4 trials"), "{e}");
+        assert!(search(vec![log("lr", 0.1, 0.1001)], 4).is_err());
         assert_eq!(search(vec![], 4).unwrap().trials.len(), 1);
         assert!(Range::new(true, 0.0, 1.0).is_err() && Range::new(false, 1.0, 1.0).is_err());
     }
