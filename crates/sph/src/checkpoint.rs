@@ -350,6 +350,9 @@ pub struct Progress {
     pub last_average: Option<(f64, f64)>,
     /// Seconds spent so far.
     pub seconds: f64,
+    /// CPU seconds of its processes so far; 0 where the system does not tell, and before this was kept.
+    #[serde(default)]
+    pub cpu_seconds: f64,
 }
 
 /// An epoch that was better than all before it.

@@ -61,6 +61,11 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether what a program wrote as its error is [`Error::Diverged`].
+    pub(crate) fn tells_of_divergence(message: &str) -> bool {
+        message.contains(" is not finite at step ")
+    }
+
     pub(crate) fn data(path: &Path, reason: impl Into<String>) -> Self {
         Error::Data { path: path.to_path_buf(), reason: reason.into() }
     }

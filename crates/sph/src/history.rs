@@ -80,6 +80,9 @@ pub struct RunResult {
     pub stopped_early: bool,
     /// Seconds of training, interruptions left out.
     pub seconds: f64,
+    /// CPU seconds of the run's processes, all threads together; `None` where the system does not tell.
+    #[serde(default)]
+    pub cpu_seconds: Option<f64>,
     /// Median time of a step in milliseconds.
     pub step_ms_median: Option<f64>,
     /// Time of a gradient with curvature over one without, minus 1; `None` where it was not measured.

@@ -95,6 +95,30 @@ pub fn peak_rss_mb() -> Option<f64> {
     Some(kib * 1024.0 / 1e6)
 }
 
+/// CPU time of this process so far, all threads together, in seconds; `None` where the system does not say.
+pub fn cpu_seconds() -> Option<f64> {
+    // proc(5): the name, in parentheses, may hold anything; utime and stime are the 12th and 13th fields behind it, in hundredths of a
+    // second (USER_HZ, the same on all usual kinds of Linux).
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|f| f.parse().ok()).collect();
+    (ticks.len() == 2).then(|| (ticks[0] + ticks[1]) / 100.0)
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn cpu_time_grows_with_work() {
+    let before = cpu_seconds().unwrap();
+    let start = std::time::Instant::now();
+    let mut sum = 0u64;
+    // Until it shows; the bound is only there to end.
+    while cpu_seconds().unwrap() < before + 0.05 && start.elapsed() < Duration::from_secs(60) {
+        sum = std::hint::black_box((0..1_000_000u64).fold(sum, u64::wrapping_add));
+    }
+    let grown = cpu_seconds().unwrap() - before;
+    assert!((0.05..1.0).contains(&grown), "{grown}");
+}
+
 #[test]
 fn the_first_steps_are_measured_once() {
     let mut first = FirstSteps::new(12);

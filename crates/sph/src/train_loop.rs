@@ -43,6 +43,8 @@ pub struct Outcome {
     pub chosen_on_validation: bool,
     /// Seconds of training, over the whole run, interruptions left out.
     pub seconds: f64,
+    /// CPU seconds of this process and of those that trained the run before; `None` where the system does not tell.
+    pub cpu_seconds: Option<f64>,
     /// Median time of a step in milliseconds.
     pub step_ms: Option<f64>,
     /// Time of a gradient with curvature over one without, minus 1.
@@ -71,6 +73,8 @@ pub struct Trainer<T: Real> {
     evaluations: Times,
     gradients: Times,
     first_steps: FirstSteps,
+    /// CPU seconds of the processes that trained the run before this one.
+    cpu_before: f64,
 }
 
 impl<T: Real> Trainer<T> {
@@ -183,6 +187,7 @@ impl<T: Real> Trainer<T> {
                 best_average: None,
                 last_average: None,
                 seconds: 0.0,
+                cpu_seconds: 0.0,
             },
             saved: None,
             notes: Vec::new(),
@@ -190,6 +195,7 @@ impl<T: Real> Trainer<T> {
             evaluations: Times::default(),
             gradients: Times::default(),
             first_steps,
+            cpu_before: 0.0,
         })
     }
 
@@ -219,6 +225,7 @@ impl<T: Real> Trainer<T> {
             checkpoint.restore_average(&mut average.store)?;
         }
         self.progress = checkpoint.progress.clone();
+        self.cpu_before = self.progress.cpu_seconds;
         // Masks go on where they were.
         let epochs = self.progress.epoch * self.train.training_batches();
         self.objective.draw = (epochs + self.batches_taken()) as u64;
@@ -314,6 +321,7 @@ impl<T: Real> Trainer<T> {
             last_average: self.progress.last_average,
             chosen_on_validation: self.validation.is_some(),
             seconds: self.progress.seconds,
+            cpu_seconds: timing::cpu_seconds().map(|now| self.cpu_before + now),
             step_ms: self.steps.median(),
             overhead: self.overhead(),
         })
@@ -530,6 +538,7 @@ impl<T: Real> Trainer<T> {
     /// When it cannot be written, or the state is not finite: then the one before is kept.
     pub fn save(&mut self) -> Result<()> {
         self.ensure_finite()?;
+        self.progress.cpu_seconds = self.cpu_before + timing::cpu_seconds().unwrap_or(0.0);
         let state = self.optimizer.save(&self.objective.store.values);
         let average = self.average.as_ref().map(|a| &a.store);
         checkpoint::save(&self.run.checkpoint(), &self.objective.store, average, &state, &self.progress)?;

@@ -85,6 +85,93 @@ fn a_comparison_has_the_numbers_of_its_single_runs() {
 }
 
 #[test]
+fn settings_are_chosen_on_held_out_images_and_the_choice_is_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, file) = (dir.path().join("c"), dir.path().join("c.toml"));
+    // Of sgd's rates one diverges, and one learns next to nothing.
+    let text = "model = 'mlp'\nepochs = 2\nseeds = 2\nbatch-size = [64, 256]\n[tuning]\ntrials = 3\nepochs = 5\nval-split = 0.25\n\
+                budget-cpu-hours = 5\n[[optimizer]]\nopt = 'sgd'\nlr = [1e-5, 0.1, 1e30]\n[[optimizer]]\nopt = 'adamw'\nlr = { log = \
+                [0.001, 0.1] }\n";
+    std::fs::write(&file, text).unwrap();
+    let flags = format!("compare -c {} --jobs 2 --output {}", file.display(), out.display());
+    let (code, stderr) = run(&flags);
+    assert_eq!(code, Some(0), "{stderr}");
+    let trials = rows(&out.join("trials.csv"));
+    assert_eq!(trials.len(), 12);
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    for batch in ["64", "256"] {
+        for optimizer in ["sgd", "adamw"] {
+            let of = |r: &&BTreeMap<String, String>| r["optimizer"] == optimizer && r["batch-size"] == batch;
+            let own: Vec<_> = trials.iter().filter(of).collect();
+            // What the trials' own files say.
+            let held_out = |lr: &str| -> f64 {
+                let name = format!("trials/digits-mlp-{optimizer}_batch-size={batch}_lr={lr}-seed0");
+                let args = std::fs::read_to_string(out.join(&name).join("args.toml")).unwrap();
+                assert!(args.contains("val-split = 0.25") && args.contains("epochs = 5\n"), "{args}");
+                // The rate that diverges has no epoch behind it.
+                let summary = out.join(name).join("summary.csv");
+                if !summary.exists() {
+                    return -1.0;
+                }
+                number(&rows(&summary).last().unwrap()["val_accuracy"])
+            };
+            let best = own.iter().max_by(|a, b| held_out(&a["lr"]).total_cmp(&held_out(&b["lr"]))).unwrap();
+            assert!(own.iter().all(|r| r["chosen"] == (r["lr"] == best["lr"]).to_string()), "{own:?}");
+            for r in own.iter().filter(|r| r["state"] == "finished") {
+                assert_eq!(number(&r["validation_accuracy"]), held_out(&r["lr"]));
+            }
+            let diverged = own.iter().filter(|r| r["state"] == "diverged").map(|r| number(&r["lr"]));
+            assert_eq!(diverged.collect::<Vec<_>>(), if optimizer == "sgd" { vec![1e30] } else { vec![] });
+            // The choice alone is run, with the comparison's epochs and on all training images.
+            let runs = rows(&out.join("runs.csv"));
+            let runs: Vec<_> = runs.iter().filter(of_label(optimizer, batch)).collect();
+            assert_eq!(runs.len(), 2, "{runs:?}");
+            for r in runs {
+                assert_eq!((&r["lr"], &*r["epochs"]), (&best["lr"], "2"));
+                assert!(r["best_test_accuracy"].is_empty() && number(&r["final_test_accuracy"]) > 0.1);
+                let args = std::fs::read_to_string(out.join(&r["run"]).join("args.toml")).unwrap();
+                assert!(args.contains("val-split = 0.0"), "{args}");
+            }
+        }
+    }
+    // Differences from the baseline: each seed against the same seed.
+    let runs = rows(&out.join("runs.csv"));
+    let accuracy = |optimizer: &str, seed: &str| {
+        let of = |r: &&BTreeMap<String, String>| of_label(optimizer, "64")(r) && r["seed"] == seed;
+        number(&runs.iter().find(of).unwrap()["final_test_accuracy"])
+    };
+    let d = ["42", "43"].map(|seed| accuracy("adamw", seed) - accuracy("sgd", seed));
+    let configurations = rows(&out.join("configurations.csv"));
+    let row = configurations.iter().find(of_label("adamw", "64")).unwrap();
+    let (mean, half) = ((d[0] + d[1]) / 2.0, 12.706205 * (d[0] - d[1]).abs() / 2.0);
+    for (column, expected) in [("mean", mean), ("low", mean - half), ("high", mean + half)] {
+        assert!((number(&row[&format!("difference_{column}")]) - expected).abs() < 1e-6, "{column}: {row:?}");
+    }
+    let table = std::fs::read_to_string(out.join("table.txt")).unwrap();
+    assert!(table.contains("batch-size=256") && table.contains("final acc − baseline [95 %]"), "{table}");
+    assert!(table.contains("3, 1 diverged") && !table.contains("best test acc"), "{table}");
+    // Fewer trials are the first ones; what is finished stays.
+    let (code, stderr) = run(&format!("{flags} --tuning-trials 2"));
+    assert_eq!(code, Some(0), "{stderr}");
+    let fewer = rows(&out.join("trials.csv"));
+    assert_eq!(fewer.len(), 8);
+    let lr = |rows: &[BTreeMap<String, String>]| -> Vec<String> {
+        let first = rows.iter().filter(|r| number(&r["trial"]) < 3.0);
+        first.map(|r| r["lr"].clone()).collect()
+    };
+    assert_eq!(lr(&fewer), lr(&trials));
+    // Nothing fits into next to nothing; the trials are kept.
+    let (code, stderr) = run(&format!("{flags} --tuning-budget-cpu-hours 1e-9"));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("budget-cpu-hours = 0.000000001: one trial of each"), "{stderr}");
+}
+
+/// Rows of an optimizer, whose label says more than its name, for a batch size.
+fn of_label<'a>(optimizer: &'a str, batch: &'a str) -> impl Fn(&&BTreeMap<String, String>) -> bool + 'a {
+    move |r| r["optimizer"].starts_with(optimizer) && r["batch-size"] == batch
+}
+
+#[test]
 fn a_comparison_that_was_killed_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let flags = |name: &str| {
@@ -149,6 +236,7 @@ fn mistakes_are_found_before_anything_is_run() {
     mistake("--grid seed=1,2", &["'seed' is not a setting"]);
     mistake("--baseline kfac", &["--baseline", "kfac", "adamw"]);
     mistake("--seeds 0", &["--seeds"]);
+    mistake("--grid lr=log:1 --tuning-trials 2", &["log:1", "two numbers"]);
     mistake("--model mlp,vgg11", &["vgg11", "max_pool"]);
     for (text, words) in [
         ("epoch = 3", vec!["c.toml", "'epoch'", "'epochs'"]),
@@ -160,6 +248,25 @@ fn mistakes_are_found_before_anything_is_run() {
             "[[optimizer]]\nopt = 'sgd'\n[[optimizer]]\nopt = 'sgd'\nlr = 1",
             vec!["digits-resnet8-sgd-seed42", "'name'"],
         ),
+        ("lr = { log = [0.1, 1] }", vec!["'lr' of 'sgd' has a range", "[tuning]"]),
+        (
+            "[tuning]\ntrials = 2\n[[optimizer]]\nopt = 'sgd'\nlr = [0.1]\ntau = { log = [1, 0.1] }",
+            vec!["'tau'", "empty"],
+        ),
+        (
+            "[tuning]\ntrials = 2\n[[optimizer]]\nopt = 'sgd'\nlr = { log10 = [1, 2] }",
+            vec!["c.toml", "'lr'", "{log = [A, B]}"],
+        ),
+        (
+            "[tuning]\ntrials = 2\n[[optimizer]]\nopt = 'sgd'\nlr = { linear = [-1, 2] }",
+            vec!["c.toml", "--lr", "greater than 0"],
+        ),
+        (
+            "[tuning]\ntrials = 3\n[[optimizer]]\nopt = 'sgd'\nlr = [0.1, 0.2]",
+            vec!["'sgd' has 2 combinations", "3 trials"],
+        ),
+        ("[tuning]\ntrail = 3", vec!["c.toml", "'trail'", "'trials'"]),
+        ("[tuning]\nseed = 3", vec!["--tuning-seed", "'trials'"]),
         ("opt = 'sgd'\n[[optimizer]]\nopt = 'sgd'", vec!["either 'opt' or [[optimizer]]"]),
     ] {
         std::fs::write(&file, text).unwrap();

@@ -27,7 +27,7 @@ fn contents(run: &Path) -> (checkpoint::Progress, BTreeMap<String, Vec<u8>>) {
     let bytes = std::fs::read(&path).unwrap();
     let file = SafeTensors::deserialize(&bytes[12..]).unwrap();
     let tensors = file.tensors().into_iter().map(|(name, t)| (name, t.data().to_vec())).collect();
-    (checkpoint::Progress { seconds: 0.0, ..progress }, tensors)
+    (checkpoint::Progress { seconds: 0.0, cpu_seconds: 0.0, ..progress }, tensors)
 }
 
 /// Losses and accuracies of `summary.csv`: the columns that are not times.

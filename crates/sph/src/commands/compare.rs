@@ -1,15 +1,16 @@
 //! `sph compare`: several optimizers on the same models, data and seeds.
 
 use crate::checkpoint::write_atomically;
-use crate::compare::plan::{Configuration, Entry, Plan, PlannedRun, Setting};
+use crate::compare::plan::{self, Configuration, Entry, Plan, PlannedRun, Setting, Values};
 use crate::compare::processes::{self, End, Event, Found, Launch};
-use crate::compare::results::Results;
+use crate::compare::results::{Results, Trials};
+use crate::compare::tuning::{self, Cost, Outcome, Range, Search, Tuned, Tuning};
 use crate::config::{
     NOT_SETTINGS, SettingsFile, TrainArgs, canonical, dataset_names, keys, model_names, repeats, threads,
 };
 use crate::error::{Error, Result};
 use crate::history::History;
-use crate::report::compare as report;
+use crate::report::{compare as report, trials as trials_report};
 use crate::{data, run};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
@@ -33,8 +34,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
     after_help = "The file that -c names has the same keys as flags, lists for grids, and a table for each optimizer, whose settings go before \
                   the common ones:\n\n  dataset = \"digits\"\n  seeds = 5\n  epochs = 30\n  batch-size = [32, 64]\n\n  [[optimizer]]\n  \
                   opt = \"sph\"\n  lr = [0.05, 0.1]\n\n  [[optimizer]]\n  name = \"sgd, Nesterov\"\n  opt = \"sgd\"\n  nesterov = \
-                  true\n\nExamples:\n  sph compare --dataset digits --opt sph,sgd,adamw --seeds 3 --output comparison\n  sph compare --opt \
-                  sgd,sph --grid lr=0.05,0.1 --grid sph.tau=0.001,0.01\n  sph compare -c comparison.toml --jobs 2"
+                  true\n\nWith [tuning], \
+                  settings are chosen by trials on held-out training images: lists of an optimizer's own, and ranges, are what is \
+                  tried.\n\n  [tuning]\n  trials = 8\n  budget-cpu-hours = 2\n\n  [[optimizer]]\n  opt = \"sgd\"\n  lr = { log = [0.001, 1] \
+                  }\n\nExamples:\n  sph compare --dataset digits --opt sph,sgd,adamw --seeds 3 --output comparison\n  sph compare --opt \
+                  sgd,sph --grid lr=0.05,0.1 --grid sph.tau=0.001,0.01\n  sph compare --opt sgd,sph --grid lr=log:0.001,1 --tuning-trials 8\n  sph compare -c comparison.toml --jobs 2"
 )]
 struct Own {
     /// TOML file of settings; flags override it.
@@ -50,7 +54,8 @@ struct Own {
     #[arg(long, value_delimiter = ',', default_value = "sgd,adamw,sph",
           value_parser = crate::config::names(PRESETS.iter().map(|p| (p.name, p.about))))]
     opt: Vec<String>,
-    /// Values of a setting, each of which is run; of one optimizer alone when its name and a point stand before it.
+    /// Values of a setting, each of which is run; of one optimizer alone when its name and a point stand before it. `log:A,B` and
+    /// `linear:A,B` are ranges, for --tuning-trials.
     #[arg(long, value_name = "[OPT.]SETTING=V1,V2,…", action = clap::ArgAction::Append, value_parser = grid)]
     grid: Vec<(Option<String>, Setting)>,
     /// How many seeds (from 42 on), or the seeds with commas between them.
@@ -68,6 +73,55 @@ struct Own {
     /// Folder of the comparison.
     #[arg(long, default_value = "comparison", value_name = "DIR")]
     output: PathBuf,
+    /// Choice of settings.
+    #[command(flatten)]
+    tuning: TuningArgs,
+}
+
+/// The tuning rule; in a file the table `[tuning]`, its keys without `tuning-`.
+#[derive(Args, Debug, Clone)]
+#[command(next_help_heading = "Tuning")]
+struct TuningArgs {
+    /// Trials of each optimizer, judged on held-out training images, before the runs [default: no tuning].
+    #[arg(long, value_parser = crate::config::count, value_name = "N")]
+    tuning_trials: Option<usize>,
+    /// Seed of the values that are tried, and of the trials' training [default: 0].
+    #[arg(long, value_parser = crate::config::seed, value_name = "SEED")]
+    tuning_seed: Option<u64>,
+    /// Epochs of a trial [default: those of the runs].
+    #[arg(long, value_parser = crate::config::count, value_name = "N")]
+    tuning_epochs: Option<usize>,
+    /// Fraction of the training images that trials are judged on [default: 0.2].
+    #[arg(long, value_parser = crate::config::between, value_name = "FRACTION")]
+    tuning_val_split: Option<f64>,
+    /// CPU hours of trials and runs together: trials are cut, equally, to what fits by the times of the first ones [default: no limit].
+    #[arg(long, value_parser = crate::config::positive, value_name = "HOURS")]
+    tuning_budget_cpu_hours: Option<f64>,
+}
+
+impl TuningArgs {
+    /// The rule, if there is one.
+    fn build(&self) -> Result<Option<Tuning>> {
+        let others = [
+            ("seed", self.tuning_seed.is_some()),
+            ("epochs", self.tuning_epochs.is_some()),
+            ("val-split", self.tuning_val_split.is_some()),
+            ("budget-cpu-hours", self.tuning_budget_cpu_hours.is_some()),
+        ];
+        match (self.tuning_trials, others.iter().find(|o| o.1)) {
+            (None, Some((name, _))) => Err(Error::Config(format!(
+                "--tuning-{name} needs --tuning-trials ('{name}' of [tuning] in a file: 'trials')"
+            ))),
+            (None, None) => Ok(None),
+            (Some(trials), _) => Ok(Some(Tuning {
+                trials,
+                seed: self.tuning_seed.unwrap_or(0),
+                epochs: self.tuning_epochs,
+                val_split: self.tuning_val_split.unwrap_or(0.2),
+                budget_cpu_hours: self.tuning_budget_cpu_hours,
+            })),
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -96,8 +150,29 @@ fn grid(text: &str) -> std::result::Result<(Option<String>, Setting), String> {
     };
     let name = canonical(name.trim_start_matches('-'), &TrainArgs::command());
     check_setting(&name)?;
-    let values = values.split(',').map(|v| v.trim().to_string()).collect();
+    let listed = values.split(',').map(|v| v.trim().to_string()).collect::<Vec<_>>();
+    let values = match values.split_once(':').filter(|(scale, _)| ["log", "linear"].contains(scale)) {
+        None => Values::List(listed),
+        Some((scale, ends)) => {
+            let ends: Vec<f64> = ends.split(',').filter_map(|v| v.trim().parse().ok()).collect();
+            let [from, to] = ends[..] else {
+                return Err(format!("'{values}' is not {scale}: and two numbers with a comma between them"));
+            };
+            Values::Range(range(&name, scale, from, to)?)
+        }
+    };
     Ok((optimizer, Setting { name, values }))
+}
+
+/// The range of a setting that takes its ends.
+fn range(name: &str, scale: &str, from: f64, to: f64) -> std::result::Result<Range, String> {
+    let range = Range::new(scale == "log", from, to).map_err(|e| format!("'{name}': {e}"))?;
+    for end in [from, to] {
+        let flag = format!("--{name}={end}");
+        let checked = TrainArgs::command().try_get_matches_from(["train", &flag]);
+        checked.map_err(|e| crate::config::one_line(&e))?;
+    }
+    Ok(range)
 }
 
 /// Settings of `sph train` that a comparison takes as they are.
@@ -122,6 +197,9 @@ pub struct CompareArgs {
     settings: Vec<Setting>,
 }
 
+/// Flags as they were given: name and values.
+type Given = Vec<(String, Vec<String>)>;
+
 impl Args for CompareArgs {
     fn augment_args(command: Command) -> Command {
         let train = TrainArgs::command();
@@ -137,7 +215,7 @@ impl Args for CompareArgs {
 impl FromArgMatches for CompareArgs {
     fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
         let (own_command, train) = (Own::command(), TrainArgs::command());
-        let given = |command: &Command, taken: fn(&str) -> bool| -> Vec<Setting> {
+        let given = |command: &Command, taken: fn(&str) -> bool| -> Given {
             let taken = |a: &&clap::Arg| a.get_long().is_some_and(taken);
             let source = |a: &clap::Arg| matches.value_source(a.get_id().as_str());
             let arguments = command.get_arguments().filter(taken);
@@ -146,14 +224,15 @@ impl FromArgMatches for CompareArgs {
                 let text = |v: &std::ffi::OsStr| v.to_string_lossy().into_owned();
                 let occurrences = matches.get_raw_occurrences(a.get_id().as_str())?;
                 let values = occurrences.map(|o| o.map(text).collect::<Vec<_>>().join(",")).collect();
-                Some(Setting { name: a.get_long()?.into(), values })
+                Some((a.get_long()?.into(), values))
             };
             arguments.filter_map(setting).collect()
         };
         let own = given(&own_command, |_| true);
-        let flags = own.iter().flat_map(|s| s.values.iter().map(|v| format!("--{}={v}", s.name)));
-        let settings = given(&train, is_setting);
-        Ok(CompareArgs { own: flags.collect(), settings })
+        let flags = own.iter().flat_map(|(name, values)| values.iter().map(move |v| format!("--{name}={v}")));
+        let settings = given(&train, is_setting).into_iter();
+        let settings = settings.map(|(name, values)| Setting { name, values: Values::List(values) });
+        Ok(CompareArgs { own: flags.collect(), settings: settings.collect() })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> std::result::Result<(), clap::Error> {
@@ -175,11 +254,16 @@ fn read_file(path: &Path) -> Result<FromFile> {
     let text = std::fs::read_to_string(path).map_err(|e| Error::Config(format!("{origin}: {e}")))?;
     let file = SettingsFile::parse(&text, &origin)?;
     let (own, train) = (Own::command(), TrainArgs::command());
-    let is_own = |name: &str| keys(&own).any(|k| k == name) && name != "grid";
+    let is_own = |name: &str| keys(&own).any(|k| k == name) && name != "grid" && !name.starts_with(TUNING);
     let is_setting = |name: &str| is_setting(name) && keys(&train).any(|k| k == name);
     // Every value alone, so that one that is wrong is named now.
     let setting = |key: &str, value: &toml::Value| -> Result<Setting> {
+        let name = canonical(key, &train);
         let values = match value {
+            toml::Value::Table(table) if !repeats(&name, &train) => {
+                let values = Values::Range(range_of_table(&file, key, table)?);
+                return Ok(Setting { name, values });
+            }
             value if repeats(&canonical(key, &train), &train) => file.values(key, value, &train)?,
             toml::Value::Array(items) if items.is_empty() => {
                 return Err(file.fail(format!("key '{key}' has no value")));
@@ -190,7 +274,7 @@ fn read_file(path: &Path) -> Result<FromFile> {
             value => vec![file.text(key, value)?],
         };
         values.iter().try_for_each(|v| file.flag(key, v, &train).map(|_| ()))?;
-        Ok(Setting { name: canonical(key, &train), values })
+        Ok(Setting { name, values: Values::List(values) })
     };
     let mut found = FromFile::default();
     for (key, value) in &file.table {
@@ -202,6 +286,15 @@ fn read_file(path: &Path) -> Result<FromFile> {
                     found.optimizers.push(entry(&file, table, &setting, &is_setting)?);
                 }
             }
+            (name, toml::Value::Table(table)) if name == "tuning" => {
+                for (key, value) in table {
+                    let name = format!("{TUNING}{}", key.replace('_', "-"));
+                    if !keys(&own).any(|k| k == name) {
+                        return Err(file.unknown(key, keys(&own).filter_map(|k| k.strip_prefix(TUNING))));
+                    }
+                    found.own.extend(file.flag(&name, &file.text(key, value)?, &own)?);
+                }
+            }
             (name, value) if is_own(&name) => {
                 // A list of one seed is a list.
                 let comma = if name == "seeds" && value.is_array() { "," } else { "" };
@@ -210,11 +303,31 @@ fn read_file(path: &Path) -> Result<FromFile> {
             (name, value) if is_setting(&name) => found.settings.push(setting(key, value)?),
             _ => {
                 let known = keys(&own).filter(|k| is_own(k)).chain(keys(&train).filter(|k| is_setting(k)));
-                return Err(file.unknown(key, known.chain(["optimizer"])));
+                return Err(file.unknown(key, known.chain(["optimizer", "tuning"])));
             }
         }
     }
     Ok(found)
+}
+
+/// How flags of the tuning rule begin.
+const TUNING: &str = "tuning-";
+
+/// A range in a file.
+fn range_of_table(file: &SettingsFile<'_>, key: &str, table: &toml::Table) -> Result<Range> {
+    let number = |v: &toml::Value| v.as_float().or(v.as_integer().map(|i| i as f64));
+    let ends = |v: &toml::Value| v.as_array()?.iter().map(number).collect::<Option<Vec<f64>>>();
+    let (scale, ends) = match table.iter().next() {
+        Some((scale, v)) if table.len() == 1 && ["log", "linear"].contains(&&**scale) => (scale, ends(v)),
+        _ => {
+            return Err(file.fail(format!("key '{key}': a range is {{log = [A, B]}} or {{linear = [A, B]}}")));
+        }
+    };
+    let Some([from, to]) = ends.as_deref() else {
+        return Err(file.fail(format!("key '{key}': {scale} is not two numbers, [A, B]")));
+    };
+    let name = canonical(key, &TrainArgs::command());
+    check_setting(&name).and_then(|()| range(&name, scale, *from, *to)).map_err(|e| file.fail(e))
 }
 
 /// An optimizer's table in a file.
@@ -254,6 +367,14 @@ struct Resolved {
 }
 
 impl CompareArgs {
+    /// What is compared.
+    ///
+    /// # Errors
+    /// When a flag, or a key or value of the file, is wrong.
+    pub fn plan(&self) -> Result<Plan> {
+        Ok(self.resolve()?.plan)
+    }
+
     fn resolve(&self) -> Result<Resolved> {
         let parse = |flags: &[String]| {
             let flags = std::iter::once("sph compare").chain(flags.iter().map(String::as_str));
@@ -274,7 +395,8 @@ impl CompareArgs {
             return Err(Error::Config("a file has either 'opt' or [[optimizer]]".into()));
         }
         if file.optimizers.is_empty() || named {
-            let setting = |opt: &String| Setting { name: "opt".into(), values: vec![opt.clone()] };
+            let setting =
+                |opt: &String| Setting { name: "opt".into(), values: Values::List(vec![opt.clone()]) };
             let entry = |opt: &String| Entry { name: opt.clone(), settings: vec![setting(opt)] };
             file.optimizers = own.opt.iter().map(entry).collect();
         }
@@ -302,6 +424,7 @@ impl CompareArgs {
             optimizers: file.optimizers,
             common,
             seeds: own.seeds.0,
+            tuning: own.tuning.build()?,
         };
         Ok(Resolved {
             plan,
@@ -330,48 +453,218 @@ pub enum Ended {
 /// For the user's mistakes, before anything is run; when files cannot be written.
 pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     let Resolved { plan, baseline, jobs, threads, output } = args.resolve()?;
-    let (configurations, runs) = plan.runs()?;
     let program =
         std::env::current_exe().map_err(|e| Error::Config(format!("cannot find this program: {e}")))?;
     let launch = Launch { program, output, jobs, threads };
+    let mut undecided = Vec::new();
+    let (configurations, trials) = match &plan.tuning {
+        None => (plan.configurations()?, None),
+        Some(tuning) => {
+            let trials = match carry_out_trials(&plan, tuning, &launch, stop)? {
+                Ok(trials) => trials,
+                Err(ended) => return Ok(ended),
+            };
+            let mut chosen = Vec::new();
+            for tuned in &trials.tuned {
+                match tuned.chosen() {
+                    Some(i) => chosen.push(tuned.search.trials[i].clone()),
+                    None => undecided.push(tuned.search.base.clone()),
+                }
+            }
+            (chosen, Some(trials))
+        }
+    };
+    let runs = plan::runs(&configurations, &plan.seeds)?;
+    let results = || results(&launch, &configurations, &runs, baseline, plan.seeds.len(), trials.clone());
+    let end = carry_out(&launch, "run", &runs, stop, &mut || write_files(&launch.output, &results()?))?;
+    let results = results()?;
+    write_files(&launch.output, &results)?;
+    super::say(report::table(&results).trim_end())?;
+    for c in &undecided {
+        let _ = writeln!(
+            std::io::stderr(),
+            "no trial of {} on {} {} was trained to its end, so that nothing is chosen: lower its range",
+            c.full_label(),
+            c.dataset,
+            c.model
+        );
+    }
+    let all = end.tell(&runs, stop);
+    Ok(if all == Ended::Finished && !undecided.is_empty() { Ended::SomeFailed } else { all })
+}
+
+/// Carries the trials out that are not finished: all of them, or those that the budget leaves. `Err`: some are not over, so that
+/// nothing is chosen yet.
+fn carry_out_trials(
+    plan: &Plan,
+    tuning: &Tuning,
+    launch: &Launch,
+    stop: &AtomicBool,
+) -> Result<std::result::Result<Trials, Ended>> {
+    let searches = plan.searches(tuning)?;
+    // What is wrong with the runs is found out before the trials.
+    let firsts: Vec<Configuration> = searches.iter().map(|s| s.trials[0].clone()).collect();
+    plan::runs(&firsts, &plan.seeds)?;
+    let below = Launch { output: launch.output.join("trials"), ..launch.clone() };
+    // The first trials of all, then the second ones: whenever it is cut, all have as many.
+    let mut numbers: Vec<(usize, usize)> = Vec::new();
+    for trial in 0..tuning.trials {
+        numbers.extend((0..searches.len()).filter(|&s| trial < searches[s].trials.len()).map(|s| (s, trial)));
+    }
+    let trials: Vec<Configuration> =
+        numbers.iter().map(|&(s, trial)| Search::settings(&searches[s].trials[trial], tuning)).collect();
+    let runs = plan::runs(&trials, &[tuning.seed])?;
+    let mut fit = None;
+    let mut diverged = vec![false; runs.len()];
+    if let Some(budget) = tuning.budget_cpu_hours {
+        let first = &runs[..searches.len()];
+        let tuned = |diverged: &[bool]| outcomes(&searches, &numbers, &runs, diverged, &below, 1);
+        let now = |tuned: Vec<Tuned>| Trials { tuning: tuning.clone(), fit: None, tuned };
+        let end = carry_out(&below, "first trial", first, stop, &mut || {
+            write_trials(&launch.output, &now(tuned(&diverged)?))
+        })?;
+        if let Some(ended) = end.settle(first, &mut diverged, stop) {
+            return Ok(Err(ended));
+        }
+        let costs = tuned(&diverged)?.into_iter().map(|t| match t.outcomes[0] {
+            Outcome::Finished { cpu_seconds: None, .. } => Err(Error::Config(
+                "this system does not tell the CPU time of a run: leave the budget out, or lower the trials"
+                    .into(),
+            )),
+            Outcome::Finished { cpu_seconds, .. } => Ok(cpu_seconds),
+            _ => Ok(None),
+        });
+        // A run has more epochs, and the images that a trial holds out.
+        let longer = |(run, trial): (&PlannedRun, &PlannedRun)| {
+            let work = |run: &PlannedRun| run.args.epochs as f64 * (1.0 - run.args.val_split);
+            work(run) / work(trial)
+        };
+        let longer = plan::runs(&firsts, &plan.seeds[..1])?.iter().zip(first).map(longer).collect::<Vec<_>>();
+        let costs = costs.zip(longer).map(|(trial, longer)| Ok(Cost { trial: trial?, longer }));
+        fit = Some(tuning::fit(budget, &searches, &costs.collect::<Result<Vec<_>>>()?, plan.seeds.len())?);
+    }
+    let kept = fit.map_or(tuning.trials, |f| f.trials);
+    let number = numbers.iter().take_while(|n| n.1 < kept).count();
+    let tuned = |diverged: &[bool]| outcomes(&searches, &numbers, &runs, diverged, &below, kept);
+    let now = |tuned: Vec<Tuned>| Trials { tuning: tuning.clone(), fit, tuned };
+    let rest = &runs[..number];
+    let end = carry_out(&below, "trial", rest, stop, &mut || {
+        write_trials(&launch.output, &now(tuned(&diverged)?))
+    })?;
+    if let Some(ended) = end.settle(rest, &mut diverged, stop) {
+        return Ok(Err(ended));
+    }
+    let trials = now(tuned(&diverged)?);
+    write_trials(&launch.output, &trials)?;
+    Ok(Ok(trials))
+}
+
+/// How the first `kept` trials of each search ended.
+fn outcomes(
+    searches: &[Search],
+    numbers: &[(usize, usize)],
+    runs: &[PlannedRun],
+    diverged: &[bool],
+    launch: &Launch,
+    kept: usize,
+) -> Result<Vec<Tuned>> {
+    let mut all: Vec<Tuned> =
+        searches.iter().map(|s| Tuned { search: s.clone(), outcomes: Vec::new() }).collect();
+    for ((run, (s, _)), diverged) in runs.iter().zip(numbers).zip(diverged).filter(|r| r.0.1.1 < kept) {
+        let folder = launch.folder(run);
+        let outcome = match (diverged, folder.result().exists()) {
+            (true, _) => Outcome::Diverged,
+            (_, false) => Outcome::Waiting,
+            (_, true) => {
+                let history = History::read(folder)?;
+                let path = history.run.summary();
+                let last = history.epochs.last().and_then(|e| e.validation).ok_or_else(|| {
+                    Error::data(
+                        &path,
+                        "no loss on held-out images in its last row; remove the trial's folder",
+                    )
+                })?;
+                let cpu_seconds = history.result.and_then(|r| r.cpu_seconds);
+                Outcome::Finished { accuracy: last.1, loss: last.0, cpu_seconds }
+            }
+        };
+        all[*s].outcomes.push(outcome);
+    }
+    Ok(all)
+}
+
+fn write_trials(output: &Path, trials: &Trials) -> Result<()> {
+    write_atomically(&output.join("trials.csv"), trials_report::csv(trials).as_bytes())
+}
+
+/// What came of runs that were carried out.
+struct Carried {
+    /// The numbers of those that failed, and why.
+    failed: Vec<(usize, String)>,
+    /// How many are not finished and did not fail.
+    unfinished: usize,
+}
+
+impl Carried {
+    /// Says what failed and what is left.
+    fn tell(&self, runs: &[PlannedRun], stop: &AtomicBool) -> Ended {
+        let stderr = |line: String| drop(writeln!(std::io::stderr(), "{line}"));
+        for (i, reason) in &self.failed {
+            stderr(format!("failed: {}: {reason}", runs[*i].name));
+        }
+        let n = self.unfinished;
+        if n > 0 && stop.load(Ordering::Relaxed) {
+            stderr(format!("interrupted, {n} runs are not finished; the same command goes on with them"));
+            return Ended::Interrupted;
+        }
+        if n > 0 {
+            stderr(format!("{n} runs were interrupted; the same command goes on with them"));
+        }
+        if self.failed.is_empty() && n == 0 { Ended::Finished } else { Ended::SomeFailed }
+    }
+
+    /// Notes the trials that diverged, which is an end like another. What kept others from theirs is told.
+    fn settle(mut self, runs: &[PlannedRun], diverged: &mut [bool], stop: &AtomicBool) -> Option<Ended> {
+        self.failed.retain(|(i, reason)| {
+            diverged[*i] = Error::tells_of_divergence(reason);
+            !diverged[*i]
+        });
+        match self.tell(runs, stop) {
+            Ended::Finished => None,
+            ended => Some(ended),
+        }
+    }
+}
+
+/// Carries those of `runs` out that are not finished; `kind` is what they are called, `written` follows each end.
+fn carry_out(
+    launch: &Launch,
+    kind: &str,
+    runs: &[PlannedRun],
+    stop: &AtomicBool,
+    written: &mut dyn FnMut() -> Result<()>,
+) -> Result<Carried> {
     let found = runs.iter().map(|r| launch.find(r)).collect::<Result<Vec<Found>>>()?;
-    check(&runs, &found, &launch)?;
+    check(runs, &found, launch)?;
     std::fs::create_dir_all(&launch.output).map_err(|e| Error::write(&launch.output, e))?;
-    let results = || results(&launch, &configurations, &runs, baseline, plan.seeds.len());
-    let mut console = Console::new(&launch, &runs, &found);
+    let mut console = Console::new(launch, kind, runs, &found);
     let mut failed: Vec<(usize, String)> = Vec::new();
-    processes::carry_out(&launch, &runs, &found, stop, &mut |event| {
+    processes::carry_out(launch, runs, &found, stop, &mut |event| {
         match event {
             Event::Ended(i, end) => {
                 if let End::Failed(reason) = end {
                     failed.push((i, reason.clone()));
                 }
                 console.ended(i, end)?;
-                write_files(&launch.output, &results()?)?;
+                written()?;
             }
             Event::Running(numbers) => console.running(numbers),
         }
         Ok(())
     })?;
     console.bar.finish_and_clear();
-    let results = results()?;
-    write_files(&launch.output, &results)?;
-    super::say(report::table(&results).trim_end())?;
-    let stderr = |line: String| drop(writeln!(std::io::stderr(), "{line}"));
-    for (i, reason) in &failed {
-        stderr(format!("failed: {}: {reason}", runs[*i].name));
-    }
-    let unfinished = runs.len() - results.runs.len() - failed.len();
-    if unfinished > 0 && stop.load(Ordering::Relaxed) {
-        stderr(format!(
-            "interrupted, {unfinished} runs are not finished; the same command goes on with them"
-        ));
-        return Ok(Ended::Interrupted);
-    }
-    if unfinished > 0 {
-        stderr(format!("{unfinished} runs were interrupted; the same command goes on with them"));
-    }
-    Ok(if failed.is_empty() && unfinished == 0 { Ended::Finished } else { Ended::SomeFailed })
+    let finished = runs.iter().filter(|r| launch.folder(r).result().exists()).count();
+    Ok(Carried { unfinished: runs.len() - finished - failed.len(), failed })
 }
 
 /// Data, models and settings that do not fit are found out before the first run.
@@ -393,6 +686,7 @@ fn results(
     runs: &[PlannedRun],
     baseline: usize,
     seeds: usize,
+    trials: Option<Trials>,
 ) -> Result<Results> {
     let mut finished = Vec::new();
     for run in runs {
@@ -401,7 +695,7 @@ fn results(
             finished.push((run.name.clone(), run.configuration, History::read(folder)?));
         }
     }
-    Ok(Results::new(configurations.to_vec(), finished, baseline, seeds, launch.jobs))
+    Ok(Results::new(configurations.to_vec(), finished, baseline, seeds, launch.jobs, trials))
 }
 
 fn write_files(output: &Path, results: &Results) -> Result<()> {
@@ -424,7 +718,7 @@ struct Console<'a> {
 }
 
 impl<'a> Console<'a> {
-    fn new(launch: &'a Launch, runs: &'a [PlannedRun], found: &[Found]) -> Self {
+    fn new(launch: &'a Launch, kind: &str, runs: &'a [PlannedRun], found: &[Found]) -> Self {
         let bar = ProgressBar::new(runs.iter().map(|r| r.args.epochs as u64).sum());
         if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} epochs, {eta} left  {msg}") {
             bar.set_style(style.progress_chars("=> "));
@@ -436,7 +730,7 @@ impl<'a> Console<'a> {
         let kept =
             if finished > 0 { format!(", {finished} of them finished already") } else { String::new() };
         let (n, s) = (runs.len(), if runs.len() == 1 { "" } else { "s" });
-        console.line(format!("{n} run{s}{kept}{jobs}, in {}", launch.output.display()));
+        console.line(format!("{n} {kind}{s}{kept}{jobs}, in {}", launch.output.display()));
         console.bar.set_position(console.behind.iter().sum());
         // Time left is counted from what is done now.
         console.bar.reset_eta();
@@ -464,11 +758,15 @@ impl<'a> Console<'a> {
         let run = &self.runs[i];
         let text = match end {
             End::Finished => {
-                let result = self.launch.folder(run).read_result()?;
-                let accuracy = result.as_ref().and_then(|r| r.test_accuracy);
-                let accuracy =
-                    accuracy.map_or(String::new(), |a| format!("best test accuracy {:.2} %, ", 100.0 * a));
-                format!("{accuracy}{:.1} s", result.map_or(0.0, |r| r.seconds))
+                let history = History::read(self.launch.folder(run))?;
+                let held_out = history.epochs.last().and_then(|e| e.validation).map(|v| v.1);
+                let (name, accuracy) = match (held_out, &history.result) {
+                    (Some(a), _) => ("held-out accuracy", Some(a)),
+                    (None, Some(r)) => ("final test accuracy", r.final_test_accuracy),
+                    _ => ("", None),
+                };
+                let accuracy = accuracy.map_or(String::new(), |a| format!("{name} {:.2} %, ", 100.0 * a));
+                format!("{accuracy}{:.1} s", history.result.map_or(0.0, |r| r.seconds))
             }
             End::Interrupted => "interrupted".into(),
             End::Failed(reason) => format!("failed: {reason}"),

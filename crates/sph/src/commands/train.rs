@@ -140,6 +140,7 @@ fn result(o: &Outcome) -> RunResult {
         epochs: o.epochs,
         stopped_early: o.stopped_early,
         seconds: o.seconds,
+        cpu_seconds: o.cpu_seconds,
         step_ms_median: o.step_ms,
         curvature_overhead: o.overhead,
         peak_rss_mb: timing::peak_rss_mb(),

@@ -1,5 +1,7 @@
-//! Which runs a comparison has: data sets × models × optimizers × grids of settings × seeds.
+//! Which runs a comparison has: data sets × models × optimizers × grids of settings × seeds. With a tuning rule: what is tried for
+//! each optimizer, and the runs of what is chosen.
 
+use super::tuning::{Range, Search, Tuning};
 use crate::config::{TrainArgs, repeats};
 use crate::error::{Error, Result};
 use clap::CommandFactory;
@@ -10,8 +12,27 @@ use std::collections::BTreeSet;
 pub struct Setting {
     /// The flag's name, without dashes.
     pub name: String,
-    /// One value, or several: a grid.
-    pub values: Vec<String>,
+    /// Its values.
+    pub values: Values,
+}
+
+/// The values of a setting.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// One value, or several: a grid. With a tuning rule, several of an optimizer's own are what is tried.
+    List(Vec<String>),
+    /// What is tried is drawn from a range.
+    Range(Range),
+}
+
+impl Values {
+    /// The values of a list; a range has none yet.
+    pub fn listed(&self) -> &[String] {
+        match self {
+            Values::List(values) => values,
+            Values::Range(_) => &[],
+        }
+    }
 }
 
 /// An optimizer with settings of its own.
@@ -36,10 +57,12 @@ pub struct Plan {
     pub common: Vec<Setting>,
     /// Seeds; every configuration is run with each.
     pub seeds: Vec<u64>,
+    /// How settings are chosen beforehand, if they are.
+    pub tuning: Option<Tuning>,
 }
 
-/// One combination of data set, model, optimizer and values of grids.
-#[derive(Debug, Clone, PartialEq)]
+/// One combination of data set, model, optimizer and values.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Configuration {
     /// The data set.
     pub dataset: String,
@@ -47,10 +70,37 @@ pub struct Configuration {
     pub model: String,
     /// Which of the plan's optimizers.
     pub optimizer: usize,
-    /// The optimizer's name and its values of grids, such as `sgd lr=0.1`.
+    /// What that is called.
+    pub name: String,
+    /// The optimizer's name and its values of grids, such as `sgd lr=0.1`; of tuned ones those that were tried or chosen.
     pub label: String,
+    /// With a tuning rule: its values of the common grids. Optimizers are tuned and compared for each of them.
+    pub condition: Vec<(String, String)>,
     /// Settings that have several values in the comparison, and its own.
     pub grid: Vec<(String, String)>,
+    /// All its settings, data set and model among them.
+    pub settings: Vec<(String, String)>,
+}
+
+impl Configuration {
+    /// Its label with its values of the common grids, which tells it from all others on its data set and model.
+    pub fn full_label(&self) -> String {
+        self.name.clone() + &spelled(&self.condition) + &self.label[self.name.len()..]
+    }
+
+    /// This one with values of a grid.
+    pub(super) fn with(&self, values: &[(String, String)]) -> Self {
+        let mut with = self.clone();
+        with.label += &spelled(values);
+        with.grid.extend_from_slice(values);
+        with.settings.extend_from_slice(values);
+        with
+    }
+}
+
+/// Values in a label, each with a space before it.
+fn spelled(values: &[(String, String)]) -> String {
+    values.iter().map(|(name, value)| format!(" {name}={value}")).collect()
 }
 
 /// One run of a configuration.
@@ -64,75 +114,156 @@ pub struct PlannedRun {
     pub args: TrainArgs,
 }
 
+/// The runs of configurations, seed by seed: a comparison that was cut short is one of fewer seeds.
+///
+/// # Errors
+/// When settings do not fit each other, or two runs would have one name.
+pub fn runs(configurations: &[Configuration], seeds: &[u64]) -> Result<Vec<PlannedRun>> {
+    let mut names = BTreeSet::new();
+    let mut runs = Vec::new();
+    for &seed in seeds {
+        for (i, c) in configurations.iter().enumerate() {
+            let label = c.full_label();
+            let name = folder_name(&[&c.dataset, &c.model, &label, &format!("seed{seed}")]);
+            if !names.insert(name.clone()) {
+                let reason =
+                    "seeds, data sets, models and values are named once, optimizers have a 'name' each";
+                return Err(Error::Config(format!(
+                    "two runs of this comparison are called {name}: {reason}"
+                )));
+            }
+            let args = TrainArgs::from_settings(c.settings.iter(), seed)
+                .map_err(|e| Error::Config(format!("{label} on {} {}: {e}", c.dataset, c.model)))?;
+            runs.push(PlannedRun { name, configuration: i, args });
+        }
+    }
+    Ok(runs)
+}
+
 impl Plan {
-    /// All configurations, and their runs seed by seed: a comparison that was cut short is one of fewer seeds.
+    /// All configurations of a comparison without tuning rule.
     ///
     /// # Errors
-    /// When settings do not fit each other, or two configurations would have one name.
-    pub fn runs(&self) -> Result<(Vec<Configuration>, Vec<PlannedRun>)> {
-        let mut configurations = Vec::new();
-        let mut settings = Vec::new();
-        for dataset in &self.datasets {
-            for model in &self.models {
-                for (optimizer, entry) in self.optimizers.iter().enumerate() {
-                    for values in self.combinations(entry) {
-                        let grid: Vec<_> =
-                            values.iter().filter(|v| v.2).map(|v| (v.0.clone(), v.1.clone())).collect();
-                        let shown = grid.iter().map(|(name, value)| format!(" {name}={value}"));
-                        let label = entry.name.clone() + &shown.collect::<String>();
-                        let (dataset, model) = (dataset.clone(), model.clone());
-                        let own = [("dataset", &dataset), ("model", &model)];
-                        let mut all: Vec<(String, String)> =
-                            own.into_iter().map(|(name, value)| (name.into(), value.clone())).collect();
-                        all.extend(values.into_iter().map(|v| (v.0, v.1)));
-                        settings.push(all);
-                        configurations.push(Configuration { dataset, model, optimizer, label, grid });
-                    }
-                }
+    /// When a setting has a range.
+    pub fn configurations(&self) -> Result<Vec<Configuration>> {
+        let combinations = |entry: &Entry| {
+            let settings: Vec<&Setting> = self.settings(entry).map(|s| s.0).collect();
+            match settings.iter().find(|s| matches!(s.values, Values::Range(_))) {
+                None => Ok(combinations(settings)),
+                Some(s) => Err(Error::Config(format!(
+                    "'{}' of '{}' has a range, which only trials are drawn from: add [tuning] with 'trials', or list its values",
+                    s.name, entry.name
+                ))),
+            }
+        };
+        let mut all = Vec::new();
+        for (dataset, model, optimizer, entry) in self.places() {
+            for (settings, grid) in combinations(entry)? {
+                let mut c = configuration(dataset, model, optimizer, entry, settings);
+                c.label += &spelled(&grid);
+                c.grid = grid;
+                all.push(c);
             }
         }
-        let mut names = BTreeSet::new();
-        let mut runs = Vec::new();
-        for &seed in &self.seeds {
-            for (i, (c, settings)) in configurations.iter().zip(&settings).enumerate() {
-                let name = folder_name(&[&c.dataset, &c.model, &c.label, &format!("seed{seed}")]);
-                if !names.insert(name.clone()) {
-                    let reason =
-                        "seeds, data sets, models and values are named once, optimizers have a 'name' each";
-                    return Err(Error::Config(format!(
-                        "two runs of this comparison are called {name}: {reason}"
-                    )));
-                }
-                let args = TrainArgs::from_settings(settings.iter(), seed)
-                    .map_err(|e| Error::Config(format!("{} on {} {}: {e}", c.label, c.dataset, c.model)))?;
-                runs.push(PlannedRun { name, configuration: i, args });
-            }
-        }
-        Ok((configurations, runs))
+        Ok(all)
     }
 
-    /// Every combination of an optimizer's settings, its own and the common ones: name, value, and whether it is one of several.
-    fn combinations(&self, entry: &Entry) -> Vec<Vec<(String, String, bool)>> {
-        let own = |s: &&Setting| entry.settings.iter().all(|e| e.name != s.name);
+    /// What is tried under the tuning rule: for each optimizer, on each data set and model and for each combination of the common
+    /// grids, points in the space of its own lists and of ranges.
+    ///
+    /// # Errors
+    /// As [`Search::new`].
+    pub fn searches(&self, tuning: &Tuning) -> Result<Vec<Search>> {
         let command = TrainArgs::command();
-        let mut all = vec![Vec::new()];
-        for setting in self.common.iter().filter(own).chain(&entry.settings) {
-            let value = |v: &String, several| (setting.name.clone(), v.clone(), several);
-            if repeats(&setting.name, &command) {
-                // Its values are no grid: a run has them all.
-                all.iter_mut()
-                    .for_each(|before| before.extend(setting.values.iter().map(|v| value(v, false))));
-                continue;
-            }
-            let several = setting.values.len() > 1;
-            let longer = |before: &Vec<(String, String, bool)>| {
-                let with = |v: &String| [&before[..], &[value(v, several)]].concat();
-                setting.values.iter().map(with).collect::<Vec<_>>()
+        let mut all = Vec::new();
+        for (dataset, model, optimizer, entry) in self.places() {
+            let searched = |s: &Setting, own: bool| match &s.values {
+                Values::Range(_) => true,
+                Values::List(values) => own && values.len() > 1 && !repeats(&s.name, &command),
             };
-            all = all.iter().flat_map(longer).collect();
+            let (space, given): (Vec<_>, Vec<_>) =
+                self.settings(entry).partition(|(s, own)| searched(s, *own));
+            let space: Vec<Setting> = space.into_iter().map(|s| s.0.clone()).collect();
+            for (settings, condition) in combinations(given.into_iter().map(|s| s.0)) {
+                let mut base = configuration(dataset, model, optimizer, entry, settings);
+                base.grid = condition.clone();
+                base.condition = condition;
+                all.push(Search::new(base, space.clone(), tuning)?);
+            }
         }
-        all
+        // Those that are compared stand together.
+        let place = |s: &Search| (s.base.dataset.clone(), s.base.model.clone(), s.base.condition.clone());
+        let mut places: Vec<_> = Vec::new();
+        for search in &all {
+            if !places.contains(&place(search)) {
+                places.push(place(search));
+            }
+        }
+        all.sort_by_key(|s| places.iter().position(|p| *p == place(s)));
+        Ok(all)
     }
+
+    /// Every optimizer on every model and data set.
+    fn places(&self) -> impl Iterator<Item = (&str, &str, usize, &Entry)> {
+        self.datasets.iter().flat_map(move |d| {
+            self.models.iter().flat_map(move |m| {
+                self.optimizers.iter().enumerate().map(move |(i, entry)| (&**d, &**m, i, entry))
+            })
+        })
+    }
+
+    /// An optimizer's settings, the common ones first, and whether each is its own.
+    fn settings<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = (&'a Setting, bool)> {
+        let common = self.common.iter().filter(|s| entry.settings.iter().all(|e| e.name != s.name));
+        common.map(|s| (s, false)).chain(entry.settings.iter().map(|s| (s, true)))
+    }
+}
+
+fn configuration(
+    dataset: &str,
+    model: &str,
+    optimizer: usize,
+    entry: &Entry,
+    settings: Vec<(String, String)>,
+) -> Configuration {
+    let own = [("dataset", dataset), ("model", model)].map(|(name, value)| (name.into(), value.into()));
+    Configuration {
+        dataset: dataset.into(),
+        model: model.into(),
+        optimizer,
+        name: entry.name.clone(),
+        label: entry.name.clone(),
+        settings: own.into_iter().chain(settings).collect(),
+        ..Configuration::default()
+    }
+}
+
+/// Names with values.
+type Pairs = Vec<(String, String)>;
+
+/// Every combination of the values of settings: all of them, and those of settings with several.
+fn combinations<'a>(settings: impl IntoIterator<Item = &'a Setting>) -> Vec<(Pairs, Pairs)> {
+    let command = TrainArgs::command();
+    let mut all = vec![(Vec::new(), Vec::new())];
+    for setting in settings {
+        let values = setting.values.listed();
+        let pair = |v: &String| (setting.name.clone(), v.clone());
+        if repeats(&setting.name, &command) {
+            // Its values are no grid: a run has them all.
+            all.iter_mut().for_each(|(before, _)| before.extend(values.iter().map(pair)));
+            continue;
+        }
+        let longer = |(before, grid): &(Pairs, Pairs)| {
+            let with = |v: &String| {
+                let pair = [pair(v)];
+                let several = if values.len() > 1 { &pair[..] } else { &[] };
+                ([before, &pair[..]].concat(), [grid, several].concat())
+            };
+            values.iter().map(with).collect::<Vec<_>>()
+        };
+        all = all.iter().flat_map(longer).collect();
+    }
+    all
 }
 
 /// Parts of a name, joined so that every shell and file system takes it.
@@ -146,7 +277,7 @@ mod tests {
     use super::*;
 
     fn setting(name: &str, values: &[&str]) -> Setting {
-        Setting { name: name.into(), values: values.iter().map(|v| v.to_string()).collect() }
+        Setting { name: name.into(), values: Values::List(values.iter().map(|v| v.to_string()).collect()) }
     }
 
     fn plan() -> Plan {
@@ -164,12 +295,14 @@ mod tests {
                 setting("batch-size", &["32", "64"]),
             ],
             seeds: vec![1, 2],
+            tuning: None,
         }
     }
 
     #[test]
     fn grids_are_multiplied_and_an_optimizers_own_settings_win() {
-        let (configurations, runs) = plan().runs().unwrap();
+        let configurations = plan().configurations().unwrap();
+        let runs = runs(&configurations, &plan().seeds).unwrap();
         assert_eq!((configurations.len(), runs.len()), (2 * (2 * 2 + 2), 24));
         let labels: BTreeSet<&str> = configurations.iter().map(|c| &*c.label).collect();
         assert!(labels.contains("sgd batch-size=64 lr=0.2") && labels.contains("adamw batch-size=32"));
@@ -186,12 +319,40 @@ mod tests {
         let fails = |change: &dyn Fn(&mut Plan)| {
             let mut p = plan();
             change(&mut p);
-            p.runs().unwrap_err().to_string()
+            runs(&p.configurations().unwrap(), &p.seeds).unwrap_err().to_string()
         };
         let e = fails(&|p| p.common.push(setting("tau", &["1"])));
         assert!(e.contains("sgd") && e.contains("--tau is a setting of --opt sph"), "{e}");
         let twice = |p: &mut Plan| p.optimizers.push(p.optimizers[1].clone());
         assert!(fails(&twice).contains("'name'"));
         assert!(fails(&|p| p.seeds.push(1)).contains("digits-mlp-sgd_batch-size=32_lr=0.1-seed1"));
+    }
+
+    #[test]
+    fn optimizers_are_tuned_for_every_combination_of_common_values() {
+        let tuning = Tuning { trials: 2, seed: 9, epochs: Some(1), val_split: 0.2, budget_cpu_hours: None };
+        let searches = plan().searches(&tuning).unwrap();
+        // adamw's rate is given; sgd's own list is tried, not run.
+        assert_eq!(searches.len(), 2 * 2 * 2);
+        let sgd = &searches[2];
+        assert_eq!((&*sgd.base.label, sgd.trials.len()), ("sgd", 2));
+        assert_eq!(sgd.base.condition, [("batch-size".to_string(), "64".to_string())]);
+        let trials: Vec<_> = sgd.trials.iter().map(|t| Search::settings(t, &tuning)).collect();
+        let planned = runs(&trials, &[tuning.seed]).unwrap();
+        let trial = planned.iter().find(|r| r.name == "digits-mlp-sgd_batch-size=64_lr=0.2-seed9").unwrap();
+        let args = &trial.args;
+        assert_eq!(
+            (args.epochs, args.val_split, args.batch_size, args.optimizer.lr),
+            (1, 0.2, 64, Some(0.2))
+        );
+        // A run of what was chosen has the comparison's own settings.
+        let args = &runs(&[sgd.trials[0].clone()], &[1]).unwrap()[0].args;
+        assert_eq!((args.epochs, args.val_split), (3, 0.0));
+        assert_eq!(searches.iter().map(|s| s.trials.len()).collect::<Vec<_>>(), [2, 1, 2, 1, 2, 1, 2, 1]);
+        let mut p = plan();
+        p.common[1].values = Values::Range(Range::new(true, 0.1, 1.0).unwrap());
+        let e = p.configurations().unwrap_err().to_string();
+        assert!(e.contains("'lr' of 'adamw' has a range") && e.contains("[tuning]"), "{e}");
+        assert_eq!(p.searches(&tuning).unwrap()[1].trials.len(), 2);
     }
 }

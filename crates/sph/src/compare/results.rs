@@ -1,7 +1,9 @@
 //! What the runs of a comparison say together: means and standard deviations over seeds.
 
 use super::plan::Configuration;
-use crate::history::History;
+use super::tuning::{Fit, Tuned, Tuning};
+use crate::history::{History, RunResult};
+use distrs::StudentsT;
 
 /// A comparison as far as it is finished.
 #[derive(Debug, Clone)]
@@ -16,6 +18,19 @@ pub struct Results {
     pub seeds: usize,
     /// Runs at a time while they were measured: more than one share the machine.
     pub jobs: usize,
+    /// How settings were chosen, where a tuning rule chose them.
+    pub trials: Option<Trials>,
+}
+
+/// The trials that settings were chosen by.
+#[derive(Debug, Clone)]
+pub struct Trials {
+    /// The rule.
+    pub tuning: Tuning,
+    /// What the budget left, where there is one and it is decided.
+    pub fit: Option<Fit>,
+    /// The searches, as far as they are carried out.
+    pub tuned: Vec<Tuned>,
 }
 
 /// A finished run.
@@ -31,18 +46,27 @@ pub struct FinishedRun {
     pub seconds_to_target: Option<f64>,
 }
 
-/// Configurations on one data set and model.
+/// Configurations on one data set and model; where optimizers were tuned, for one combination of the common values.
 #[derive(Debug, Clone)]
 pub struct Group {
     /// The data set.
     pub dataset: String,
     /// The model.
     pub model: String,
+    /// The common values that its optimizers were tuned for.
+    pub condition: Vec<(String, String)>,
     /// Its configurations.
     pub configurations: Vec<usize>,
     /// The baseline: of its optimizer's configurations the one with the best mean final test accuracy, and that accuracy. `None`
     /// before one of its runs is finished.
     pub baseline: Option<(usize, f64)>,
+}
+
+impl Group {
+    /// Whether a configuration belongs to it.
+    pub fn has(&self, c: &Configuration) -> bool {
+        (&self.dataset, &self.model, &self.condition) == (&c.dataset, &c.model, &c.condition)
+    }
 }
 
 /// A figure over seeds.
@@ -65,6 +89,12 @@ impl Statistic {
         let squares = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>();
         let std = (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt());
         (!values.is_empty()).then_some(Statistic { mean, std, count: values.len() })
+    }
+
+    /// Half the width of the mean's 95 % interval by Student's t; `None` for one value.
+    pub fn half_width(&self) -> Option<f64> {
+        let n = self.count as f64;
+        Some(StudentsT::ppf(0.975, n - 1.0) * self.std? / n.sqrt())
     }
 }
 
@@ -136,27 +166,32 @@ pub const QUANTITIES: &[Quantity] = &[
 ];
 
 impl Results {
-    /// Groups finished runs, given as name, configuration and history; `baseline` is an optimizer of the plan.
+    /// Groups finished runs, given as name, configuration and history; `baseline` is an optimizer of the plan. Where `trials` chose the
+    /// settings, the test images choose nothing: epochs that were chosen on them are left out.
     pub fn new(
         configurations: Vec<Configuration>,
         runs: impl IntoIterator<Item = (String, usize, History)>,
         baseline: usize,
         seeds: usize,
         jobs: usize,
+        trials: Option<Trials>,
     ) -> Self {
-        let runs = runs.into_iter().map(|(name, configuration, history)| FinishedRun {
-            name,
-            configuration,
-            history,
-            seconds_to_target: None,
+        let runs = runs.into_iter().map(|(name, configuration, mut history)| {
+            let on_test = |r: &&mut RunResult| trials.is_some() && r.chosen_on == "test";
+            if let Some(result) = history.result.as_mut().filter(on_test) {
+                (result.best_epoch, result.test_accuracy, result.test_loss) = (None, None, None);
+            }
+            FinishedRun { name, configuration, history, seconds_to_target: None }
         });
-        let mut results = Results { configurations, runs: runs.collect(), groups: Vec::new(), seeds, jobs };
+        let runs = runs.collect();
+        let mut results = Results { configurations, runs, groups: Vec::new(), seeds, jobs, trials };
         for (i, c) in results.configurations.iter().enumerate() {
-            match results.groups.iter_mut().find(|g| g.dataset == c.dataset && g.model == c.model) {
+            match results.groups.iter_mut().find(|g| g.has(c)) {
                 Some(group) => group.configurations.push(i),
                 None => results.groups.push(Group {
                     dataset: c.dataset.clone(),
                     model: c.model.clone(),
+                    condition: c.condition.clone(),
                     configurations: vec![i],
                     baseline: None,
                 }),
@@ -192,6 +227,20 @@ impl Results {
         Statistic::of(self.runs_of(configuration).filter_map(quantity.of))
     }
 
+    /// Final test accuracy of a configuration minus that of its group's baseline, over the seeds that both have; `None` for the
+    /// baseline itself.
+    pub fn difference(&self, configuration: usize) -> Option<Statistic> {
+        let group = self.groups.iter().find(|g| g.configurations.contains(&configuration))?;
+        let baseline = group.baseline.map(|b| b.0).filter(|b| *b != configuration)?;
+        let accuracy = |run: &FinishedRun| run.history.result.as_ref()?.final_test_accuracy;
+        let pair = |run: &FinishedRun| {
+            let seed = run.history.args.seed;
+            let other = self.runs_of(baseline).find(|r| r.history.args.seed == seed)?;
+            Some(accuracy(run)? - accuracy(other)?)
+        };
+        Statistic::of(self.runs_of(configuration).filter_map(pair))
+    }
+
     /// Names of the settings that have several values.
     pub fn grid(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
@@ -208,7 +257,12 @@ impl Results {
 fn statistics_are_of_a_sample() {
     let s = Statistic::of([1.0, 2.0, 6.0]).unwrap();
     assert!((s.mean - 3.0).abs() < 1e-15 && (s.std.unwrap() - 7f64.sqrt()).abs() < 1e-15 && s.count == 3);
-    assert_eq!(Statistic::of([2.0]).unwrap().std, None);
+    // 0.975 quantiles of Student's t with 2 and 4 degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.6.7.2: 4.303 and 2.776).
+    assert!((s.half_width().unwrap() - 4.302653 * (7f64 / 3.0).sqrt()).abs() < 1e-5);
+    let five = Statistic::of([1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
+    assert!((five.half_width().unwrap() - 2.776445 * 0.5f64.sqrt()).abs() < 1e-5);
+    let one = Statistic::of([2.0]).unwrap();
+    assert_eq!((one.std, one.half_width()), (None, None));
     assert_eq!(Statistic::of([]), None);
 }
 
@@ -218,10 +272,9 @@ fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
         dataset: "digits".into(),
         model: "mlp".into(),
         optimizer,
-        label: String::new(),
-        grid: Vec::new(),
+        ..Configuration::default()
     };
-    let run = |name: &str, configuration: usize, accuracies: &[f64]| {
+    let run = |name: &str, configuration: usize, seed: u64, accuracies: &[f64]| {
         let epochs = accuracies.iter().enumerate().map(|(i, a)| crate::history::Epoch {
             epoch: i + 1,
             lr: 0.1,
@@ -237,7 +290,7 @@ fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
         });
         let history = History {
             run: crate::run::RunDir::at(std::path::Path::new(name)),
-            args: crate::config::TrainArgs::from_toml("", "none").unwrap(),
+            args: crate::config::TrainArgs::from_settings(std::iter::empty(), seed).unwrap(),
             epochs: epochs.collect(),
             curvature: Vec::new(),
             result: Some(serde_json::from_value(result).unwrap()),
@@ -245,15 +298,19 @@ fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
         (name.to_string(), configuration, history)
     };
     let runs = [
-        run("a", 0, &[0.2, 0.3, 0.4]),
-        run("b", 1, &[0.3, 0.6, 0.5]),
-        run("c", 2, &[0.4, 0.5, 0.8]),
-        run("d", 2, &[0.1, 0.2, 0.3]),
+        run("a", 0, 1, &[0.2, 0.3, 0.4]),
+        run("b", 1, 1, &[0.3, 0.6, 0.5]),
+        run("c", 2, 1, &[0.4, 0.5, 0.8]),
+        run("d", 2, 2, &[0.1, 0.2, 0.3]),
     ];
-    let results = Results::new([0, 0, 1].map(configuration).to_vec(), runs, 0, 2, 1);
+    let results = Results::new([0, 0, 1].map(configuration).to_vec(), runs, 0, 2, 1, None);
     assert_eq!(results.groups[0].baseline, Some((1, 0.5)));
     let seconds: Vec<Option<f64>> = results.runs.iter().map(|r| r.seconds_to_target).collect();
     assert_eq!(seconds, [None, Some(20.0), Some(20.0), None]);
     let reached = results.statistic(2, "seconds_to_target").unwrap();
     assert_eq!((reached.mean, reached.count), (20.0, 1));
+    // Against the same seed of the baseline: it has no run with d's.
+    let difference = results.difference(2).unwrap();
+    assert!((difference.mean - 0.3).abs() < 1e-12 && difference.count == 1);
+    assert_eq!(results.difference(1), None);
 }

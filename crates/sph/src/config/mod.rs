@@ -25,8 +25,8 @@ pub(crate) use optimizer::adapt_optimizers;
 pub use schedule::ScheduleArgs;
 pub use values::Betas;
 pub(crate) use values::{
-    below_one, count, dataset_names, decouple_names, model_names, names, norm_names, pixels, row, seed,
-    sha256, stem_names, threads,
+    below_one, between, count, dataset_names, decouple_names, model_names, names, norm_names, pixels,
+    positive, row, seed, sha256, stem_names, threads,
 };
 
 use crate::data::DEFAULT as DEFAULT_DATASET;

@@ -153,15 +153,15 @@ pub(super) struct Curve {
 
 /// The axes of [`curves`].
 #[derive(Clone, Copy)]
-pub(super) struct Axes {
-    pub(super) x: &'static str,
+pub(super) struct Axes<'a> {
+    pub(super) x: &'a str,
     pub(super) y: &'static str,
     /// A logarithmic scale of y; values that are not positive are left out.
     pub(super) log: bool,
 }
 
 /// Lines over a common x, each with its band.
-pub(super) fn curves(axes: Axes, curves: &[Curve]) -> Drawn {
+pub(super) fn curves(axes: Axes<'_>, curves: &[Curve]) -> Drawn {
     let shown = |y: f64| y.is_finite() && (!axes.log || y > 0.0);
     let points = || curves.iter().flat_map(|c| &c.points).filter(|p| shown(p.1));
     let ends = curves.iter().flat_map(|c| &c.band).flat_map(|b| [b.1, b.2]).filter(|y| shown(*y));
@@ -198,7 +198,7 @@ pub(super) fn curves(axes: Axes, curves: &[Curve]) -> Drawn {
 
 fn lines<'a, Y>(
     mut chart: ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, Y>>,
-    axes: Axes,
+    axes: Axes<'_>,
     curves: &[Curve],
     clamp: &dyn Fn(f64) -> f64,
     shown: impl Fn(f64) -> bool,

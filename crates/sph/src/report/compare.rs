@@ -1,8 +1,8 @@
 //! [`Results`] of a comparison as a table, as CSV and as a page.
 
-use super::charts::{Curve, Drawn, colours};
+use super::charts::{self, Axes, Curve, Drawn, colours};
 use super::run::{OVERLAID, TIMES, over};
-use super::{aligned, escape, page};
+use super::{aligned, escape, page, place, trials};
 use crate::compare::results::{Group, QUANTITIES, Quantity, Results, Statistic};
 use crate::csv::field;
 use crate::history::Epoch;
@@ -21,6 +21,27 @@ fn cell(q: &Quantity, s: Option<Statistic>, runs: usize) -> String {
     shown(q, s.mean) + &std + &of
 }
 
+/// A difference from the baseline: mean, and in brackets its interval.
+fn difference(s: Statistic) -> String {
+    let percent = |v: f64| format!("{:+.2}", 100.0 * v);
+    let interval = s
+        .half_width()
+        .map_or(String::new(), |half| format!(" [{}, {}]", percent(s.mean - half), percent(s.mean + half)));
+    percent(s.mean) + &interval
+}
+
+/// What a configuration is called in its group: where optimizers were tuned there is one of each, and a table of its own says what was
+/// chosen.
+fn called(results: &Results, configuration: usize) -> &str {
+    let c = &results.configurations[configuration];
+    if results.trials.is_some() { &c.name } else { &c.label }
+}
+
+/// A group's model, data set and values.
+fn name(group: &Group) -> String {
+    place(&group.model, &group.dataset, &group.condition)
+}
+
 /// What stands above a group's table.
 fn about(results: &Results, group: &Group) -> String {
     let seeds = match results.seeds {
@@ -28,18 +49,23 @@ fn about(results: &Results, group: &Group) -> String {
         n => format!("mean ± standard deviation over {n} seeds"),
     };
     let target = group.baseline.map_or(String::new(), |(c, accuracy)| {
-        let label = &results.configurations[c].label;
+        let label = called(results, c);
         format!("; target: {:.2} % test accuracy, where {label} ends on average", 100.0 * accuracy)
     });
-    format!("{} on {}, {seeds}{target}", group.model, group.dataset)
+    format!("{}, {seeds}{target}", name(group))
 }
+
+/// The column of differences.
+const DIFFERENCE: &str = "final acc − baseline [95 %]";
 
 /// Heads and rows of a group's table.
 fn rows(results: &Results, group: &Group) -> Vec<Vec<String>> {
     // Where nothing asks for curvature, or the system does not tell of memory, there is no such column.
     let has = |q: &&Quantity| group.configurations.iter().any(|&c| results.statistic(c, q.name).is_some());
     let quantities: Vec<&Quantity> = QUANTITIES.iter().filter(has).collect();
+    let differs = group.configurations.iter().any(|&c| results.difference(c).is_some());
     let heads = quantities.iter().map(|q| q.head.to_string());
+    let heads = heads.chain(differs.then(|| DIFFERENCE.to_string()));
     let mut rows = vec![std::iter::once("optimizer".into()).chain(heads).collect::<Vec<String>>()];
     for &c in &group.configurations {
         let finished = results.runs_of(c).count();
@@ -48,8 +74,9 @@ fn rows(results: &Results, group: &Group) -> Vec<Vec<String>> {
             n => format!(" [{n} of {} runs]", results.seeds),
         };
         let cells = quantities.iter().map(|q| cell(q, results.statistic(c, q.name), finished));
-        let label = results.configurations[c].label.clone() + &missing;
-        rows.push(std::iter::once(label).chain(cells).collect());
+        let label = called(results, c).to_string() + &missing;
+        let difference = differs.then(|| results.difference(c).map_or("-".into(), difference));
+        rows.push(std::iter::once(label).chain(cells).chain(difference).collect());
     }
     rows
 }
@@ -67,6 +94,7 @@ pub fn table(results: &Results) -> String {
     for group in &results.groups {
         let _ = writeln!(out, "{}\n\n{}", about(results, group), aligned(&rows(results, group)));
     }
+    out += &results.trials.as_ref().map_or(String::new(), trials::lines);
     out + &shared(results).map_or(String::new(), |s| s + "\n")
 }
 
@@ -101,8 +129,9 @@ pub fn configurations_csv(results: &Results) -> String {
     let columns = ["dataset", "model", "optimizer"].into_iter().chain(grid.iter().copied()).chain(["runs"]);
     let mut columns: Vec<String> = columns.map(field).collect();
     for q in QUANTITIES {
-        columns.extend([format!("{}_mean", q.name), format!("{}_std", q.name), format!("{}_count", q.name)]);
+        columns.extend(["mean", "std", "count"].map(|of| format!("{}_{of}", q.name)));
     }
+    columns.extend(["mean", "low", "high", "count"].map(|of| format!("difference_{of}")));
     let mut out = columns.join(",") + "\n";
     for (i, c) in results.configurations.iter().enumerate() {
         let mut fields = vec![field(&c.dataset), field(&c.model), field(&c.label)];
@@ -115,6 +144,12 @@ pub fn configurations_csv(results: &Results) -> String {
             fields.push(s.and_then(|s| s.std).map_or(String::new(), |v| v.to_string()));
             fields.push(s.map_or(0, |s| s.count).to_string());
         }
+        let s = results.difference(i);
+        let number = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
+        let half = s.and_then(|s| s.half_width());
+        let (mean, both) = (s.map(|s| s.mean), s.map(|s| s.mean).zip(half));
+        let (low, high) = (both.map(|(m, h)| m - h), both.map(|(m, h)| m + h));
+        fields.extend([number(mean), number(low), number(high), s.map_or(0, |s| s.count).to_string()]);
         out += &(fields.join(",") + "\n");
     }
     out
@@ -130,23 +165,48 @@ pub fn page(results: &Results) -> Drawn {
     for group in &results.groups {
         let _ = write!(
             body,
-            "<h2>{} on {}</h2>\n<p class=\"note\">{}.",
-            escape(&group.model),
-            escape(&group.dataset),
+            "<h2>{}</h2>\n<p class=\"note\">{}.",
+            escape(&name(group)),
             escape(&about(results, group))
         );
-        body.push_str(" “s to target”: seconds of training and evaluation until the first epoch whose test accuracy is the target or better; in brackets how many runs got there, where not all did.</p>\n");
+        body.push_str(" “s to target”: seconds of training and evaluation until the first epoch whose test accuracy is the target or better; in brackets how many runs got there, where not all did. “final acc − baseline”: difference of final test accuracies in percentage points, each seed against the same seed of the baseline, with the 95 % interval of its mean by Student's t.</p>\n");
         body += &page::table(&rows(results, group));
         body += &charts(results, group)?;
     }
+    body += &results.trials.as_ref().map_or(String::new(), trials::section);
     let said = shared(results).map_or(String::new(), |s| format!("<p class=\"note\">{}.</p>\n", escape(&s)));
     Ok(page::page(title, &(body + &said)))
 }
 
+/// Configurations drawn, at most; of more only the best of each optimizer are.
+const DRAWN: usize = 10;
+
+/// The configurations of a group whose curves are drawn.
+fn drawn(results: &Results, group: &Group) -> Vec<usize> {
+    if group.configurations.len() <= DRAWN {
+        return group.configurations.clone();
+    }
+    let accuracy = |c: usize| results.statistic(c, "final_test_accuracy").map_or(0.0, |s| s.mean);
+    let mut best: Vec<usize> = Vec::new();
+    for &c in &group.configurations {
+        let optimizer = results.configurations[c].optimizer;
+        match best.iter_mut().find(|b| results.configurations[**b].optimizer == optimizer) {
+            Some(b) if accuracy(c) > accuracy(*b) => *b = c,
+            Some(_) => (),
+            None => best.push(c),
+        }
+    }
+    best
+}
+
 fn charts(results: &Results, group: &Group) -> Drawn {
-    let palette = colours(group.configurations.len());
-    let label = |c: &usize| &*results.configurations[*c].label;
-    let mut out = page::legend(palette.iter().copied().zip(group.configurations.iter().map(label)));
+    let configurations = drawn(results, group);
+    let palette = colours(configurations.len());
+    let label = |c: &usize| called(results, *c);
+    let mut out = page::legend(palette.iter().copied().zip(configurations.iter().map(label)));
+    if configurations.len() < group.configurations.len() {
+        out.push_str("<p class=\"note\">Of each optimizer the configuration whose mean final test accuracy is highest.</p>\n");
+    }
     out.push_str(
         "<p class=\"note\">Lines: means over seeds after each epoch; over seconds each mean stands at the mean time of that epoch. Bands: ± one standard deviation.</p>\n<div class=\"charts\">\n",
     );
@@ -167,9 +227,56 @@ fn charts(results: &Results, group: &Group) -> Drawn {
                 }
                 curve
             };
-            let curves: Vec<Curve> = group.configurations.iter().zip(&palette).map(curve).collect();
+            let curves: Vec<Curve> = configurations.iter().zip(&palette).map(curve).collect();
             out += &over(&shown, &time, log, &curves)?;
         }
     }
-    Ok(out + "</div>\n")
+    Ok(out + "</div>\n" + &responses(results, group)?)
+}
+
+/// A line's figures by where they stand.
+type Points = Vec<(f64, Statistic)>;
+
+/// Charts of the final test accuracy over each setting that has at least three positive numbers in a group: a line for each optimizer
+/// and for each combination of its other values.
+fn responses(results: &Results, group: &Group) -> Drawn {
+    let mut out = String::new();
+    for name in results.grid() {
+        // Lines by what they are called; their points by the logarithm of the value.
+        let mut lines: Vec<(String, Points)> = Vec::new();
+        for &c in &group.configurations {
+            let configuration = &results.configurations[c];
+            let at = configuration.grid.iter().find(|g| g.0 == name).and_then(|g| g.1.parse::<f64>().ok());
+            let at = at.filter(|v| *v > 0.0).map(f64::log10);
+            let Some((at, s)) = at.zip(results.statistic(c, "final_test_accuracy")) else { continue };
+            let others = configuration.grid.iter().filter(|g| g.0 != name);
+            let others = others.map(|(name, value)| format!(" {name}={value}")).collect::<String>();
+            let label = configuration.name.clone() + &others;
+            match lines.iter_mut().find(|l| l.0 == label) {
+                Some(line) => line.1.push((at, s)),
+                None => lines.push((label, vec![(at, s)])),
+            }
+        }
+        lines.retain(|l| l.1.len() >= 3);
+        if lines.is_empty() {
+            continue;
+        }
+        let palette = colours(lines.len());
+        let curve = |((_, points), colour): (&mut (String, Points), &RGBColor)| {
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let band = points.iter().filter_map(|(x, s)| {
+                let std = s.std?;
+                Some((*x, 100.0 * (s.mean - std), 100.0 * (s.mean + std)))
+            });
+            let points = points.iter().map(|(x, s)| (*x, 100.0 * s.mean));
+            Curve { colour: *colour, points: points.collect(), band: band.collect() }
+        };
+        let curves: Vec<Curve> = lines.iter_mut().zip(&palette).map(curve).collect();
+        let x = format!("log10 of {name}");
+        let chart = charts::curves(Axes { x: &x, y: "final test accuracy %", log: false }, &curves)?;
+        out += &page::legend(palette.iter().copied().zip(lines.iter().map(|l| &*l.0)));
+        let caption = format!("Final test accuracy over {name}; runs that diverged are left out.");
+        out += &format!("<div class=\"charts\">\n{}</div>\n", page::figure(&chart, &caption));
+    }
+    Ok(out)
 }

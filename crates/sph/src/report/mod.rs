@@ -6,6 +6,7 @@ pub mod inspect;
 mod page;
 pub mod run;
 pub mod sheet;
+pub mod trials;
 
 use std::fmt::Write;
 
@@ -22,6 +23,12 @@ fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+/// What configurations have in common that are compared or tried.
+fn place(model: &str, dataset: &str, condition: &[(String, String)]) -> String {
+    let condition = condition.iter().map(|(name, value)| format!(", {name}={value}"));
+    format!("{model} on {dataset}{}", condition.collect::<String>())
 }
 
 /// A number in few characters: three significant digits, with an exponent where it is very large or small.

@@ -1,0 +1,188 @@
+//! The [`Trials`] of a comparison: what was tried, what was chosen, and whether that lies at an edge.
+
+use super::{aligned, escape, page, place};
+use crate::compare::plan::{Setting, Values};
+use crate::compare::results::Trials;
+use crate::compare::tuning::{Outcome, Search, Tuned};
+use crate::csv::field;
+use std::fmt::Write;
+
+/// The rule in one sentence.
+fn rule(trials: &Trials) -> String {
+    let t = &trials.tuning;
+    let run = trials.tuned.iter().map(|t| t.outcomes.len()).max().unwrap_or(0);
+    let cut = match (t.budget_cpu_hours, trials.fit) {
+        (Some(budget), Some(fit)) if run < t.trials => {
+            format!(
+                " of {}, cut to the budget of {budget} CPU hours ({:.2} as estimated from the first trials)",
+                t.trials, fit.hours
+            )
+        }
+        (Some(budget), Some(fit)) => {
+            format!(", within the budget of {budget} CPU hours ({:.2} as estimated)", fit.hours)
+        }
+        (Some(budget), None) => format!(", of which a budget of {budget} CPU hours may leave fewer"),
+        _ => String::new(),
+    };
+    let epochs = match t.epochs {
+        None => String::new(),
+        Some(1) => "one epoch each, ".into(),
+        Some(n) => format!("{n} epochs each, "),
+    };
+    let s = if run == 1 { "" } else { "s" };
+    format!(
+        "Settings were chosen by {run} trial{s} of each optimizer{cut}: {epochs}seed {}, judged after the last epoch on {} % of the \
+         training images, which were held out",
+        t.seed,
+        (1000.0 * t.val_split).round() / 10.0
+    )
+}
+
+/// The place of a search, and its optimizer.
+fn name(search: &Search) -> String {
+    let c = &search.base;
+    format!("{}: {}", place(&c.model, &c.dataset, &c.condition), c.name)
+}
+
+/// What is tried.
+fn space(search: &Search) -> String {
+    let of = |s: &Setting| match &s.values {
+        Values::Range(range) => format!("{} {range}", s.name),
+        Values::List(values) => format!("{} {}", s.name, values.join(", ")),
+    };
+    match search.space.is_empty() {
+        true => "as given".into(),
+        false => search.space.iter().map(of).collect::<Vec<_>>().join("; "),
+    }
+}
+
+/// Heads and rows: a row per search.
+fn rows(trials: &Trials) -> Vec<Vec<String>> {
+    let heads = ["tuned", "trials", "held-out acc %", "at the edge of what was tried", "chosen"];
+    let mut rows = vec![heads.map(String::from).to_vec()];
+    for tuned in &trials.tuned {
+        let chosen = tuned.chosen();
+        let base = &tuned.search.base;
+        let over = tuned.outcomes.iter().filter(|o| **o != Outcome::Waiting).count();
+        let diverged = tuned.outcomes.iter().filter(|o| **o == Outcome::Diverged).count();
+        let number = match (over, tuned.outcomes.len()) {
+            (over, n) if over < n => format!("{over} of {n}"),
+            (_, n) if diverged > 0 => format!("{n}, {diverged} diverged"),
+            (_, n) => n.to_string(),
+        };
+        let label = |i: usize| {
+            let label = &tuned.search.trials[i].label[base.name.len()..];
+            if label.is_empty() { "as given".to_string() } else { label.trim().to_string() }
+        };
+        let accuracy = chosen.and_then(|i| match tuned.outcomes[i] {
+            Outcome::Finished { accuracy, .. } => Some(format!("{:.2}", 100.0 * accuracy)),
+            _ => None,
+        });
+        let edges = tuned.at_edge().into_iter().map(|(name, which)| format!("{name} ({which})"));
+        let edges = edges.collect::<Vec<_>>().join(", ");
+        rows.push(vec![
+            name(&tuned.search),
+            number,
+            accuracy.unwrap_or("-".into()),
+            if edges.is_empty() { "-".into() } else { edges },
+            chosen.map_or("-".into(), label),
+        ]);
+    }
+    rows
+}
+
+/// CPU time of the trials.
+fn cpu(trials: &Trials) -> Option<f64> {
+    let outcomes = trials.tuned.iter().flat_map(|t| &t.outcomes);
+    let seconds = outcomes.filter_map(|o| match o {
+        Outcome::Finished { cpu_seconds, .. } => *cpu_seconds,
+        _ => None,
+    });
+    seconds.fold(None, |all, s| Some(all.unwrap_or(0.0) + s))
+}
+
+/// What is printed: the rule, and a row per search.
+pub(super) fn lines(trials: &Trials) -> String {
+    format!("{}\n\n{}\n", rule(trials), aligned(&rows(trials)))
+}
+
+/// A part of the page: the rule, a row per search, and all trials.
+pub(super) fn section(trials: &Trials) -> String {
+    let mut out = String::from("<h2>Tuning</h2>\n");
+    let cpu = cpu(trials).map_or(String::new(), |s| {
+        format!(" The trials that were trained to their end took {:.3} CPU hours.", s / 3600.0)
+    });
+    let _ = writeln!(
+        out,
+        "<p class=\"note\">{}. The test images play no part in the choice. A chosen value at the edge of what was tried has no value \
+         beyond it that was tried, so that a better one may lie there.{cpu}</p>",
+        escape(&rule(trials))
+    );
+    out += &page::table(&rows(trials));
+    for tuned in &trials.tuned {
+        let (name, space) = (escape(&name(&tuned.search)), escape(&space(&tuned.search)));
+        let _ = writeln!(out, "<details>\n<summary>{name} — {space}</summary>");
+        let names = tuned.search.space.iter().map(|s| s.name.clone());
+        let heads = ["held-out acc %", "held-out loss", "CPU s", "chosen"].map(String::from);
+        let mut rows = vec![std::iter::once("trial".into()).chain(names).chain(heads).collect::<Vec<_>>()];
+        for (i, outcome) in tuned.outcomes.iter().enumerate() {
+            let values = values(tuned, i).map(String::from);
+            let figures = match outcome {
+                Outcome::Finished { accuracy, loss, cpu_seconds } => [
+                    format!("{:.2}", 100.0 * accuracy),
+                    format!("{loss:.4}"),
+                    cpu_seconds.map_or("-".into(), |s| format!("{s:.1}")),
+                ],
+                Outcome::Diverged => ["diverged".into(), "-".into(), "-".into()],
+                Outcome::Waiting => ["waits".into(), "-".into(), "-".into()],
+            };
+            let chosen = if tuned.chosen() == Some(i) { "chosen" } else { "" };
+            let number = std::iter::once((i + 1).to_string());
+            rows.push(number.chain(values).chain(figures).chain([chosen.to_string()]).collect());
+        }
+        out += &page::table(&rows);
+        out += "</details>\n";
+    }
+    out
+}
+
+/// The values of a trial, in the order of the space.
+fn values(tuned: &Tuned, trial: usize) -> impl Iterator<Item = &str> {
+    let grid = &tuned.search.trials[trial].grid;
+    tuned.search.space.iter().map(|s| grid.iter().find(|g| g.0 == s.name).map_or("", |g| &*g.1))
+}
+
+/// A row per trial.
+pub fn csv(trials: &Trials) -> String {
+    let mut settings: Vec<&str> = Vec::new();
+    for name in trials.tuned.iter().flat_map(|t| &t.search.trials[0].grid).map(|g| &*g.0) {
+        if !settings.contains(&name) {
+            settings.push(name);
+        }
+    }
+    let columns = ["dataset", "model", "optimizer", "trial"].into_iter().chain(settings.iter().copied());
+    let more = ["state", "validation_accuracy", "validation_loss", "cpu_seconds", "chosen"];
+    let mut out = columns.chain(more).map(field).collect::<Vec<_>>().join(",") + "\n";
+    for tuned in &trials.tuned {
+        for (i, outcome) in tuned.outcomes.iter().enumerate() {
+            let c = &tuned.search.trials[i];
+            let mut fields = vec![field(&c.dataset), field(&c.model), field(&c.name), (i + 1).to_string()];
+            let value = |name: &&str| c.grid.iter().find(|g| g.0 == *name).map(|g| field(&g.1));
+            fields.extend(settings.iter().map(|name| value(name).unwrap_or_default()));
+            let none = String::new;
+            fields.extend(match outcome {
+                Outcome::Finished { accuracy, loss, cpu_seconds } => [
+                    "finished".into(),
+                    accuracy.to_string(),
+                    loss.to_string(),
+                    cpu_seconds.map_or(none(), |s| s.to_string()),
+                ],
+                Outcome::Diverged => ["diverged".into(), none(), none(), none()],
+                Outcome::Waiting => ["waiting".into(), none(), none(), none()],
+            });
+            fields.push((tuned.chosen() == Some(i)).to_string());
+            out += &(fields.join(",") + "\n");
+        }
+    }
+    out
+}
