@@ -20,7 +20,7 @@ pub struct Conv2d {
     pub groups: usize,
 }
 
-/// x ∗ w with the given stride (≥ 1) and zero padding; a third input is a bias of [O].
+/// x ∗ w with the given stride (≥ 1) and zero padding; a third input is a bias `[O]`.
 pub fn conv2d(stride: usize, pad: usize) -> BilinearOp<Conv2d> {
     grouped_conv2d(stride, pad, 1)
 }

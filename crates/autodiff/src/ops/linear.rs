@@ -16,7 +16,7 @@ use sph_tensor::{Array, Element, Shape, ShapeError};
 #[derive(Debug)]
 pub struct Linear;
 
-/// x·Wᵀ with x [.., in] and W [out, in], PyTorch's layout; a third input is a bias of [out].
+/// x·Wᵀ with x [.., in] and W [out, in], PyTorch's layout; a third input is a bias `[out]`.
 pub fn linear() -> BilinearOp<Linear> {
     BilinearOp(Linear)
 }
