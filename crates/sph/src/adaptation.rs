@@ -7,7 +7,7 @@ use crate::data::loader::Source;
 use crate::error::{Error, Result};
 use crate::evaluation::evaluate_with;
 use crate::objective::Objective;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sph_nn::{Mode, Real, Store};
 use sph_optim::{EvalError, Optimizer};
 use std::time::Instant;
@@ -28,7 +28,7 @@ pub struct AdaptSettings {
 }
 
 /// Loss (cross-entropy) and accuracy after some steps.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Measured {
     /// Steps taken.
     pub steps: u64,
@@ -100,13 +100,8 @@ pub fn adapt<T: Real>(
         };
         objective.set_batch(batch);
         let report = optimizer.step(objective, settings.lr).map_err(|e| match e {
-            EvalError::NonFiniteLoss(_) | EvalError::NonFiniteUpdate(_) => {
-                let batch = objective.current_batch();
-                let place = batch.and_then(|b| objective.first_non_finite(b, Mode::Train));
-                let place =
-                    place.map_or(String::new(), |p| format!("; the first non-finite values are in {p}"));
-                Error::Config(format!("step {step}: {e}{place}; lower --lr"))
-            }
+            EvalError::NonFiniteLoss(_) => diverged(objective, "the loss", step),
+            EvalError::NonFiniteUpdate(name) => diverged(objective, &format!("the update of '{name}'"), step),
             e => Error::Evaluation(e),
         })?;
         let time = start.elapsed().as_secs_f64();
@@ -121,6 +116,12 @@ pub fn adapt<T: Real>(
     }
     objective.store.buffers = last.buffers;
     Ok(out)
+}
+
+fn diverged<T: Real>(objective: &Objective<T>, what: &str, step: u64) -> Error {
+    let place = objective.current_batch().and_then(|b| objective.first_non_finite(b, Mode::Train));
+    let place = place.map_or(String::new(), |p| format!("; the first non-finite values are in {p}"));
+    Error::Config(format!("{what} is not finite at step {step}{place}; lower --lr"))
 }
 
 fn epoch_of<T: Real>(
@@ -153,5 +154,8 @@ fn measure<T: Real>(
     seconds: f64,
 ) -> Result<Measured> {
     let e = evaluate_with(objective, store, &data.evaluate, data.classes)?;
+    if !e.loss.is_finite() {
+        return Err(diverged(objective, "the loss in evaluation", steps));
+    }
     Ok(Measured { steps, seconds, loss: e.loss, accuracy: e.accuracy() })
 }

@@ -61,7 +61,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether what a program wrote as its error is [`Error::Diverged`].
+    /// Whether what a program wrote as its error is [`Error::Diverged`], or its like from `sph adapt`.
     pub(crate) fn tells_of_divergence(message: &str) -> bool {
         message.contains(" is not finite at step ")
     }

@@ -44,7 +44,7 @@ fn number(v: &Value) -> f64 {
 
 /// What does not depend on time.
 fn timeless(mut v: Value) -> Value {
-    for key in ["step_seconds", "peak_rss_mb", "before", "recalibrated", "final"] {
+    for key in ["step_seconds", "cpu_seconds", "peak_rss_mb", "before", "recalibrated", "final"] {
         v.as_object_mut().unwrap().remove(key);
     }
     let evaluations = v["evaluations"].as_array_mut().unwrap();

@@ -230,7 +230,7 @@ fn mistakes_are_found_before_anything_is_run() {
         assert!(!out.exists());
     };
     mistake("--opt sgd,spg", &["spg", "sph"]);
-    mistake("--opt sgd,sph --tau 1", &["sgd on digits resnet8", "--tau is a setting of --opt sph"]);
+    mistake("--opt sgd,sph --tau 1", &["sgd, resnet8 on digits", "--tau is a setting of --opt sph"]);
     mistake("--opt sgd --grid sph.tau=1", &["--grid", "'sph' is none of the optimizers", "sgd"]);
     mistake("--grid taux=1", &["'taux' is not a setting"]);
     mistake("--grid seed=1,2", &["'seed' is not a setting"]);
@@ -238,6 +238,13 @@ fn mistakes_are_found_before_anything_is_run() {
     mistake("--seeds 0", &["--seeds"]);
     mistake("--grid lr=log:1 --tuning-trials 2", &["log:1", "two numbers"]);
     mistake("--model mlp,vgg11", &["vgg11", "max_pool"]);
+    mistake("--steps 5", &["--steps is not a setting of sph train"]);
+    mistake("--corrupt fog:1", &["--checkpoint"]);
+    mistake("--checkpoint nowhere.safetensors", &["nowhere.safetensors"]);
+    mistake("--checkpoint x --epochs 5", &["--epochs is not a setting of sph adapt"]);
+    mistake("--checkpoint x --corrupt mist:1 --opt sgd", &["mist"]);
+    mistake("--checkpoint x --grid epochs=5,6", &["'epochs' is not a setting of sph adapt"]);
+    mistake("--checkpoint x --tuning-trials 2 --tuning-epochs 5", &["--tuning-epochs", "steps"]);
     for (text, words) in [
         ("epoch = 3", vec!["c.toml", "'epoch'", "'epochs'"]),
         ("lr = [0.1, -1]", vec!["c.toml", "'lr'", "greater than 0"]),
@@ -265,6 +272,8 @@ fn mistakes_are_found_before_anything_is_run() {
             "[tuning]\ntrials = 3\n[[optimizer]]\nopt = 'sgd'\nlr = [0.1, 0.2]",
             vec!["'sgd' has 2 combinations", "3 trials"],
         ),
+        ("checkpoint = 'x'\nepochs = 3", vec!["c.toml", "'epochs'", "'steps'"]),
+        ("checkpoint = 'x'\nsteps = 0", vec!["c.toml", "'steps'"]),
         ("[tuning]\ntrail = 3", vec!["c.toml", "'trail'", "'trials'"]),
         ("[tuning]\nseed = 3", vec!["--tuning-seed", "'trials'"]),
         ("opt = 'sgd'\n[[optimizer]]\nopt = 'sgd'", vec!["either 'opt' or [[optimizer]]"]),
@@ -278,10 +287,11 @@ fn mistakes_are_found_before_anything_is_run() {
 fn a_file_says_what_is_compared_and_flags_override_it() {
     let dir = tempfile::tempdir().unwrap();
     let (out, file) = (dir.path().join("c"), dir.path().join("c.toml"));
-    let text = "model = ['mlp']\nseeds = [5]\nepochs = 7\nlr = 0.02\nbatch_size = [128, 256]\n[[optimizer]]\nname = 'a, b'\nopt = 'sgd'\n\
+    let text = "model = ['resnet8']\nseeds = [5]\nepochs = 7\nlr = 0.02\nbatch_size = [128, 256]\n[[optimizer]]\nname = 'a, b'\nopt = 'sgd'\n\
                 nesterov = true\nlr = [0.05, 0.1]\n[[optimizer]]\nopt = 'adam'\n";
     std::fs::write(&file, text).unwrap();
-    let (code, stderr) = run(&format!("compare -c {} --epochs 1 --output {}", file.display(), out.display()));
+    let flags = format!("compare -c {} --model mlp --epochs 1 --output {}", file.display(), out.display());
+    let (code, stderr) = run(&flags);
     assert_eq!(code, Some(0), "{stderr}");
     let mut names: Vec<String> = std::fs::read_dir(&out)
         .unwrap()
@@ -305,4 +315,90 @@ fn a_file_says_what_is_compared_and_flags_override_it() {
     );
     let text = std::fs::read_to_string(out.join("runs.csv")).unwrap();
     assert!(text.contains("\"a, b batch-size=128 lr=0.05\""), "{text}");
+}
+
+#[test]
+fn adaptations_are_tuned_on_held_out_images_and_have_the_numbers_of_single_ones() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, file) = (dir.path().join("c"), dir.path().join("c.toml"));
+    let network = dir.path().join("r");
+    let train = format!(
+        "train --model mlp --epochs 4 --val-split 0.2 --experiment r --output {}",
+        dir.path().display()
+    );
+    assert_eq!(run(&train).0, Some(0));
+    let text = format!(
+        "checkpoint = '{}'\ncorrupt = ['none', 'invert:5']\nlabels = 20\nsteps = 6\neval-at = [2, 4, 5]\nseeds = 2\n[tuning]\ntrials = 3\n\
+         budget-cpu-hours = 1\n[[optimizer]]\nopt = 'adam'\nlr = [1e-5, 0.02, 1e30]\n[[optimizer]]\nopt = 'sph'\nprobe = 'dense'\nlr = {{ \
+         log = [0.1, 1] }}\n",
+        network.display()
+    );
+    std::fs::write(&file, &text).unwrap();
+    let flags = format!("compare -c {} --jobs 2 --output {}", file.display(), out.display());
+    let (code, stderr) = run(&flags);
+    assert_eq!(code, Some(0), "{stderr}");
+    let trials = rows(&out.join("trials.csv"));
+    assert_eq!(trials.len(), 2 * (3 + 3));
+    let read = |path: &Path| -> serde_json::Value {
+        serde_json::from_slice(&std::fs::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display())))
+            .unwrap()
+    };
+    let number = |text: &str| text.parse::<f64>().unwrap();
+    for corruption in ["none", "invert:5"] {
+        for optimizer in ["adam", "sph"] {
+            let of =
+                |r: &&BTreeMap<String, String>| r["optimizer"] == optimizer && r["corrupt"] == corruption;
+            let own: Vec<_> = trials.iter().filter(of).collect();
+            let held_out = |lr: &str| -> f64 {
+                let folder = std::fs::read_dir(out.join("trials")).unwrap().map(|e| e.unwrap().path());
+                let end = format!("-{optimizer}_lr={lr}-seed0.json");
+                let begin = corruption.replace(':', "_") + "-";
+                let name = |p: &std::path::PathBuf| p.file_name().unwrap().to_string_lossy().into_owned();
+                let found = folder.filter(|p| name(p).starts_with(&begin) && name(p).ends_with(&end));
+                // The rate that diverges leaves nothing.
+                let Some(path) = found.into_iter().next() else { return f64::INFINITY };
+                let record = read(&path);
+                assert_eq!(record["settings"]["eval-on"], "validation");
+                record["final"]["loss"].as_f64().unwrap()
+            };
+            let best = own.iter().min_by(|a, b| held_out(&a["lr"]).total_cmp(&held_out(&b["lr"]))).unwrap();
+            assert!(own.iter().all(|r| r["chosen"] == (r["lr"] == best["lr"]).to_string()), "{own:?}");
+            if optimizer == "adam" {
+                assert!(own.iter().any(|r| r["lr"] == "1e30" && r["state"] == "diverged"), "{own:?}");
+            }
+        }
+    }
+    let runs = rows(&out.join("runs.csv"));
+    assert_eq!(runs.len(), 2 * 2 * 2);
+    let row = runs
+        .iter()
+        .find(|r| r["corrupt"] == "invert:5" && r["optimizer"].starts_with("sph") && r["seed"] == "43")
+        .unwrap();
+    let lr = &row["lr"];
+    let single = format!(
+        "adapt --checkpoint {} --corrupt invert:5 --labels 20 --steps 6 --eval-at 5 --seed 43 --opt sph --probe dense --lr {lr} --json",
+        network.display()
+    );
+    let single: serde_json::Value = serde_json::from_slice(&sph(&single).output().unwrap().stdout).unwrap();
+    assert_eq!(number(&row["final_test_loss"]), single["final"]["loss"].as_f64().unwrap());
+    assert_eq!(number(&row["accuracy_after_5"]), single["evaluations"][1]["accuracy"].as_f64().unwrap());
+    assert_eq!(number(&row["accuracy_before"]), single["before"]["accuracy"].as_f64().unwrap());
+    // Where a run of the baseline ends is where it ends at the latest.
+    for r in runs.iter().filter(|r| r["optimizer"].starts_with("adam")) {
+        assert!(number(&r["steps_to_target"]) <= 6.0, "{r:?}");
+    }
+    assert!(out.join("report.html").exists());
+    // Nothing is carried out twice, and other settings are another comparison.
+    let written = |r: &BTreeMap<String, String>| {
+        std::fs::metadata(out.join(format!("{}.json", r["run"]))).unwrap().modified().unwrap()
+    };
+    let before: Vec<_> = runs.iter().map(written).collect();
+    let (code, stderr) = run(&flags);
+    assert_eq!(code, Some(0), "{stderr}");
+    assert!(stderr.contains("8 runs, 8 of them finished already"), "{stderr}");
+    assert_eq!(runs.iter().map(written).collect::<Vec<_>>(), before);
+    std::fs::write(&file, text.replace("steps = 6", "steps = 7")).unwrap();
+    let (code, stderr) = run(&flags);
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("'steps' is 6 there and 7 here"), "{stderr}");
 }

@@ -2,6 +2,7 @@
 
 use clap::{Args, FromArgMatches};
 use sph::commands::compare::CompareArgs;
+use sph::compare::job::RunArgs;
 use sph::compare::plan::{self, Configuration};
 use sph::compare::tuning::Search;
 use sph::run::RunDir;
@@ -41,7 +42,9 @@ fn every_study_resolves_to_runs() {
             if !built.insert((&c.model, c.optimizer)) {
                 continue;
             }
-            let trainer = Trainer::<f32>::new(&run.args, RunDir::at(Path::new("nowhere")));
+            // The networks of adaptations are not here.
+            let RunArgs::Train(args) = &run.args else { continue };
+            let trainer = Trainer::<f32>::new(args, RunDir::at(Path::new("nowhere")));
             trainer.map(drop).unwrap_or_else(|e| panic!("{name}: {}: {e}", run.name));
         }
     }

@@ -2,8 +2,9 @@
 
 use crate::adaptation::{AdaptData, AdaptSettings, Adapted, Measured, adapt};
 use crate::checkpoint::{check_writable, save_model, write_atomically};
+use crate::compare::job::Job;
 use crate::config::{
-    KernelArgs, OptArgs, adapt_optimizers, below_one, count, names, row, seed, shown, threads,
+    KernelArgs, OptArgs, adapt_optimizers, below_one, count, flags_of_toml, names, row, seed, shown, threads,
 };
 use crate::corrupt::{Corruption, Corruptor, Range};
 use crate::data::loader::Source;
@@ -47,12 +48,14 @@ pub struct AdaptArgs {
     pub checkpoint: PathBuf,
     /// Corrupt all images, those adapted to and those evaluated on: `sph data corrupt --help` lists corruptions; severities are 1 to 5.
     #[arg(long, value_name = "NAME:SEVERITY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub corrupt: Option<Corruption>,
     /// Seed of the corruption, not changed by --seed: the same images for every run.
     #[arg(long, default_value_t = 42, value_parser = seed, value_name = "SEED")]
     pub corrupt_seed: u64,
     /// Labelled training images per class that are adapted to [default: all].
     #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<usize>,
     /// What is minimised.
     #[arg(long, default_value = "cross-entropy", value_parser = names(LOSSES.iter().map(|l| (l.0, l.2))))]
@@ -65,6 +68,7 @@ pub struct AdaptArgs {
     pub eval_on: EvalOn,
     /// Fraction of the training images held out for validation [default: that of the run].
     #[arg(long, value_parser = below_one, value_name = "FRACTION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub val_split: Option<f64>,
     /// Steps.
     #[arg(long, default_value = "50", value_parser = count)]
@@ -99,7 +103,7 @@ pub struct AdaptArgs {
     pub threads: Option<usize>,
     /// Model and data.
     #[command(flatten)]
-    #[serde(skip)]
+    #[serde(flatten)]
     pub source: ModelSource,
     /// Kernels.
     #[command(flatten)]
@@ -131,6 +135,79 @@ pub enum EvalOn {
     Validation,
 }
 
+impl AdaptArgs {
+    /// With the optimizer's settings for adaptation where none are given.
+    ///
+    /// # Errors
+    /// When settings do not fit each other.
+    pub fn resolved(mut self) -> Result<Self> {
+        let loss = self.loss()?;
+        self.optimizer = self.optimizer.for_adaptation(loss);
+        self.optimizer.validate()?;
+        self.optimizer.lr = Some(self.optimizer.lr()?);
+        let steps = self.steps;
+        if let Some(at) = self.eval_at.iter().find(|at| **at > steps) {
+            return Err(Error::Config(format!("--eval-at {at} is beyond --steps {steps}")));
+        }
+        if loss == Loss::Entropy && self.labels.is_some() {
+            return Err(Error::Config("--loss entropy takes no labels; leave --labels out".into()));
+        }
+        if loss != Loss::Entropy && self.adapt_on == AdaptOn::Test {
+            return Err(Error::Config(
+                "--adapt-on test needs --loss entropy, which looks at no labels".into(),
+            ));
+        }
+        Ok(self)
+    }
+
+    fn loss(&self) -> Result<Loss> {
+        Ok(row(LOSSES, |l| l.0, &self.loss)?.1)
+    }
+
+    /// The settings that make an adaptation what it is, as flags.
+    ///
+    /// # Errors
+    /// When a value has no form as text (a path that is not Unicode).
+    pub fn flags(&self) -> Result<Vec<String>> {
+        let text = toml::to_string(self).map_err(|e| Error::Config(format!("settings: {e}")))?;
+        flags_of_toml(&text, &Job::Adapt.command(), "settings")
+    }
+
+    /// The same by names, as they stand in the record of `--json`.
+    ///
+    /// # Errors
+    /// As [`AdaptArgs::flags`].
+    pub fn settings(&self) -> Result<serde_json::Value> {
+        serde_json::to_value(self).map_err(|e| Error::Config(format!("settings: {e}")))
+    }
+
+    /// The first setting that is another one in `there`, the settings of a record, with both values.
+    ///
+    /// # Errors
+    /// As [`AdaptArgs::flags`].
+    pub fn difference(&self, there: &serde_json::Value) -> Result<Option<String>> {
+        let here = self.settings()?;
+        let names = [&here, there].into_iter().filter_map(|s| s.as_object()).flat_map(|s| s.keys());
+        let differs = names.into_iter().find(|name| here.get(name) != there.get(name));
+        let shown = |v: Option<&serde_json::Value>| v.map_or("not set".to_string(), |v| v.to_string());
+        Ok(differs.map(|n| format!("'{n}' is {} there and {} here", shown(there.get(n)), shown(here.get(n)))))
+    }
+
+    /// Whether the network, the data and the settings fit each other, without adapting.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub fn check(&self) -> Result<()> {
+        let mut objective: Objective<f32> = self.find()?.objective(&Pool::new(), self.seed)?;
+        self.optimizer.freeze(&mut objective.store)?;
+        self.optimizer.build::<f32>(objective.store.specs(), self.seed).map(drop)
+    }
+
+    fn find(&self) -> Result<Found> {
+        self.source.find(Some(&self.checkpoint), true)
+    }
+}
+
 /// Adapts, and prints a table or JSON.
 ///
 /// # Errors
@@ -138,35 +215,23 @@ pub enum EvalOn {
 pub fn run(args: &AdaptArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
     args.kernels.configure()?;
-    let loss = row(LOSSES, |l| l.0, &args.loss)?.1;
-    let args = AdaptArgs { optimizer: args.optimizer.clone().for_adaptation(loss), ..args.clone() };
-    args.optimizer.validate()?;
-    let steps = args.steps;
-    if let Some(at) = args.eval_at.iter().find(|at| **at > steps) {
-        return Err(Error::Config(format!("--eval-at {at} is beyond --steps {steps}")));
-    }
-    if loss == Loss::Entropy && args.labels.is_some() {
-        return Err(Error::Config("--loss entropy takes no labels; leave --labels out".into()));
-    }
-    if loss != Loss::Entropy && args.adapt_on == AdaptOn::Test {
-        return Err(Error::Config("--adapt-on test needs --loss entropy, which looks at no labels".into()));
-    }
+    let args = args.clone().resolved()?;
     // Found out now, not after a long computation.
     let files: Vec<&PathBuf> = [&args.csv, &args.output].into_iter().flatten().collect();
     files.iter().try_for_each(|path| check_writable(path))?;
     if files.len() == 2 && files[0] == files[1] {
         return Err(Error::Config(format!("{} is named for two outputs", files[0].display())));
     }
-    let found = args.source.find(Some(&args.checkpoint), true)?;
+    let found = args.find()?;
     let mut objective: Objective<f32> = found.objective(&Pool::new(), args.seed)?;
-    objective.loss = loss;
+    objective.loss = args.loss()?;
     objective.curvature_fraction = args.optimizer.curvature_batch.unwrap_or(1.0);
     args.optimizer.freeze(&mut objective.store)?;
     let specs = objective.store.specs().to_vec();
     let mut optimizer = args.optimizer.build(&specs, args.seed)?;
     let data = images(&args, &found)?;
     let settings = AdaptSettings {
-        steps: steps as u64,
+        steps: args.steps as u64,
         lr: args.optimizer.lr()?,
         eval_at: args.eval_at.iter().map(|at| *at as u64).collect(),
         recalibrate_batches: args.recalibrate_batches,
@@ -185,14 +250,12 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
     let trained: Vec<_> = specs.iter().filter(|s| !s.frozen).collect();
     let entries: usize = trained.iter().map(|s| s.len()).sum();
     if args.json {
-        let mut settings = serde_json::to_value(&args).unwrap_or_default();
-        settings["lr"] = args.optimizer.lr()?.into();
         let record = serde_json::json!({
             "checkpoint": found.file().map(shown),
             "model": found.info.model,
             "norm": found.info.norm,
             "dataset": found.info.dataset,
-            "settings": settings,
+            "settings": args.settings()?,
             "adaptation_images": data.adapt.set.len(),
             "batch_size": data.adapt.batch_size,
             "evaluation_images": data.evaluate.set.len(),
@@ -205,6 +268,7 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
             "evaluations": adapted.evaluations,
             "train_loss": adapted.train_loss,
             "step_seconds": adapted.step_seconds,
+            "cpu_seconds": timing::cpu_seconds(),
             "peak_rss_mb": timing::peak_rss_mb(),
         });
         return super::say(&record.to_string());

@@ -1,17 +1,16 @@
 //! `sph compare`: several optimizers on the same models, data and seeds.
 
 use crate::checkpoint::write_atomically;
+use crate::compare::job::{Job, NOTHING, RunArgs};
 use crate::compare::plan::{self, Configuration, Entry, Plan, PlannedRun, Setting, Values};
 use crate::compare::processes::{self, End, Event, Found, Launch};
-use crate::compare::results::{Results, Trials};
+use crate::compare::results::{FinishedRun, Results, Trials};
 use crate::compare::tuning::{self, Cost, Outcome, Range, Search, Tuned, Tuning};
-use crate::config::{
-    NOT_SETTINGS, SettingsFile, TrainArgs, canonical, dataset_names, keys, model_names, repeats, threads,
-};
+use crate::config::{SettingsFile, canonical, dataset_names, keys, model_names, repeats, threads};
+use crate::data;
 use crate::error::{Error, Result};
-use crate::history::History;
+use crate::history::{Adaptation, History};
 use crate::report::{compare as report, trials as trials_report};
-use crate::{data, run};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -23,9 +22,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Compare optimizers: the same models, data and seeds, averaged over seeds.
 ///
-/// Every run is one of `sph train` in a folder of its own below --output. What is finished is kept: the same command again goes on
-/// where it was, and one with more seeds or optimizers adds to it. The result is a table, runs.csv, configurations.csv and
-/// report.html. All settings of `sph train` are taken and hold for all runs.
+/// Every run is one of `sph train` in a folder of its own below --output, or with --checkpoint one of `sph adapt`. What is finished is
+/// kept: the same command again goes on where it was, and one with more seeds or optimizers adds to it. The result is a table, runs.csv,
+/// configurations.csv and report.html. All settings of `sph train`, or of `sph adapt`, are taken and hold for all runs.
 #[derive(Parser, Debug, Clone)]
 #[command(
     name = "compare",
@@ -38,12 +37,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
                   settings are chosen by trials on held-out training images: lists of an optimizer's own, and ranges, are what is \
                   tried.\n\n  [tuning]\n  trials = 8\n  budget-cpu-hours = 2\n\n  [[optimizer]]\n  opt = \"sgd\"\n  lr = { log = [0.001, 1] \
                   }\n\nExamples:\n  sph compare --dataset digits --opt sph,sgd,adamw --seeds 3 --output comparison\n  sph compare --opt \
-                  sgd,sph --grid lr=0.05,0.1 --grid sph.tau=0.001,0.01\n  sph compare --opt sgd,sph --grid lr=log:0.001,1 --tuning-trials 8\n  sph compare -c comparison.toml --jobs 2"
+                  sgd,sph --grid lr=0.05,0.1 --grid sph.tau=0.001,0.01\n  sph compare --opt sgd,sph --grid lr=log:0.001,1 --tuning-trials 8\n  sph compare -c comparison.toml --jobs 2\n  sph compare --checkpoint runs/first \
+                  --corrupt fog:5,contrast:5 --opt adam,sph,krylov --labels 10 --steps 20"
 )]
 struct Own {
     /// TOML file of settings; flags override it.
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Trained networks that are adapted, runs' folders or model files, with commas between them: runs are those of `sph adapt`.
+    #[arg(long, value_delimiter = ',', value_name = "RUN|FILE")]
+    checkpoint: Vec<String>,
+    /// With --checkpoint: corruptions that networks are adapted to, with commas between them; `none` is one [default: none].
+    #[arg(long, value_delimiter = ',', value_name = "NAME:SEVERITY")]
+    corrupt: Vec<String>,
     /// Data sets, with commas between them.
     #[arg(long, value_delimiter = ',', default_value = data::DEFAULT, value_parser = dataset_names())]
     dataset: Vec<String>,
@@ -148,8 +154,7 @@ fn grid(text: &str) -> std::result::Result<(Option<String>, Setting), String> {
         Some((optimizer, name)) => (Some(optimizer.to_string()), name),
         None => (None, name),
     };
-    let name = canonical(name.trim_start_matches('-'), &TrainArgs::command());
-    check_setting(&name)?;
+    let name = name.trim_start_matches('-').to_string();
     let listed = values.split(',').map(|v| v.trim().to_string()).collect::<Vec<_>>();
     let values = match values.split_once(':').filter(|(scale, _)| ["log", "linear"].contains(scale)) {
         None => Values::List(listed),
@@ -158,38 +163,30 @@ fn grid(text: &str) -> std::result::Result<(Option<String>, Setting), String> {
             let [from, to] = ends[..] else {
                 return Err(format!("'{values}' is not {scale}: and two numbers with a comma between them"));
             };
-            Values::Range(range(&name, scale, from, to)?)
+            Values::Range(Range::new(scale == "log", from, to).map_err(|e| format!("'{name}': {e}"))?)
         }
     };
     Ok((optimizer, Setting { name, values }))
 }
 
-/// The range of a setting that takes its ends.
-fn range(name: &str, scale: &str, from: f64, to: f64) -> std::result::Result<Range, String> {
-    let range = Range::new(scale == "log", from, to).map_err(|e| format!("'{name}': {e}"))?;
-    for end in [from, to] {
-        let flag = format!("--{name}={end}");
-        let checked = TrainArgs::command().try_get_matches_from(["train", &flag]);
-        checked.map_err(|e| crate::config::one_line(&e))?;
+/// The setting of a job's runs that is meant, which can have several values and takes the ends of a range.
+fn several(setting: Setting, job: Job) -> std::result::Result<Setting, String> {
+    let command = job.command();
+    let name = canonical(&setting.name, &command);
+    if !job.settings(&command).any(|k| k == name && !repeats(k, &command)) {
+        let command = command.get_name();
+        return Err(format!("'{name}' is not a setting of sph {command} that can have several values"));
     }
-    Ok(range)
-}
-
-/// Settings of `sph train` that a comparison takes as they are.
-fn is_setting(name: &str) -> bool {
-    !NOT_SETTINGS.contains(&name) && !["dataset", "model", "opt", "help"].contains(&name)
-}
-
-fn check_setting(name: &str) -> std::result::Result<(), String> {
-    let command = TrainArgs::command();
-    let mut known = keys(&command).filter(|k| is_setting(k) && !repeats(k, &command));
-    match known.any(|k| k == name) {
-        true => Ok(()),
-        false => Err(format!("'{name}' is not a setting of sph train that can have several values")),
+    if let Values::Range(range) = &setting.values {
+        for end in [range.from, range.to] {
+            let checked = command.clone().try_get_matches_from(["sph", &format!("--{name}={end}")]);
+            checked.map_err(|e| crate::config::one_line(&e))?;
+        }
     }
+    Ok(Setting { name, ..setting })
 }
 
-/// The flags of a comparison: its own, and the settings of `sph train`.
+/// The flags of a comparison: its own, and the settings of `sph train` and `sph adapt`.
 #[derive(Debug, Clone)]
 pub struct CompareArgs {
     /// Its own flags as they were given, for being read again behind those of a file.
@@ -202,9 +199,7 @@ type Given = Vec<(String, Vec<String>)>;
 
 impl Args for CompareArgs {
     fn augment_args(command: Command) -> Command {
-        let train = TrainArgs::command();
-        let settings = train.get_arguments().filter(|a| a.get_long().is_some_and(is_setting)).cloned();
-        Own::augment_args(command).args(settings)
+        Own::augment_args(command).args(settings_of_both())
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -214,11 +209,8 @@ impl Args for CompareArgs {
 
 impl FromArgMatches for CompareArgs {
     fn from_arg_matches(matches: &ArgMatches) -> std::result::Result<Self, clap::Error> {
-        let (own_command, train) = (Own::command(), TrainArgs::command());
-        let given = |command: &Command, taken: fn(&str) -> bool| -> Given {
-            let taken = |a: &&clap::Arg| a.get_long().is_some_and(taken);
+        let given = |arguments: &mut dyn Iterator<Item = &clap::Arg>| -> Given {
             let source = |a: &clap::Arg| matches.value_source(a.get_id().as_str());
-            let arguments = command.get_arguments().filter(taken);
             let arguments = arguments.filter(|a| source(a) == Some(ValueSource::CommandLine));
             let setting = |a: &clap::Arg| {
                 let text = |v: &std::ffi::OsStr| v.to_string_lossy().into_owned();
@@ -228,9 +220,9 @@ impl FromArgMatches for CompareArgs {
             };
             arguments.filter_map(setting).collect()
         };
-        let own = given(&own_command, |_| true);
+        let own = given(&mut Own::command().get_arguments());
         let flags = own.iter().flat_map(|(name, values)| values.iter().map(move |v| format!("--{name}={v}")));
-        let settings = given(&train, is_setting).into_iter();
+        let settings = given(&mut settings_of_both().iter()).into_iter();
         let settings = settings.map(|(name, values)| Setting { name, values: Values::List(values) });
         Ok(CompareArgs { own: flags.collect(), settings: settings.collect() })
     }
@@ -241,6 +233,24 @@ impl FromArgMatches for CompareArgs {
     }
 }
 
+/// Settings of `sph train`, then those that `sph adapt` alone has.
+fn settings_of_both() -> Vec<clap::Arg> {
+    let of = |job: Job| {
+        let arguments = job.command();
+        let is_setting = move |a: &&clap::Arg| a.get_long().is_some_and(|name| job.is_setting(name));
+        arguments.get_arguments().filter(is_setting).cloned().collect::<Vec<_>>()
+    };
+    let own = |name: &str| Own::command().get_arguments().any(|a| a.get_long() == Some(name));
+    let mut all = of(Job::Train);
+    for argument in of(Job::Adapt) {
+        let name = argument.get_long().unwrap_or_default();
+        if !own(name) && all.iter().all(|a| a.get_long() != Some(name)) {
+            all.push(argument.help_heading("Adaptation, with --checkpoint"));
+        }
+    }
+    all
+}
+
 /// A file's part of the settings.
 #[derive(Default)]
 struct FromFile {
@@ -249,22 +259,24 @@ struct FromFile {
     optimizers: Vec<Entry>,
 }
 
-fn read_file(path: &Path) -> Result<FromFile> {
+/// The settings in a file, of a comparison of adaptations where flags or the file say so.
+fn read_file(path: &Path, adapts: bool) -> Result<(FromFile, Job)> {
     let origin = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|e| Error::Config(format!("{origin}: {e}")))?;
     let file = SettingsFile::parse(&text, &origin)?;
-    let (own, train) = (Own::command(), TrainArgs::command());
+    let job = if adapts || file.table.contains_key("checkpoint") { Job::Adapt } else { Job::Train };
+    let (own, command) = (Own::command(), job.command());
     let is_own = |name: &str| keys(&own).any(|k| k == name) && name != "grid" && !name.starts_with(TUNING);
-    let is_setting = |name: &str| is_setting(name) && keys(&train).any(|k| k == name);
+    let is_setting = |name: &str| job.settings(&command).any(|k| k == name);
     // Every value alone, so that one that is wrong is named now.
     let setting = |key: &str, value: &toml::Value| -> Result<Setting> {
-        let name = canonical(key, &train);
+        let name = canonical(key, &command);
         let values = match value {
-            toml::Value::Table(table) if !repeats(&name, &train) => {
-                let values = Values::Range(range_of_table(&file, key, table)?);
+            toml::Value::Table(table) if !repeats(&name, &command) => {
+                let values = Values::Range(range_of_table(&file, key, table, job)?);
                 return Ok(Setting { name, values });
             }
-            value if repeats(&canonical(key, &train), &train) => file.values(key, value, &train)?,
+            value if repeats(&canonical(key, &command), &command) => file.values(key, value, &command)?,
             toml::Value::Array(items) if items.is_empty() => {
                 return Err(file.fail(format!("key '{key}' has no value")));
             }
@@ -273,17 +285,17 @@ fn read_file(path: &Path) -> Result<FromFile> {
             }
             value => vec![file.text(key, value)?],
         };
-        values.iter().try_for_each(|v| file.flag(key, v, &train).map(|_| ()))?;
+        values.iter().try_for_each(|v| file.flag(key, v, &command).map(|_| ()))?;
         Ok(Setting { name, values: Values::List(values) })
     };
     let mut found = FromFile::default();
     for (key, value) in &file.table {
-        match (canonical(key, &train), value) {
+        match (canonical(key, &command), value) {
             (name, toml::Value::Array(tables)) if name == "optimizer" => {
                 for table in tables {
                     let table =
                         table.as_table().ok_or_else(|| file.fail("'optimizer' is not a list of tables"))?;
-                    found.optimizers.push(entry(&file, table, &setting, &is_setting)?);
+                    found.optimizers.push(entry(&file, table, &setting, job, &command)?);
                 }
             }
             (name, toml::Value::Table(table)) if name == "tuning" => {
@@ -302,19 +314,19 @@ fn read_file(path: &Path) -> Result<FromFile> {
             }
             (name, value) if is_setting(&name) => found.settings.push(setting(key, value)?),
             _ => {
-                let known = keys(&own).filter(|k| is_own(k)).chain(keys(&train).filter(|k| is_setting(k)));
+                let known = keys(&own).filter(|k| is_own(k)).chain(job.settings(&command));
                 return Err(file.unknown(key, known.chain(["optimizer", "tuning"])));
             }
         }
     }
-    Ok(found)
+    Ok((found, job))
 }
 
 /// How flags of the tuning rule begin.
 const TUNING: &str = "tuning-";
 
 /// A range in a file.
-fn range_of_table(file: &SettingsFile<'_>, key: &str, table: &toml::Table) -> Result<Range> {
+fn range_of_table(file: &SettingsFile<'_>, key: &str, table: &toml::Table, job: Job) -> Result<Range> {
     let number = |v: &toml::Value| v.as_float().or(v.as_integer().map(|i| i as f64));
     let ends = |v: &toml::Value| v.as_array()?.iter().map(number).collect::<Option<Vec<f64>>>();
     let (scale, ends) = match table.iter().next() {
@@ -326,8 +338,10 @@ fn range_of_table(file: &SettingsFile<'_>, key: &str, table: &toml::Table) -> Re
     let Some([from, to]) = ends.as_deref() else {
         return Err(file.fail(format!("key '{key}': {scale} is not two numbers, [A, B]")));
     };
-    let name = canonical(key, &TrainArgs::command());
-    check_setting(&name).and_then(|()| range(&name, scale, *from, *to)).map_err(|e| file.fail(e))
+    let range = Range::new(scale == "log", *from, *to).map_err(|e| file.fail(format!("key '{key}': {e}")))?;
+    let setting = Setting { name: key.into(), values: Values::Range(range.clone()) };
+    several(setting, job).map_err(|e| file.fail(e))?;
+    Ok(range)
 }
 
 /// An optimizer's table in a file.
@@ -335,9 +349,9 @@ fn entry(
     file: &SettingsFile<'_>,
     table: &toml::Table,
     setting: &dyn Fn(&str, &toml::Value) -> Result<Setting>,
-    is_setting: &dyn Fn(&str) -> bool,
+    job: Job,
+    command: &Command,
 ) -> Result<Entry> {
-    let train = TrainArgs::command();
     let mut settings = Vec::new();
     let text = |key: &str| match table.get(key) {
         None => Ok(None),
@@ -348,10 +362,12 @@ fn entry(
     };
     let opt = text("opt")?.ok_or_else(|| file.fail("an [[optimizer]] has no 'opt'"))?;
     for (key, value) in table {
-        match canonical(key, &train) {
+        match canonical(key, command) {
             name if name == "name" => (),
-            name if name == "opt" || is_setting(&name) => settings.push(setting(key, value)?),
-            _ => return Err(file.unknown(key, keys(&train).filter(|k| is_setting(k)).chain(["name", "opt"]))),
+            name if name == "opt" || job.settings(command).any(|k| k == name) => {
+                settings.push(setting(key, value)?);
+            }
+            _ => return Err(file.unknown(key, job.settings(command).chain(["name", "opt"]))),
         }
     }
     Ok(Entry { name: text("name")?.unwrap_or(opt).into(), settings })
@@ -382,15 +398,53 @@ impl CompareArgs {
             let own = own.and_then(|m| Ok((Own::from_arg_matches(&m)?, m)));
             own.map_err(|e| Error::Config(crate::config::one_line(&e)))
         };
-        let config = parse(&self.own)?.0.config;
-        let mut file = config.map_or(Ok(FromFile::default()), |path| read_file(&path))?;
+        let flags = parse(&self.own)?.0;
+        let adapts = !flags.checkpoint.is_empty();
+        let (mut file, job) = match flags.config {
+            Some(path) => read_file(&path, adapts)?,
+            None => (FromFile::default(), if adapts { Job::Adapt } else { Job::Train }),
+        };
+        // Lists would be appended to.
+        let name = |flag: &String| flag.split('=').next().unwrap_or_default().to_string();
+        file.own.retain(|f| self.own.iter().all(|own| name(own) != name(f)));
         let (own, matches) = parse(&[file.own, self.own.clone()].concat())?;
+        let command = job.command();
+        let given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
         let mut common = file.settings;
         for s in &self.settings {
+            if !job.settings(&command).any(|k| k == s.name) {
+                let (name, command) = (&s.name, command.get_name());
+                return Err(Error::Config(format!(
+                    "--{name} is not a setting of sph {command}, which these runs are"
+                )));
+            }
             common.retain(|c| c.name != s.name);
             common.push(s.clone());
         }
-        let named = matches.value_source("opt") == Some(ValueSource::CommandLine);
+        let (datasets, models) = match job {
+            Job::Train if !own.corrupt.is_empty() => {
+                return Err(Error::Config(
+                    "--corrupt is for adaptations: name trained networks with --checkpoint".into(),
+                ));
+            }
+            Job::Train => (own.dataset, own.model),
+            Job::Adapt => {
+                // Its data and model are the network's, unless others are named.
+                for (name, values) in [("dataset", own.dataset), ("model", own.model)] {
+                    let setting = Setting { name: name.into(), values: Values::List(values) };
+                    common.extend(given(name).then_some(setting));
+                }
+                let corruptions = if own.corrupt.is_empty() { vec![NOTHING.into()] } else { own.corrupt };
+                (corruptions, own.checkpoint)
+            }
+        };
+        if job == Job::Adapt && own.tuning.tuning_epochs.is_some() {
+            return Err(Error::Config(
+                "--tuning-epochs ('epochs' of [tuning]): adaptations have steps, and trials as many as runs"
+                    .into(),
+            ));
+        }
+        let named = given("opt");
         if named && !file.optimizers.is_empty() && !self.own.iter().any(|f| f.starts_with("--opt=")) {
             return Err(Error::Config("a file has either 'opt' or [[optimizer]]".into()));
         }
@@ -409,6 +463,7 @@ impl CompareArgs {
         };
         let baseline = own.baseline.as_ref().map_or(Ok(0), |name| find("--baseline", name))?;
         for (optimizer, setting) in own.grid {
+            let setting = several(setting, job).map_err(|e| Error::Config(format!("--grid: {e}")))?;
             let settings = match optimizer {
                 None => &mut common,
                 Some(name) => &mut file.optimizers[find("--grid", &name)?].settings,
@@ -419,8 +474,9 @@ impl CompareArgs {
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let jobs = usize::from(own.jobs);
         let plan = Plan {
-            datasets: own.dataset,
-            models: own.model,
+            job,
+            datasets,
+            models,
             optimizers: file.optimizers,
             common,
             seeds: own.seeds.0,
@@ -483,10 +539,9 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     for c in &undecided {
         let _ = writeln!(
             std::io::stderr(),
-            "no trial of {} on {} {} was trained to its end, so that nothing is chosen: lower its range",
+            "no trial of {}, {}, got to its end, so that nothing is chosen: lower its range",
             c.full_label(),
-            c.dataset,
-            c.model
+            c.job.place(&c.dataset, &c.model)
         );
     }
     let all = end.tell(&runs, stop);
@@ -534,11 +589,7 @@ fn carry_out_trials(
             Outcome::Finished { cpu_seconds, .. } => Ok(cpu_seconds),
             _ => Ok(None),
         });
-        // A run has more epochs, and the images that a trial holds out.
-        let longer = |(run, trial): (&PlannedRun, &PlannedRun)| {
-            let work = |run: &PlannedRun| run.args.epochs as f64 * (1.0 - run.args.val_split);
-            work(run) / work(trial)
-        };
+        let longer = |(run, trial): (&PlannedRun, &PlannedRun)| run.args.longer_than(&trial.args);
         let longer = plan::runs(&firsts, &plan.seeds[..1])?.iter().zip(first).map(longer).collect::<Vec<_>>();
         let costs = costs.zip(longer).map(|(trial, longer)| Ok(Cost { trial: trial?, longer }));
         fit = Some(tuning::fit(budget, &searches, &costs.collect::<Result<Vec<_>>>()?, plan.seeds.len())?);
@@ -571,12 +622,11 @@ fn outcomes(
     let mut all: Vec<Tuned> =
         searches.iter().map(|s| Tuned { search: s.clone(), outcomes: Vec::new() }).collect();
     for ((run, (s, _)), diverged) in runs.iter().zip(numbers).zip(diverged).filter(|r| r.0.1.1 < kept) {
-        let folder = launch.folder(run);
-        let outcome = match (diverged, folder.result().exists()) {
-            (true, _) => Outcome::Diverged,
-            (_, false) => Outcome::Waiting,
-            (_, true) => {
-                let history = History::read(folder)?;
+        let outcome = match (diverged, launch.is_finished(run), &run.args) {
+            (true, ..) => Outcome::Diverged,
+            (_, false, _) => Outcome::Waiting,
+            (_, true, RunArgs::Train(_)) => {
+                let history = History::read(launch.folder(run))?;
                 let path = history.run.summary();
                 let last = history.epochs.last().and_then(|e| e.validation).ok_or_else(|| {
                     Error::data(
@@ -586,6 +636,13 @@ fn outcomes(
                 })?;
                 let cpu_seconds = history.result.and_then(|r| r.cpu_seconds);
                 Outcome::Finished { accuracy: last.1, loss: last.0, cpu_seconds }
+            }
+            (_, true, RunArgs::Adapt(_)) => {
+                let adapted = Adaptation::read(&launch.record(run))?;
+                let cpu_seconds = adapted.cpu_seconds;
+                let (loss, accuracy) =
+                    adapted.evaluations.last().map_or((f64::NAN, 0.0), |m| (m.loss, m.accuracy));
+                Outcome::Finished { accuracy, loss, cpu_seconds }
             }
         };
         all[*s].outcomes.push(outcome);
@@ -663,7 +720,7 @@ fn carry_out(
         Ok(())
     })?;
     console.bar.finish_and_clear();
-    let finished = runs.iter().filter(|r| launch.folder(r).result().exists()).count();
+    let finished = runs.iter().filter(|r| launch.is_finished(r)).count();
     Ok(Carried { unfinished: runs.len() - finished - failed.len(), failed })
 }
 
@@ -673,8 +730,13 @@ fn check(runs: &[PlannedRun], found: &[Found], launch: &Launch) -> Result<()> {
     for (run, found) in runs.iter().zip(found) {
         if *found == Found::Nothing && !checked.contains(&run.configuration) {
             checked.push(run.configuration);
-            crate::train_loop::Trainer::<f32>::new(&run.args, launch.folder(run))
-                .map_err(|e| Error::Config(format!("{}: {e}", run.name)))?;
+            let fits = match &run.args {
+                RunArgs::Train(args) => {
+                    crate::train_loop::Trainer::<f32>::new(args, launch.folder(run)).map(drop)
+                }
+                RunArgs::Adapt(args) => args.check(),
+            };
+            fits.map_err(|e| Error::Config(format!("{}: {e}", run.name)))?;
         }
     }
     Ok(())
@@ -688,13 +750,20 @@ fn results(
     seeds: usize,
     trials: Option<Trials>,
 ) -> Result<Results> {
-    let mut finished = Vec::new();
-    for run in runs {
-        let folder: run::RunDir = launch.folder(run);
-        if folder.result().exists() {
-            finished.push((run.name.clone(), run.configuration, History::read(folder)?));
-        }
-    }
+    let finished = |run: &PlannedRun| {
+        let (name, configuration) = (run.name.clone(), run.configuration);
+        Ok::<_, Error>(match &run.args {
+            RunArgs::Train(_) => {
+                let history = History::read(launch.folder(run))?;
+                FinishedRun::of_training(name, configuration, history, trials.is_some())
+            }
+            RunArgs::Adapt(args) => {
+                let adapted = Adaptation::read(&launch.record(run))?;
+                FinishedRun::of_adaptation(name, configuration, args.seed, &adapted)
+            }
+        })
+    };
+    let finished = runs.iter().filter(|r| launch.is_finished(r)).map(finished).collect::<Result<Vec<_>>>()?;
     Ok(Results::new(configurations.to_vec(), finished, baseline, seeds, launch.jobs, trials))
 }
 
@@ -708,19 +777,24 @@ fn write_files(output: &Path, results: &Results) -> Result<()> {
     write("report.html", page)
 }
 
-/// A line per run on stderr, and below it a bar over the epochs of all of them.
+/// A line per run on stderr, and below it a bar over the epochs, or steps, of all of them.
 struct Console<'a> {
     launch: &'a Launch,
     runs: &'a [PlannedRun],
     bar: ProgressBar,
-    /// Epochs of runs that have ended or never began.
+    /// Epochs or steps that runs have behind them.
     behind: Vec<u64>,
 }
 
 impl<'a> Console<'a> {
     fn new(launch: &'a Launch, kind: &str, runs: &'a [PlannedRun], found: &[Found]) -> Self {
-        let bar = ProgressBar::new(runs.iter().map(|r| r.args.epochs as u64).sum());
-        if let Ok(style) = ProgressStyle::with_template("{bar:24} {pos}/{len} epochs, {eta} left  {msg}") {
+        let bar = ProgressBar::new(runs.iter().map(|r| r.args.length() as u64).sum());
+        let unit = match runs.first().map(|r| &r.args) {
+            Some(RunArgs::Adapt(_)) => Job::Adapt.unit(),
+            _ => Job::Train.unit(),
+        };
+        let template = format!("{{bar:24}} {{pos}}/{{len}} {unit}s, {{eta}} left  {{msg}}");
+        if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style.progress_chars("=> "));
         }
         let mut console = Console { launch, runs, bar, behind: Vec::new() };
@@ -741,8 +815,11 @@ impl<'a> Console<'a> {
         self.bar.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));
     }
 
-    /// Epochs that a run has behind it.
+    /// Epochs or steps that a run has behind it; an adaptation does not tell before its end.
     fn epochs(&self, i: usize) -> u64 {
+        if let RunArgs::Adapt(args) = &self.runs[i].args {
+            return if self.launch.is_finished(&self.runs[i]) { args.steps as u64 } else { 0 };
+        }
         let text = std::fs::read_to_string(self.launch.folder(&self.runs[i]).summary()).unwrap_or_default();
         text.lines().count().saturating_sub(1) as u64
     }
@@ -754,19 +831,29 @@ impl<'a> Console<'a> {
     }
 
     fn ended(&mut self, i: usize, end: &End) -> Result<()> {
-        self.behind[i] = self.runs[i].args.epochs as u64;
+        self.behind[i] = self.runs[i].args.length() as u64;
         let run = &self.runs[i];
         let text = match end {
             End::Finished => {
-                let history = History::read(self.launch.folder(run))?;
-                let held_out = history.epochs.last().and_then(|e| e.validation).map(|v| v.1);
-                let (name, accuracy) = match (held_out, &history.result) {
-                    (Some(a), _) => ("held-out accuracy", Some(a)),
-                    (None, Some(r)) => ("final test accuracy", r.final_test_accuracy),
-                    _ => ("", None),
+                let (name, accuracy, seconds) = match &run.args {
+                    RunArgs::Train(_) => {
+                        let history = History::read(self.launch.folder(run))?;
+                        let held_out = history.epochs.last().and_then(|e| e.validation).map(|v| v.1);
+                        let seconds = history.result.as_ref().map_or(0.0, |r| r.seconds);
+                        match (held_out, history.result.and_then(|r| r.final_test_accuracy)) {
+                            (Some(a), _) => ("held-out accuracy", Some(a), seconds),
+                            (None, a) => ("final test accuracy", a, seconds),
+                        }
+                    }
+                    RunArgs::Adapt(_) => {
+                        let adapted = Adaptation::read(&self.launch.record(run))?;
+                        let last = adapted.evaluations.last();
+                        let seconds = adapted.step_seconds.iter().sum();
+                        ("final accuracy", last.map(|m| m.accuracy), seconds)
+                    }
                 };
                 let accuracy = accuracy.map_or(String::new(), |a| format!("{name} {:.2} %, ", 100.0 * a));
-                format!("{accuracy}{:.1} s", history.result.map_or(0.0, |r| r.seconds))
+                format!("{accuracy}{seconds:.1} s")
             }
             End::Interrupted => "interrupted".into(),
             End::Failed(reason) => format!("failed: {reason}"),

@@ -1,13 +1,13 @@
 //! Which runs a comparison has: data sets × models × optimizers × grids of settings × seeds. With a tuning rule: what is tried for
 //! each optimizer, and the runs of what is chosen.
 
+use super::job::{Job, RunArgs};
 use super::tuning::{Range, Search, Tuning};
-use crate::config::{TrainArgs, repeats};
+use crate::config::repeats;
 use crate::error::{Error, Result};
-use clap::CommandFactory;
 use std::collections::BTreeSet;
 
-/// A setting of `sph train` and the values it has in a comparison.
+/// A setting of runs and the values it has in a comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Setting {
     /// The flag's name, without dashes.
@@ -47,9 +47,11 @@ pub struct Entry {
 /// What is compared: each optimizer on each model and data set.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
-    /// Data sets.
+    /// What its runs are.
+    pub job: Job,
+    /// Data sets; of adaptations the corruptions.
     pub datasets: Vec<String>,
-    /// Models.
+    /// Models; of adaptations the trained networks.
     pub models: Vec<String>,
     /// Optimizers.
     pub optimizers: Vec<Entry>,
@@ -64,9 +66,11 @@ pub struct Plan {
 /// One combination of data set, model, optimizer and values.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Configuration {
-    /// The data set.
+    /// What its runs are.
+    pub job: Job,
+    /// The data set; of an adaptation the corruption.
     pub dataset: String,
-    /// The model.
+    /// The model; of an adaptation the trained network.
     pub model: String,
     /// Which of the plan's optimizers.
     pub optimizer: usize,
@@ -111,7 +115,7 @@ pub struct PlannedRun {
     /// Which configuration.
     pub configuration: usize,
     /// Its settings; output and experiment are not among them.
-    pub args: TrainArgs,
+    pub args: RunArgs,
 }
 
 /// The runs of configurations, seed by seed: a comparison that was cut short is one of fewer seeds.
@@ -132,8 +136,8 @@ pub fn runs(configurations: &[Configuration], seeds: &[u64]) -> Result<Vec<Plann
                     "two runs of this comparison are called {name}: {reason}"
                 )));
             }
-            let args = TrainArgs::from_settings(c.settings.iter(), seed)
-                .map_err(|e| Error::Config(format!("{label} on {} {}: {e}", c.dataset, c.model)))?;
+            let args = RunArgs::from_settings(c.job, &c.settings, seed)
+                .map_err(|e| Error::Config(format!("{label}, {}: {e}", c.job.place(&c.dataset, &c.model))))?;
             runs.push(PlannedRun { name, configuration: i, args });
         }
     }
@@ -149,7 +153,7 @@ impl Plan {
         let combinations = |entry: &Entry| {
             let settings: Vec<&Setting> = self.settings(entry).map(|s| s.0).collect();
             match settings.iter().find(|s| matches!(s.values, Values::Range(_))) {
-                None => Ok(combinations(settings)),
+                None => Ok(combinations(self.job, settings)),
                 Some(s) => Err(Error::Config(format!(
                     "'{}' of '{}' has a range, which only trials are drawn from: add [tuning] with 'trials', or list its values",
                     s.name, entry.name
@@ -159,7 +163,7 @@ impl Plan {
         let mut all = Vec::new();
         for (dataset, model, optimizer, entry) in self.places() {
             for (settings, grid) in combinations(entry)? {
-                let mut c = configuration(dataset, model, optimizer, entry, settings);
+                let mut c = self.configuration(dataset, model, optimizer, entry, settings);
                 c.label += &spelled(&grid);
                 c.grid = grid;
                 all.push(c);
@@ -174,7 +178,7 @@ impl Plan {
     /// # Errors
     /// As [`Search::new`].
     pub fn searches(&self, tuning: &Tuning) -> Result<Vec<Search>> {
-        let command = TrainArgs::command();
+        let command = self.job.command();
         let mut all = Vec::new();
         for (dataset, model, optimizer, entry) in self.places() {
             let searched = |s: &Setting, own: bool| match &s.values {
@@ -184,8 +188,8 @@ impl Plan {
             let (space, given): (Vec<_>, Vec<_>) =
                 self.settings(entry).partition(|(s, own)| searched(s, *own));
             let space: Vec<Setting> = space.into_iter().map(|s| s.0.clone()).collect();
-            for (settings, condition) in combinations(given.into_iter().map(|s| s.0)) {
-                let mut base = configuration(dataset, model, optimizer, entry, settings);
+            for (settings, condition) in combinations(self.job, given.into_iter().map(|s| s.0)) {
+                let mut base = self.configuration(dataset, model, optimizer, entry, settings);
                 base.grid = condition.clone();
                 base.condition = condition;
                 all.push(Search::new(base, space.clone(), tuning)?);
@@ -217,24 +221,27 @@ impl Plan {
         let common = self.common.iter().filter(|s| entry.settings.iter().all(|e| e.name != s.name));
         common.map(|s| (s, false)).chain(entry.settings.iter().map(|s| (s, true)))
     }
-}
 
-fn configuration(
-    dataset: &str,
-    model: &str,
-    optimizer: usize,
-    entry: &Entry,
-    settings: Vec<(String, String)>,
-) -> Configuration {
-    let own = [("dataset", dataset), ("model", model)].map(|(name, value)| (name.into(), value.into()));
-    Configuration {
-        dataset: dataset.into(),
-        model: model.into(),
-        optimizer,
-        name: entry.name.clone(),
-        label: entry.name.clone(),
-        settings: own.into_iter().chain(settings).collect(),
-        ..Configuration::default()
+    fn configuration(
+        &self,
+        dataset: &str,
+        model: &str,
+        optimizer: usize,
+        entry: &Entry,
+        settings: Vec<(String, String)>,
+    ) -> Configuration {
+        let [data, network] = self.job.places();
+        let own = [(data, dataset), (network, model)].map(|(name, value)| (name.into(), value.into()));
+        Configuration {
+            job: self.job,
+            dataset: dataset.into(),
+            model: model.into(),
+            optimizer,
+            name: entry.name.clone(),
+            label: entry.name.clone(),
+            settings: own.into_iter().chain(settings).collect(),
+            ..Configuration::default()
+        }
     }
 }
 
@@ -242,8 +249,8 @@ fn configuration(
 type Pairs = Vec<(String, String)>;
 
 /// Every combination of the values of settings: all of them, and those of settings with several.
-fn combinations<'a>(settings: impl IntoIterator<Item = &'a Setting>) -> Vec<(Pairs, Pairs)> {
-    let command = TrainArgs::command();
+fn combinations<'a>(job: Job, settings: impl IntoIterator<Item = &'a Setting>) -> Vec<(Pairs, Pairs)> {
+    let command = job.command();
     let mut all = vec![(Vec::new(), Vec::new())];
     for setting in settings {
         let values = setting.values.listed();
@@ -280,12 +287,20 @@ mod tests {
         Setting { name: name.into(), values: Values::List(values.iter().map(|v| v.to_string()).collect()) }
     }
 
+    fn train_args(run: &PlannedRun) -> &crate::config::TrainArgs {
+        match &run.args {
+            RunArgs::Train(args) => args,
+            RunArgs::Adapt(_) => panic!("{} is no training", run.name),
+        }
+    }
+
     fn plan() -> Plan {
         let entry = |opt: &str, more: &[Setting]| Entry {
             name: opt.into(),
             settings: [&[setting("opt", &[opt])], more].concat(),
         };
         Plan {
+            job: Job::Train,
             datasets: vec!["digits".into()],
             models: vec!["mlp".into(), "resnet8".into()],
             optimizers: vec![entry("sgd", &[setting("lr", &["0.1", "0.2"])]), entry("adamw", &[])],
@@ -306,12 +321,12 @@ mod tests {
         assert_eq!((configurations.len(), runs.len()), (2 * (2 * 2 + 2), 24));
         let labels: BTreeSet<&str> = configurations.iter().map(|c| &*c.label).collect();
         assert!(labels.contains("sgd batch-size=64 lr=0.2") && labels.contains("adamw batch-size=32"));
-        let find = |name: &str| &runs.iter().find(|r| r.name == name).unwrap().args;
+        let find = |name: &str| train_args(runs.iter().find(|r| r.name == name).unwrap());
         let sgd = find("digits-mlp-sgd_batch-size=64_lr=0.2-seed2");
         assert_eq!((sgd.optimizer.lr, sgd.batch_size, sgd.seed, sgd.epochs), (Some(0.2), 64, 2, 3));
         assert_eq!(find("digits-resnet8-adamw_batch-size=32-seed1").optimizer.lr, Some(0.01));
         // All configurations of the first seed come first.
-        assert!(runs[..12].iter().all(|r| r.args.seed == 1));
+        assert!(runs[..12].iter().all(|r| r.args.seed() == 1));
     }
 
     #[test]
@@ -340,13 +355,14 @@ mod tests {
         let trials: Vec<_> = sgd.trials.iter().map(|t| Search::settings(t, &tuning)).collect();
         let planned = runs(&trials, &[tuning.seed]).unwrap();
         let trial = planned.iter().find(|r| r.name == "digits-mlp-sgd_batch-size=64_lr=0.2-seed9").unwrap();
-        let args = &trial.args;
+        let args = train_args(trial);
         assert_eq!(
             (args.epochs, args.val_split, args.batch_size, args.optimizer.lr),
             (1, 0.2, 64, Some(0.2))
         );
         // A run of what was chosen has the comparison's own settings.
-        let args = &runs(&[sgd.trials[0].clone()], &[1]).unwrap()[0].args;
+        let planned = runs(&[sgd.trials[0].clone()], &[1]).unwrap();
+        let args = train_args(&planned[0]);
         assert_eq!((args.epochs, args.val_split), (3, 0.0));
         assert_eq!(searches.iter().map(|s| s.trials.len()).collect::<Vec<_>>(), [2, 1, 2, 1, 2, 1, 2, 1]);
         let mut p = plan();

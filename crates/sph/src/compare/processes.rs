@@ -1,9 +1,12 @@
-//! Carries the runs of a comparison out, each by `sph train` in a process of its own: its memory is its own, and what kills it
-//! kills no other.
+//! Carries the runs of a comparison out, each by `sph train` or `sph adapt` in a process of its own: its memory is its own, and what
+//! kills it kills no other.
 
+use super::job::RunArgs;
 use super::plan::PlannedRun;
+use crate::commands::adapt::AdaptArgs;
 use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
+use crate::history::Adaptation;
 use crate::run::RunDir;
 use clap::CommandFactory;
 use std::fs::File;
@@ -48,53 +51,104 @@ pub enum End {
 }
 
 impl Launch {
-    /// The folder of a run.
+    /// The folder of a training.
     pub fn folder(&self, run: &PlannedRun) -> RunDir {
         RunDir::at(&self.output.join(&run.name))
+    }
+
+    /// The file that an adaptation leaves: what `sph adapt --json` prints.
+    pub fn record(&self, run: &PlannedRun) -> PathBuf {
+        self.output.join(format!("{}.json", run.name))
+    }
+
+    /// Whether a run was carried out to its end.
+    pub fn is_finished(&self, run: &PlannedRun) -> bool {
+        match run.args {
+            RunArgs::Train(_) => self.folder(run).result().exists(),
+            RunArgs::Adapt(_) => self.record(run).exists(),
+        }
     }
 
     /// What there is of `run`.
     ///
     /// # Errors
-    /// When its folder holds a run with other settings.
+    /// When there is a run with other settings.
     pub fn find(&self, run: &PlannedRun) -> Result<Found> {
-        let folder = self.folder(run);
-        if !folder.checkpoint().exists() {
-            return Ok(Found::Nothing);
-        }
-        let path = folder.args();
-        let text = std::fs::read_to_string(&path).map_err(|e| Error::data(&path, e.to_string()))?;
-        // Through the parser: the file of an older program may lack what has its default here.
-        let there = TrainArgs::from_toml(&text, &shown(&path))?;
-        if let Some(difference) = run.args.difference(&there)? {
-            let folder = folder.path().display();
+        let (there, difference) = match &run.args {
+            RunArgs::Train(args) => {
+                let folder = self.folder(run);
+                if !folder.checkpoint().exists() {
+                    return Ok(Found::Nothing);
+                }
+                let path = folder.args();
+                let text = std::fs::read_to_string(&path).map_err(|e| Error::data(&path, e.to_string()))?;
+                // Through the parser: the file of an older program may lack what has its default here.
+                let there = TrainArgs::from_toml(&text, &shown(&path))?;
+                (folder.path().to_path_buf(), args.difference(&there)?)
+            }
+            RunArgs::Adapt(args) => {
+                let path = self.record(run);
+                if !path.exists() {
+                    return Ok(Found::Nothing);
+                }
+                let difference = args.difference(&Adaptation::read(&path)?.settings)?;
+                (path, difference)
+            }
+        };
+        if let Some(difference) = difference {
+            let there = there.display();
             return Err(Error::Config(format!(
-                "{folder} holds a run with other settings: {difference}; choose another --output, or remove that folder"
+                "{there} holds a run with other settings: {difference}; choose another --output, or remove it"
             )));
         }
-        Ok(if folder.result().exists() { Found::Finished } else { Found::Cut })
+        Ok(if self.is_finished(run) { Found::Finished } else { Found::Cut })
     }
 
     fn start(&self, run: &PlannedRun, found: Found) -> Result<Child> {
-        let folder = self.folder(run);
         let mut command = Command::new(&self.program);
+        let stdout = match &run.args {
+            RunArgs::Train(args) => {
+                self.train(&mut command, run, args, found)?;
+                Stdio::null()
+            }
+            RunArgs::Adapt(args) => {
+                self.adapt(&mut command, args)?;
+                let part = self.unfinished(run);
+                File::create(&part).map_err(|e| Error::write(&part, e))?.into()
+            }
+        };
+        command.arg("--threads").arg(self.threads.to_string());
+        let log = self.log(run);
+        let log = File::create(&log).map_err(|e| Error::write(&log, e))?;
+        // Its stdin ends when this process does, however that happens: then a training saves and leaves.
+        command.stdin(Stdio::piped()).stdout(stdout).stderr(log);
+        command.spawn().map_err(|e| Error::Config(format!("cannot start {}: {e}", self.program.display())))
+    }
+
+    fn train(&self, command: &mut Command, run: &PlannedRun, args: &TrainArgs, found: Found) -> Result<()> {
+        let folder = self.folder(run);
         command.arg("train");
         match found {
             Found::Cut => command.arg("--resume").arg(folder.path()),
             _ => {
                 // What a process left that was killed before its first checkpoint.
                 folder.discard();
-                let flags =
-                    crate::config::flags_of_toml(&run.args.to_toml()?, &TrainArgs::command(), &run.name)?;
+                let flags = crate::config::flags_of_toml(&args.to_toml()?, &TrainArgs::command(), &run.name)?;
                 command.args(flags).arg("--output").arg(&self.output).arg("--experiment").arg(&run.name)
             }
         };
-        command.arg("--stop-on-eof").arg("--threads").arg(self.threads.to_string());
-        let log = self.log(run);
-        let log = File::create(&log).map_err(|e| Error::write(&log, e))?;
-        // Its stdin ends when this process does, however that happens: then it saves and leaves.
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
-        command.spawn().map_err(|e| Error::Config(format!("cannot start {}: {e}", self.program.display())))
+        command.arg("--stop-on-eof");
+        Ok(())
+    }
+
+    fn adapt(&self, command: &mut Command, args: &AdaptArgs) -> Result<()> {
+        command.arg("adapt").args(args.flags()?).arg("--json");
+        Ok(())
+    }
+
+    /// Where an adaptation under way writes to.
+    fn unfinished(&self, run: &PlannedRun) -> PathBuf {
+        self.output.join(format!("{}.json.part", run.name))
     }
 
     /// What a run under way, or one that failed, says on stderr.
@@ -102,15 +156,37 @@ impl Launch {
         self.output.join(format!("{}.log", run.name))
     }
 
-    fn end(&self, run: &PlannedRun, status: std::process::ExitStatus) -> End {
+    /// Tells a run to leave: a training saves first, an adaptation is too short for that.
+    fn stop(&self, run: &PlannedRun, child: &mut Child) {
+        match run.args {
+            RunArgs::Train(_) => drop(child.stdin.take()),
+            RunArgs::Adapt(_) => drop(child.kill()),
+        }
+    }
+
+    /// How a run ended whose process did; `stopped` says that it was told to.
+    fn end(&self, run: &PlannedRun, status: std::process::ExitStatus, stopped: bool) -> End {
         let log = self.log(run);
+        let part = self.unfinished(run);
+        let adapted = matches!(run.args, RunArgs::Adapt(_));
         match status.code() {
             Some(0) => {
+                if adapted && let Err(e) = std::fs::rename(&part, self.record(run)) {
+                    return End::Failed(format!("{}: {e}", part.display()));
+                }
                 let _ = std::fs::remove_file(&log);
                 End::Finished
             }
-            Some(130) => End::Interrupted,
-            _ => End::Failed(last_error(&log).unwrap_or_else(|| format!("{status}; see {}", log.display()))),
+            code => {
+                let _ = adapted.then(|| std::fs::remove_file(&part));
+                match code {
+                    Some(130) => End::Interrupted,
+                    _ if adapted && stopped => End::Interrupted,
+                    _ => End::Failed(
+                        last_error(&log).unwrap_or_else(|| format!("{status}; see {}", log.display())),
+                    ),
+                }
+            }
         }
     }
 }
@@ -159,14 +235,14 @@ pub fn carry_out(
             return failed.map_or(Ok(()), Err);
         }
         if stopping {
-            under_way.iter_mut().for_each(|(_, child)| drop(child.stdin.take()));
+            under_way.iter_mut().for_each(|(i, child)| launch.stop(&runs[*i], child));
         }
         std::thread::sleep(POLL);
         let mut ended = Vec::new();
         under_way.retain_mut(|(i, child)| match child.try_wait() {
             Ok(None) => true,
             Ok(Some(status)) => {
-                ended.push((*i, launch.end(&runs[*i], status)));
+                ended.push((*i, launch.end(&runs[*i], status, stopping)));
                 false
             }
             Err(e) => {

@@ -1,8 +1,9 @@
 //! What the runs of a comparison say together: means and standard deviations over seeds.
 
+use super::job::Job;
 use super::plan::Configuration;
 use super::tuning::{Fit, Tuned, Tuning};
-use crate::history::{History, RunResult};
+use crate::history::{Adaptation, Epoch, History};
 use distrs::StudentsT;
 
 /// A comparison as far as it is finished.
@@ -36,14 +37,79 @@ pub struct Trials {
 /// A finished run.
 #[derive(Debug, Clone)]
 pub struct FinishedRun {
-    /// Its folder's name.
+    /// The name of its folder or file.
     pub name: String,
     /// Which configuration.
     pub configuration: usize,
-    /// What it left.
-    pub history: History,
-    /// Seconds until its test accuracy was the group's target or better; `None` when it never was.
-    pub seconds_to_target: Option<f64>,
+    /// Its seed.
+    pub seed: u64,
+    /// What is known after each epoch; of an adaptation after each evaluation.
+    pub epochs: Vec<Epoch>,
+    /// How it ended.
+    pub end: End,
+    /// The first of `epochs` that is as good as the target or better; `None` when none is.
+    pub to_target: Option<usize>,
+}
+
+/// How a run ended. What its kind does not know is `None`.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct End {
+    /// Best epoch, counted from 1, chosen on held-out or test images, and loss and accuracy on the test images after it.
+    pub best: Option<(usize, f64, f64)>,
+    /// Loss and accuracy on the test images at the end.
+    pub last: Option<(f64, f64)>,
+    /// The same of an adapted network as it was.
+    pub before: Option<(f64, f64)>,
+    /// Seconds in all; of an adaptation without evaluations.
+    pub seconds: f64,
+    /// Time of a gradient with curvature over one without, minus 1.
+    pub curvature_overhead: Option<f64>,
+    /// Largest resident memory in 10⁶ bytes.
+    pub peak_rss_mb: Option<f64>,
+}
+
+impl FinishedRun {
+    /// Of a training. Where settings were chosen by trials, the test images choose nothing: an epoch that was chosen on them is left
+    /// out.
+    pub fn of_training(name: String, configuration: usize, history: History, tuned: bool) -> Self {
+        let mut end = End::default();
+        if let Some(r) = &history.result {
+            let best = r.best_epoch.zip(r.test_loss).zip(r.test_accuracy);
+            let best = best.map(|((epoch, loss), accuracy)| (epoch, loss, accuracy));
+            end = End {
+                best: best.filter(|_| !(tuned && r.chosen_on == "test")),
+                last: r.final_test_loss.zip(r.final_test_accuracy),
+                before: None,
+                seconds: r.seconds,
+                curvature_overhead: r.curvature_overhead,
+                peak_rss_mb: r.peak_rss_mb,
+            };
+        }
+        let (seed, epochs) = (history.args.seed, history.epochs);
+        FinishedRun { name, configuration, seed, epochs, end, to_target: None }
+    }
+
+    /// Of an adaptation.
+    pub fn of_adaptation(name: String, configuration: usize, seed: u64, adapted: &Adaptation) -> Self {
+        let epochs = adapted.rows();
+        let end = End {
+            last: epochs.last().map(|e| e.test),
+            before: Some((adapted.before.loss, adapted.before.accuracy)),
+            seconds: epochs.last().map_or(0.0, |e| e.seconds),
+            peak_rss_mb: adapted.peak_rss_mb,
+            ..End::default()
+        };
+        FinishedRun { name, configuration, seed, epochs, end, to_target: None }
+    }
+
+    /// Test accuracy after so many epochs or steps.
+    fn accuracy_after(&self, number: usize) -> Option<f64> {
+        self.epochs.iter().find(|e| e.epoch == number).map(|e| e.test.1)
+    }
+
+    fn target_row(&self) -> Option<&Epoch> {
+        self.epochs.get(self.to_target?)
+    }
 }
 
 /// Configurations on one data set and model; where optimizers were tuned, for one combination of the common values.
@@ -112,78 +178,90 @@ pub struct Quantity {
     pub of: fn(&FinishedRun) -> Option<f64>,
 }
 
-/// All quantities.
-pub const QUANTITIES: &[Quantity] = &[
-    Quantity {
-        name: "best_test_accuracy",
-        head: "best test acc %",
-        scale: 100.0,
-        digits: 2,
-        of: |r| r.history.result.as_ref()?.test_accuracy,
-    },
-    Quantity {
-        name: "final_test_accuracy",
-        head: "final test acc %",
-        scale: 100.0,
-        digits: 2,
-        of: |r| r.history.result.as_ref()?.final_test_accuracy,
-    },
-    Quantity {
-        name: "seconds_to_target",
-        head: "s to target",
-        scale: 1.0,
-        digits: 1,
-        of: |r| r.seconds_to_target,
-    },
-    Quantity {
-        name: "seconds",
-        head: "s in all",
-        scale: 1.0,
-        digits: 1,
-        of: |r| Some(r.history.result.as_ref()?.seconds),
-    },
-    Quantity {
-        name: "step_ms",
-        head: "ms/step",
-        scale: 1.0,
-        digits: 2,
-        of: |r| Some(r.history.epochs.last()?.step_ms),
-    },
+/// Those of trainings.
+const OF_TRAININGS: &[Quantity] = &[
+    Quantity { name: "best_test_accuracy", head: "best test acc %", of: |r| Some(r.end.best?.2), ..PERCENT },
+    FINAL_ACCURACY,
+    SECONDS_TO_TARGET,
+    SECONDS,
+    STEP_MS,
     Quantity {
         name: "curvature_overhead",
         head: "curvature overhead %",
         scale: 100.0,
         digits: 0,
-        of: |r| r.history.result.as_ref()?.curvature_overhead,
+        of: |r| r.end.curvature_overhead,
     },
-    Quantity {
-        name: "peak_rss_mb",
-        head: "peak MB",
-        scale: 1.0,
-        digits: 0,
-        of: |r| r.history.result.as_ref()?.peak_rss_mb,
-    },
+    PEAK_MB,
 ];
 
+/// Those of adaptations.
+const OF_ADAPTATIONS: &[Quantity] = &[
+    Quantity { name: "accuracy_after_5", head: "acc % after 5", of: |r| r.accuracy_after(5), ..PERCENT },
+    Quantity { name: "accuracy_after_10", head: "10", of: |r| r.accuracy_after(10), ..PERCENT },
+    Quantity { name: "accuracy_after_20", head: "20 steps", of: |r| r.accuracy_after(20), ..PERCENT },
+    FINAL_ACCURACY,
+    Quantity {
+        name: "final_test_loss",
+        head: "final test loss",
+        scale: 1.0,
+        digits: 3,
+        of: |r| Some(r.end.last?.0),
+    },
+    Quantity {
+        name: "steps_to_target",
+        head: "steps to target",
+        scale: 1.0,
+        digits: 1,
+        of: |r| Some(r.target_row()?.epoch as f64),
+    },
+    Quantity { digits: 2, ..SECONDS_TO_TARGET },
+    Quantity { digits: 2, ..SECONDS },
+    STEP_MS,
+    PEAK_MB,
+];
+
+const PERCENT: Quantity = Quantity { name: "", head: "", scale: 100.0, digits: 2, of: |_| None };
+
+const FINAL_ACCURACY: Quantity = Quantity {
+    name: "final_test_accuracy",
+    head: "final test acc %",
+    of: |r| Some(r.end.last?.1),
+    ..PERCENT
+};
+
+const SECONDS_TO_TARGET: Quantity = Quantity {
+    name: "seconds_to_target",
+    head: "s to target",
+    scale: 1.0,
+    digits: 1,
+    of: |r| Some(r.target_row()?.seconds),
+};
+
+const SECONDS: Quantity =
+    Quantity { name: "seconds", head: "s in all", scale: 1.0, digits: 1, of: |r| Some(r.end.seconds) };
+
+const STEP_MS: Quantity = Quantity {
+    name: "step_ms",
+    head: "ms/step",
+    scale: 1.0,
+    digits: 2,
+    of: |r| Some(r.epochs.last()?.step_ms),
+};
+
+const PEAK_MB: Quantity =
+    Quantity { name: "peak_rss_mb", head: "peak MB", scale: 1.0, digits: 0, of: |r| r.end.peak_rss_mb };
+
 impl Results {
-    /// Groups finished runs, given as name, configuration and history; `baseline` is an optimizer of the plan. Where `trials` chose the
-    /// settings, the test images choose nothing: epochs that were chosen on them are left out.
+    /// Groups finished runs; `baseline` is an optimizer of the plan.
     pub fn new(
         configurations: Vec<Configuration>,
-        runs: impl IntoIterator<Item = (String, usize, History)>,
+        runs: Vec<FinishedRun>,
         baseline: usize,
         seeds: usize,
         jobs: usize,
         trials: Option<Trials>,
     ) -> Self {
-        let runs = runs.into_iter().map(|(name, configuration, mut history)| {
-            let on_test = |r: &&mut RunResult| trials.is_some() && r.chosen_on == "test";
-            if let Some(result) = history.result.as_mut().filter(on_test) {
-                (result.best_epoch, result.test_accuracy, result.test_loss) = (None, None, None);
-            }
-            FinishedRun { name, configuration, history, seconds_to_target: None }
-        });
-        let runs = runs.collect();
         let mut results = Results { configurations, runs, groups: Vec::new(), seeds, jobs, trials };
         for (i, c) in results.configurations.iter().enumerate() {
             match results.groups.iter_mut().find(|g| g.has(c)) {
@@ -206,14 +284,36 @@ impl Results {
             let best = all.reduce(|best, c| if c.1 > best.1 { c } else { best });
             let members = group.configurations.clone();
             results.groups[g].baseline = best;
-            let Some((_, target)) = best else { continue };
+            let Some((baseline, accuracy)) = best else { continue };
+            let losses: Vec<(u64, f64)> =
+                results.runs_of(baseline).filter_map(|r| Some((r.seed, r.end.last?.0))).collect();
+            let job = results.job();
             for run in results.runs.iter_mut().filter(|r| members.contains(&r.configuration)) {
-                // The mean of equal accuracies may differ from each of them by rounding.
-                let reached = run.history.epochs.iter().find(|e| e.test.1 >= target - 1e-12);
-                run.seconds_to_target = reached.map(|e| e.seconds);
+                run.to_target = match job {
+                    // The mean of equal accuracies may differ from each of them by rounding.
+                    Job::Train => run.epochs.iter().position(|e| e.test.1 >= accuracy - 1e-12),
+                    // Against the same seed: it says which images are labelled.
+                    Job::Adapt => losses
+                        .iter()
+                        .find(|l| l.0 == run.seed)
+                        .and_then(|(_, loss)| run.epochs.iter().position(|e| e.test.0 <= *loss)),
+                };
             }
         }
         results
+    }
+
+    /// What its runs are.
+    pub fn job(&self) -> Job {
+        self.configurations.first().map_or(Job::Train, |c| c.job)
+    }
+
+    /// What is averaged over its runs.
+    pub fn quantities(&self) -> &'static [Quantity] {
+        match self.job() {
+            Job::Train => OF_TRAININGS,
+            Job::Adapt => OF_ADAPTATIONS,
+        }
     }
 
     /// The finished runs of a configuration.
@@ -223,7 +323,7 @@ impl Results {
 
     /// The quantity called `name` over the finished runs of a configuration.
     pub fn statistic(&self, configuration: usize, name: &str) -> Option<Statistic> {
-        let quantity = QUANTITIES.iter().find(|q| q.name == name)?;
+        let quantity = self.quantities().iter().find(|q| q.name == name)?;
         Statistic::of(self.runs_of(configuration).filter_map(quantity.of))
     }
 
@@ -232,10 +332,9 @@ impl Results {
     pub fn difference(&self, configuration: usize) -> Option<Statistic> {
         let group = self.groups.iter().find(|g| g.configurations.contains(&configuration))?;
         let baseline = group.baseline.map(|b| b.0).filter(|b| *b != configuration)?;
-        let accuracy = |run: &FinishedRun| run.history.result.as_ref()?.final_test_accuracy;
+        let accuracy = |run: &FinishedRun| Some(run.end.last?.1);
         let pair = |run: &FinishedRun| {
-            let seed = run.history.args.seed;
-            let other = self.runs_of(baseline).find(|r| r.history.args.seed == seed)?;
+            let other = self.runs_of(baseline).find(|r| r.seed == run.seed)?;
             Some(accuracy(run)? - accuracy(other)?)
         };
         Statistic::of(self.runs_of(configuration).filter_map(pair))
@@ -275,7 +374,7 @@ fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
         ..Configuration::default()
     };
     let run = |name: &str, configuration: usize, seed: u64, accuracies: &[f64]| {
-        let epochs = accuracies.iter().enumerate().map(|(i, a)| crate::history::Epoch {
+        let epochs = accuracies.iter().enumerate().map(|(i, a)| Epoch {
             epoch: i + 1,
             lr: 0.1,
             train: (1.0, 0.5),
@@ -284,18 +383,9 @@ fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
             step_ms: 1.0,
             seconds: 10.0 * (i + 1) as f64,
         });
-        let result = serde_json::json!({
-            "chosen_on": "test", "epochs": accuracies.len(), "stopped_early": false, "seconds": 40.0,
-            "final_test_accuracy": accuracies.last(),
-        });
-        let history = History {
-            run: crate::run::RunDir::at(std::path::Path::new(name)),
-            args: crate::config::TrainArgs::from_settings(std::iter::empty(), seed).unwrap(),
-            epochs: epochs.collect(),
-            curvature: Vec::new(),
-            result: Some(serde_json::from_value(result).unwrap()),
-        };
-        (name.to_string(), configuration, history)
+        let epochs: Vec<Epoch> = epochs.collect();
+        let end = End { last: epochs.last().map(|e| e.test), ..End::default() };
+        FinishedRun { name: name.into(), configuration, seed, epochs, end, to_target: None }
     };
     let runs = [
         run("a", 0, 1, &[0.2, 0.3, 0.4]),
@@ -303,9 +393,9 @@ fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
         run("c", 2, 1, &[0.4, 0.5, 0.8]),
         run("d", 2, 2, &[0.1, 0.2, 0.3]),
     ];
-    let results = Results::new([0, 0, 1].map(configuration).to_vec(), runs, 0, 2, 1, None);
+    let results = Results::new([0, 0, 1].map(configuration).to_vec(), runs.to_vec(), 0, 2, 1, None);
     assert_eq!(results.groups[0].baseline, Some((1, 0.5)));
-    let seconds: Vec<Option<f64>> = results.runs.iter().map(|r| r.seconds_to_target).collect();
+    let seconds: Vec<Option<f64>> = results.runs.iter().map(|r| Some(r.target_row()?.seconds)).collect();
     assert_eq!(seconds, [None, Some(20.0), Some(20.0), None]);
     let reached = results.statistic(2, "seconds_to_target").unwrap();
     assert_eq!((reached.mean, reached.count), (20.0, 1));
@@ -313,4 +403,34 @@ fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
     let difference = results.difference(2).unwrap();
     assert!((difference.mean - 0.3).abs() < 1e-12 && difference.count == 1);
     assert_eq!(results.difference(1), None);
+}
+
+#[test]
+fn an_adaptation_is_timed_to_the_loss_of_the_same_seed() {
+    let configuration =
+        |optimizer: usize| Configuration { job: Job::Adapt, optimizer, ..Configuration::default() };
+    let run = |configuration: usize, seed: u64, losses: &[f64]| {
+        let measured = |(i, loss): (usize, &f64)| serde_json::json!({"steps": 2 * i, "seconds": i as f64, "loss": loss, "accuracy": 0.5});
+        let steps = 2 * (losses.len() - 1);
+        let record = serde_json::json!({
+            "settings": {"lr": 0.1}, "before": {"steps": 0, "seconds": 0.0, "loss": 9.0, "accuracy": 0.1},
+            "evaluations": losses.iter().enumerate().map(measured).collect::<Vec<_>>(),
+            "train_loss": (0..steps).map(|i| i as f64).collect::<Vec<_>>(), "step_seconds": vec![0.5; steps],
+        });
+        let adapted: Adaptation = serde_json::from_value(record).unwrap();
+        FinishedRun::of_adaptation(format!("{configuration} {seed}"), configuration, seed, &adapted)
+    };
+    let runs = vec![
+        run(0, 1, &[3.0, 2.0, 1.0]),
+        run(0, 2, &[3.0, 1.5, 2.0]),
+        run(1, 1, &[3.0, 1.5, 0.9]),
+        run(1, 2, &[3.0, 2.1, 2.05]),
+    ];
+    let results = Results::new([0, 1].map(configuration).to_vec(), runs, 0, 2, 1, None);
+    let steps = |c| results.runs_of(c).map(|r| Some(r.target_row()?.epoch)).collect::<Vec<_>>();
+    // The baseline may pass where it ends before it ends there.
+    assert_eq!((steps(0), steps(1)), (vec![Some(4), Some(2)], vec![Some(4), None]));
+    let rows = &results.runs[0].epochs;
+    assert_eq!(rows.iter().map(|e| e.train.0).collect::<Vec<_>>(), [0.0, 0.5, 2.5]);
+    assert_eq!((rows[2].step_ms, rows[2].seconds, rows[2].lr), (500.0, 2.0, 0.1));
 }

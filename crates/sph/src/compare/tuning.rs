@@ -4,6 +4,7 @@
 //! φ^{d+1} = φ + 1 (Roberts 2018, "The unreasonable effectiveness of quasirandom sequences"; one setting alone: the golden ratio).
 //! Any first n of them lie evenly in the space, so that a budget may cut them, and one may be added.
 
+use super::job::Job;
 use super::plan::{Configuration, Setting, Values};
 use crate::error::{Error, Result};
 use sph_tensor::Rng;
@@ -15,7 +16,7 @@ pub struct Tuning {
     pub trials: usize,
     /// Seed of the points, and of the trials' training.
     pub seed: u64,
-    /// Epochs of a trial; `None`: those of the runs.
+    /// Epochs of a trial; `None`: those of the runs. Adaptations have none.
     pub epochs: Option<usize>,
     /// Fraction of the training images held out, which trials are judged on.
     pub val_split: f64,
@@ -116,7 +117,10 @@ impl Search {
         let mut trial = trial.clone();
         // Of two values the last one counts.
         trial.settings.push(("val-split".into(), tuning.val_split.to_string()));
-        trial.settings.extend(tuning.epochs.map(|n| ("epochs".into(), n.to_string())));
+        match trial.job {
+            Job::Train => trial.settings.extend(tuning.epochs.map(|n| ("epochs".into(), n.to_string()))),
+            Job::Adapt => trial.settings.push(("eval-on".into(), "validation".into())),
+        }
         trial
     }
 }
@@ -174,8 +178,8 @@ pub struct Tuned {
 }
 
 impl Tuned {
-    /// The trial with the highest accuracy on held-out images; of equal ones the one with the lower loss, then the first. `None`
-    /// before all are over, and when all diverged.
+    /// The trial with the highest accuracy on held-out images; of equal ones the one with the lower loss, then the first. Of adaptations
+    /// that with the lowest loss, which is what they are timed to. `None` before all are over, and when all diverged.
     pub fn chosen(&self) -> Option<usize> {
         let mut best: Option<(usize, f64, f64)> = None;
         for (i, outcome) in self.outcomes.iter().enumerate() {
@@ -183,7 +187,11 @@ impl Tuned {
                 Outcome::Waiting => return None,
                 Outcome::Diverged => (),
                 Outcome::Finished { accuracy, loss, .. } => {
-                    if best.is_none_or(|(_, a, l)| accuracy > a || (accuracy == a && loss < l)) {
+                    let better = |(_, a, l): (usize, f64, f64)| match self.search.base.job {
+                        Job::Train => accuracy > a || (accuracy == a && loss < l),
+                        Job::Adapt => loss < l,
+                    };
+                    if best.is_none_or(better) {
                         best = Some((i, accuracy, loss));
                     }
                 }

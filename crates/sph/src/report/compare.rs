@@ -1,9 +1,10 @@
 //! [`Results`] of a comparison as a table, as CSV and as a page.
 
 use super::charts::{self, Axes, Curve, Drawn, colours};
-use super::run::{OVERLAID, TIMES, over};
+use super::run::{OF_ADAPTATIONS, OVERLAID, STEPS, TIMES, over};
 use super::{aligned, escape, page, place, trials};
-use crate::compare::results::{Group, QUANTITIES, Quantity, Results, Statistic};
+use crate::compare::job::Job;
+use crate::compare::results::{FinishedRun, Group, Quantity, Results, Statistic};
 use crate::csv::field;
 use crate::history::Epoch;
 use plotters::style::RGBColor;
@@ -38,8 +39,8 @@ fn called(results: &Results, configuration: usize) -> &str {
 }
 
 /// A group's model, data set and values.
-fn name(group: &Group) -> String {
-    place(&group.model, &group.dataset, &group.condition)
+fn name(job: Job, group: &Group) -> String {
+    place(job, &group.model, &group.dataset, &group.condition)
 }
 
 /// What stands above a group's table.
@@ -48,11 +49,25 @@ fn about(results: &Results, group: &Group) -> String {
         1 => "one seed".into(),
         n => format!("mean ± standard deviation over {n} seeds"),
     };
+    let job = results.job();
     let target = group.baseline.map_or(String::new(), |(c, accuracy)| {
         let label = called(results, c);
-        format!("; target: {:.2} % test accuracy, where {label} ends on average", 100.0 * accuracy)
+        match job {
+            Job::Train => {
+                format!("; target: {:.2} % test accuracy, where {label} ends on average", 100.0 * accuracy)
+            }
+            Job::Adapt => format!("; target: the test loss where {label} ends, seed by seed"),
+        }
     });
-    format!("{}, {seeds}{target}", name(group))
+    let members = || results.runs.iter().filter(|r| group.configurations.contains(&r.configuration));
+    let accuracy = |of: fn(&FinishedRun) -> Option<f64>| Statistic::of(members().filter_map(of));
+    let before = accuracy(|r| Some(r.end.before?.1));
+    let recalibrated = accuracy(|r| r.end.before.and_then(|_| Some(r.epochs.first()?.test.1)));
+    let before = before.zip(recalibrated).map_or(String::new(), |(before, recalibrated)| {
+        let percent = |s: Statistic| 100.0 * s.mean;
+        format!("; before {:.2} %, recalibrated {:.2} %", percent(before), percent(recalibrated))
+    });
+    format!("{}, {seeds}{before}{target}", name(job, group))
 }
 
 /// The column of differences.
@@ -62,7 +77,7 @@ const DIFFERENCE: &str = "final acc − baseline [95 %]";
 fn rows(results: &Results, group: &Group) -> Vec<Vec<String>> {
     // Where nothing asks for curvature, or the system does not tell of memory, there is no such column.
     let has = |q: &&Quantity| group.configurations.iter().any(|&c| results.statistic(c, q.name).is_some());
-    let quantities: Vec<&Quantity> = QUANTITIES.iter().filter(has).collect();
+    let quantities: Vec<&Quantity> = results.quantities().iter().filter(has).collect();
     let differs = group.configurations.iter().any(|&c| results.difference(c).is_some());
     let heads = quantities.iter().map(|q| q.head.to_string());
     let heads = heads.chain(differs.then(|| DIFFERENCE.to_string()));
@@ -101,23 +116,40 @@ pub fn table(results: &Results) -> String {
 /// A row per finished run.
 pub fn runs_csv(results: &Results) -> String {
     let grid = results.grid();
-    let columns = ["run", "dataset", "model", "optimizer", "seed"].into_iter().chain(grid.iter().copied());
-    let more = ["epochs", "best_epoch", "test_loss", "final_test_loss"];
-    let columns = columns.chain(more).chain(QUANTITIES.iter().map(|q| q.name));
+    let (job, quantities) = (results.job(), results.quantities());
+    let [data, network] = job.places();
+    let columns = ["run", data, network, "optimizer", "seed"].into_iter().chain(grid.iter().copied());
+    let more: &[&str] = match job {
+        Job::Train => &["epochs", "best_epoch", "test_loss", "final_test_loss"],
+        Job::Adapt => {
+            &["steps", "loss_before", "accuracy_before", "loss_recalibrated", "accuracy_recalibrated"]
+        }
+    };
+    let columns = columns.chain(more.iter().copied()).chain(quantities.iter().map(|q| q.name));
     let mut out = columns.map(field).collect::<Vec<_>>().join(",") + "\n";
     let optional = |v: Option<String>| v.unwrap_or_default();
     for run in &results.runs {
         let c = &results.configurations[run.configuration];
-        let result = run.history.result.as_ref();
         let mut fields = vec![field(&run.name), field(&c.dataset), field(&c.model), field(&c.label)];
-        fields.push(run.history.args.seed.to_string());
+        fields.push(run.seed.to_string());
         let value = |name: &&str| c.grid.iter().find(|g| g.0 == *name).map(|g| field(&g.1));
         fields.extend(grid.iter().map(|name| optional(value(name))));
-        fields.push(optional(result.map(|r| r.epochs.to_string())));
-        fields.push(optional(result.and_then(|r| r.best_epoch).map(|e| e.to_string())));
-        fields.push(optional(result.and_then(|r| r.test_loss).map(|v| v.to_string())));
-        fields.push(optional(result.and_then(|r| r.final_test_loss).map(|v| v.to_string())));
-        fields.extend(QUANTITIES.iter().map(|q| optional((q.of)(run).map(|v| v.to_string()))));
+        fields.push(optional(run.epochs.last().map(|e| e.epoch.to_string())));
+        let number = |v: Option<f64>| optional(v.map(|v| v.to_string()));
+        let end = &run.end;
+        match job {
+            Job::Train => {
+                fields.push(optional(end.best.map(|b| b.0.to_string())));
+                fields.extend([end.best.map(|b| b.1), end.last.map(|l| l.0)].map(number));
+            }
+            Job::Adapt => {
+                let recalibrated = run.epochs.first().map(|e| e.test);
+                for m in [end.before, recalibrated] {
+                    fields.extend([m.map(|m| m.0), m.map(|m| m.1)].map(number));
+                }
+            }
+        }
+        fields.extend(quantities.iter().map(|q| optional((q.of)(run).map(|v| v.to_string()))));
         out += &(fields.join(",") + "\n");
     }
     out
@@ -126,9 +158,10 @@ pub fn runs_csv(results: &Results) -> String {
 /// A row per configuration.
 pub fn configurations_csv(results: &Results) -> String {
     let grid = results.grid();
-    let columns = ["dataset", "model", "optimizer"].into_iter().chain(grid.iter().copied()).chain(["runs"]);
+    let [data, network] = results.job().places();
+    let columns = [data, network, "optimizer"].into_iter().chain(grid.iter().copied()).chain(["runs"]);
     let mut columns: Vec<String> = columns.map(field).collect();
-    for q in QUANTITIES {
+    for q in results.quantities() {
         columns.extend(["mean", "std", "count"].map(|of| format!("{}_{of}", q.name)));
     }
     columns.extend(["mean", "low", "high", "count"].map(|of| format!("difference_{of}")));
@@ -138,7 +171,7 @@ pub fn configurations_csv(results: &Results) -> String {
         let value = |name: &&str| c.grid.iter().find(|g| g.0 == *name).map(|g| field(&g.1));
         fields.extend(grid.iter().map(|name| value(name).unwrap_or_default()));
         fields.push(results.runs_of(i).count().to_string());
-        for q in QUANTITIES {
+        for q in results.quantities() {
             let s = results.statistic(i, q.name);
             fields.push(s.map_or(String::new(), |s| s.mean.to_string()));
             fields.push(s.and_then(|s| s.std).map_or(String::new(), |v| v.to_string()));
@@ -166,10 +199,14 @@ pub fn page(results: &Results) -> Drawn {
         let _ = write!(
             body,
             "<h2>{}</h2>\n<p class=\"note\">{}.",
-            escape(&name(group)),
+            escape(&name(results.job(), group)),
             escape(&about(results, group))
         );
-        body.push_str(" “s to target”: seconds of training and evaluation until the first epoch whose test accuracy is the target or better; in brackets how many runs got there, where not all did. “final acc − baseline”: difference of final test accuracies in percentage points, each seed against the same seed of the baseline, with the 95 % interval of its mean by Student's t.</p>\n");
+        body.push_str(match results.job() {
+            Job::Train => " “s to target”: seconds of training and evaluation until the first epoch whose test accuracy is the target or better;",
+            Job::Adapt => " “steps to target”, “s to target”: steps, and their seconds without evaluations, until the first evaluation whose test loss is the target or better;",
+        });
+        body.push_str(" in brackets how many runs got there, where not all did. “final acc − baseline”: difference of final test accuracies in percentage points, each seed against the same seed of the baseline, with the 95 % interval of its mean by Student's t.</p>\n");
         body += &page::table(&rows(results, group));
         body += &charts(results, group)?;
     }
@@ -208,12 +245,16 @@ fn charts(results: &Results, group: &Group) -> Drawn {
         out.push_str("<p class=\"note\">Of each optimizer the configuration whose mean final test accuracy is highest.</p>\n");
     }
     out.push_str(
-        "<p class=\"note\">Lines: means over seeds after each epoch; over seconds each mean stands at the mean time of that epoch. Bands: ± one standard deviation.</p>\n<div class=\"charts\">\n",
+        "<p class=\"note\">Lines: means over seeds after each epoch or evaluation; over seconds each mean stands at the mean time of it. Bands: ± one standard deviation.</p>\n<div class=\"charts\">\n",
     );
-    for (shown, log) in OVERLAID {
-        for time in TIMES {
+    let (overlaid, times) = match results.job() {
+        Job::Train => (&OVERLAID[..], TIMES),
+        Job::Adapt => (&OF_ADAPTATIONS[..], [STEPS, TIMES[1]]),
+    };
+    for (shown, log) in overlaid {
+        for time in times {
             let curve = |(c, colour): (&usize, &RGBColor)| {
-                let runs = results.runs_of(*c).map(|r| &*r.history.epochs);
+                let runs = results.runs_of(*c).map(|r| &*r.epochs);
                 let longest = runs.clone().map(<[Epoch]>::len).max().unwrap_or(0);
                 let mut curve = Curve { colour: *colour, points: Vec::new(), band: Vec::new() };
                 for i in 0..longest {
@@ -228,7 +269,7 @@ fn charts(results: &Results, group: &Group) -> Drawn {
                 curve
             };
             let curves: Vec<Curve> = configurations.iter().zip(&palette).map(curve).collect();
-            out += &over(&shown, &time, log, &curves)?;
+            out += &over(shown, &time, *log, &curves)?;
         }
     }
     Ok(out + "</div>\n" + &responses(results, group)?)

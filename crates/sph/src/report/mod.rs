@@ -8,6 +8,7 @@ pub mod run;
 pub mod sheet;
 pub mod trials;
 
+use crate::compare::job::Job;
 use std::fmt::Write;
 
 /// Text inside an HTML element or attribute.
@@ -26,9 +27,9 @@ fn escape(text: &str) -> String {
 }
 
 /// What configurations have in common that are compared or tried.
-fn place(model: &str, dataset: &str, condition: &[(String, String)]) -> String {
+fn place(job: Job, model: &str, dataset: &str, condition: &[(String, String)]) -> String {
     let condition = condition.iter().map(|(name, value)| format!(", {name}={value}"));
-    format!("{model} on {dataset}{}", condition.collect::<String>())
+    job.place(dataset, model) + &condition.collect::<String>()
 }
 
 /// A number in few characters: three significant digits, with an exponent where it is very large or small.

@@ -239,6 +239,7 @@ fn picture(w: &Worst, low: f64, high: f64) -> Drawn {
 }
 
 /// A figure of an epoch, and what an axis and a caption call it.
+#[derive(Clone, Copy)]
 pub(super) struct Shown {
     pub(super) axis: &'static str,
     pub(super) caption: &'static str,
@@ -258,6 +259,12 @@ pub(super) const TIMES: [Shown; 2] = [
     Shown { axis: "epoch", caption: "epochs", of: |e| e.epoch as f64 },
     Shown { axis: "seconds", caption: "wall-clock time", of: |e| e.seconds },
 ];
+
+/// What is drawn of adaptations.
+pub(super) const OF_ADAPTATIONS: [(Shown, bool); 3] = [OVERLAID[0], OVERLAID[1], OVERLAID[3]];
+
+/// What adaptations are drawn over, beside wall-clock time.
+pub(super) const STEPS: Shown = Shown { axis: "step", caption: "steps", of: |e| e.epoch as f64 };
 
 /// One chart of several curves.
 pub(super) fn over(shown: &Shown, time: &Shown, log: bool, curves: &[Curve]) -> Drawn {

@@ -1,6 +1,7 @@
 //! The [`Trials`] of a comparison: what was tried, what was chosen, and whether that lies at an edge.
 
 use super::{aligned, escape, page, place};
+use crate::compare::job::Job;
 use crate::compare::plan::{Setting, Values};
 use crate::compare::results::Trials;
 use crate::compare::tuning::{Outcome, Search, Tuned};
@@ -30,9 +31,14 @@ fn rule(trials: &Trials) -> String {
         Some(n) => format!("{n} epochs each, "),
     };
     let s = if run == 1 { "" } else { "s" };
+    let job = trials.tuned.first().map_or(Job::Train, |t| t.search.base.job);
+    let judged = match job {
+        Job::Train => "judged after the last epoch",
+        Job::Adapt => "judged by the loss after the last step",
+    };
     format!(
-        "Settings were chosen by {run} trial{s} of each optimizer{cut}: {epochs}seed {}, judged after the last epoch on {} % of the \
-         training images, which were held out",
+        "Settings were chosen by {run} trial{s} of each optimizer{cut}: {epochs}seed {}, {judged} on {} % of the training images, which \
+         were held out",
         t.seed,
         (1000.0 * t.val_split).round() / 10.0
     )
@@ -41,7 +47,7 @@ fn rule(trials: &Trials) -> String {
 /// The place of a search, and its optimizer.
 fn name(search: &Search) -> String {
     let c = &search.base;
-    format!("{}: {}", place(&c.model, &c.dataset, &c.condition), c.name)
+    format!("{}: {}", place(c.job, &c.model, &c.dataset, &c.condition), c.name)
 }
 
 /// What is tried.

@@ -1,0 +1,132 @@
+//! What the runs of a comparison are: trainings, or adaptations of trained networks.
+
+use crate::commands::adapt::AdaptArgs;
+use crate::config::{NOT_SETTINGS, TrainArgs, flag, keys, one_line};
+use crate::error::{Error, Result};
+use clap::{Args, Command, CommandFactory, FromArgMatches};
+
+/// The command that each run of a comparison is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Job {
+    /// `sph train`.
+    #[default]
+    Train,
+    /// `sph adapt`.
+    Adapt,
+}
+
+impl Job {
+    /// Its name, and all its flags.
+    pub fn command(self) -> Command {
+        match self {
+            Job::Train => TrainArgs::command(),
+            Job::Adapt => AdaptArgs::augment_args(Command::new("adapt"))
+                // A comparison names it beside the settings.
+                .mut_arg("checkpoint", |a| a.required(false))
+                .args_override_self(true)
+                .allow_negative_numbers(true),
+        }
+    }
+
+    /// The two settings that say what optimizers are compared on: what a run reads, and which network.
+    pub fn places(self) -> [&'static str; 2] {
+        match self {
+            Job::Train => ["dataset", "model"],
+            Job::Adapt => ["corrupt", "checkpoint"],
+        }
+    }
+
+    /// The place of a run in words.
+    pub fn place(self, data: &str, network: &str) -> String {
+        match (self, data) {
+            (Job::Train, _) => format!("{network} on {data}"),
+            (Job::Adapt, NOTHING) => format!("{network}, no corruption"),
+            (Job::Adapt, _) => format!("{network} under {data}"),
+        }
+    }
+
+    /// Whether a comparison takes a flag as a setting of its runs.
+    pub fn is_setting(self, name: &str) -> bool {
+        let places = self.places();
+        let other = match self {
+            Job::Train => false,
+            Job::Adapt => ["csv", "output", "eval-on"].contains(&name),
+        };
+        !other && !NOT_SETTINGS.contains(&name) && !places.contains(&name) && !["opt", "help"].contains(&name)
+    }
+
+    /// The names of its settings.
+    pub fn settings(self, command: &Command) -> impl Iterator<Item = &str> {
+        keys(command).filter(move |k| self.is_setting(k))
+    }
+
+    /// What a row of its results is counted in.
+    pub fn unit(self) -> &'static str {
+        match self {
+            Job::Train => "epoch",
+            Job::Adapt => "step",
+        }
+    }
+}
+
+/// The corruption of an adaptation to images as they are.
+pub const NOTHING: &str = "none";
+
+/// All settings of a run.
+#[derive(Debug, Clone)]
+pub enum RunArgs {
+    /// Of a training.
+    Train(Box<TrainArgs>),
+    /// Of an adaptation.
+    Adapt(Box<AdaptArgs>),
+}
+
+impl RunArgs {
+    /// From flags' names (without dashes) and values.
+    ///
+    /// # Errors
+    /// When a value is wrong, or settings do not fit each other.
+    pub fn from_settings(job: Job, settings: &[(String, String)], seed: u64) -> Result<Self> {
+        match job {
+            Job::Train => Ok(RunArgs::Train(Box::new(TrainArgs::from_settings(settings.iter(), seed)?))),
+            Job::Adapt => {
+                let command = job.command();
+                let given = settings.iter().filter(|(name, value)| name != "corrupt" || value != NOTHING);
+                let flags = given.filter_map(|(name, value)| flag(name, value, &command).transpose());
+                let mut flags = flags.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Config)?;
+                flags.push(format!("--seed={seed}"));
+                let matches = command.try_get_matches_from(std::iter::once("adapt".to_string()).chain(flags));
+                let args = matches.and_then(|m| AdaptArgs::from_arg_matches(&m));
+                let args = args.map_err(|e| Error::Config(one_line(&e)))?.resolved()?;
+                Ok(RunArgs::Adapt(Box::new(args)))
+            }
+        }
+    }
+
+    /// Seed of a run.
+    pub fn seed(&self) -> u64 {
+        match self {
+            RunArgs::Train(args) => args.seed,
+            RunArgs::Adapt(args) => args.seed,
+        }
+    }
+
+    /// How many rows its results have in the end: epochs or steps.
+    pub fn length(&self) -> usize {
+        match self {
+            RunArgs::Train(args) => args.epochs,
+            RunArgs::Adapt(args) => args.steps,
+        }
+    }
+
+    /// How much longer it takes than a trial, which holds images out, as far as the settings tell.
+    pub fn longer_than(&self, trial: &RunArgs) -> f64 {
+        match (self, trial) {
+            (RunArgs::Train(run), RunArgs::Train(trial)) => {
+                let work = |args: &TrainArgs| args.epochs as f64 * (1.0 - args.val_split);
+                work(run) / work(trial)
+            }
+            _ => self.length() as f64 / trial.length() as f64,
+        }
+    }
+}
