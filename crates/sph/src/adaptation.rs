@@ -99,10 +99,14 @@ pub fn adapt<T: Real>(
             }
         };
         objective.set_batch(batch);
-        let report = optimizer.step(objective, settings.lr).map_err(|e| match e {
-            EvalError::NonFiniteLoss(_) => diverged(objective, "the loss", step),
-            EvalError::NonFiniteUpdate(name) => diverged(objective, &format!("the update of '{name}'"), step),
-            e => Error::Evaluation(e),
+        let report = optimizer.step(objective, settings.lr).map_err(|e| {
+            let what = match e {
+                EvalError::NonFiniteLoss(_) => "the loss".to_string(),
+                EvalError::NonFiniteUpdate(name) => format!("the update of '{name}'"),
+                e => return Error::Evaluation(e),
+            };
+            let batch = objective.current_batch();
+            diverged(&what, step, batch.and_then(|b| objective.first_non_finite(b, Mode::Train)))
         })?;
         let time = start.elapsed().as_secs_f64();
         seconds += time;
@@ -118,8 +122,7 @@ pub fn adapt<T: Real>(
     Ok(out)
 }
 
-fn diverged<T: Real>(objective: &Objective<T>, what: &str, step: u64) -> Error {
-    let place = objective.current_batch().and_then(|b| objective.first_non_finite(b, Mode::Train));
+fn diverged(what: &str, step: u64, place: Option<String>) -> Error {
     let place = place.map_or(String::new(), |p| format!("; the first non-finite values are in {p}"));
     Error::Config(format!("{what} is not finite at step {step}{place}; lower --lr"))
 }
@@ -153,9 +156,9 @@ fn measure<T: Real>(
     steps: u64,
     seconds: f64,
 ) -> Result<Measured> {
-    let e = evaluate_with(objective, store, &data.evaluate, data.classes)?;
-    if !e.loss.is_finite() {
-        return Err(diverged(objective, "the loss in evaluation", steps));
-    }
+    let e = evaluate_with(objective, store, &data.evaluate, data.classes).map_err(|e| match e {
+        Error::NotFinite { place } if steps > 0 => diverged("the loss in evaluation", steps, Some(place)),
+        e => e,
+    })?;
     Ok(Measured { steps, seconds, loss: e.loss, accuracy: e.accuracy() })
 }

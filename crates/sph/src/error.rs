@@ -49,6 +49,12 @@ pub enum Error {
         /// Which checkpoint is kept.
         kept: String,
     },
+    /// A network's outputs in an evaluation are infinite or NaN.
+    #[error("the loss is not finite; the first non-finite values are in {place}")]
+    NotFinite {
+        /// The first layer or parameter whose values are not finite.
+        place: String,
+    },
     /// The model and the data do not fit each other.
     #[error(transparent)]
     Layer(#[from] sph_nn::LayerError),

@@ -55,9 +55,7 @@ pub fn evaluate_with<T: Real>(
         let (batch_loss, logits) = objective.evaluate_with(store, &batch)?;
         if !batch_loss.is_finite() {
             let place = objective.first_non_finite(&batch, Mode::Eval).unwrap_or_else(|| "the loss".into());
-            return Err(Error::Config(format!(
-                "the loss is not finite; the first non-finite values are in {place}"
-            )));
+            return Err(Error::NotFinite { place });
         }
         loss += batch_loss * batch.len() as f64;
         for (row, target) in logits.as_slice().chunks_exact(classes).zip(&*batch.targets) {

@@ -364,7 +364,9 @@ fn adaptations_are_tuned_on_held_out_images_and_have_the_numbers_of_single_ones(
             let best = own.iter().min_by(|a, b| held_out(&a["lr"]).total_cmp(&held_out(&b["lr"]))).unwrap();
             assert!(own.iter().all(|r| r["chosen"] == (r["lr"] == best["lr"]).to_string()), "{own:?}");
             if optimizer == "adam" {
-                assert!(own.iter().any(|r| r["lr"] == "1e30" && r["state"] == "diverged"), "{own:?}");
+                let diverged =
+                    |r: &&BTreeMap<String, String>| r["state"] == "diverged" && number(&r["lr"]) > 1e29;
+                assert_eq!(own.iter().filter(|r| diverged(r)).count(), 1, "{own:?}");
             }
         }
     }

@@ -166,7 +166,9 @@ pub fn csv(trials: &Trials) -> String {
             settings.push(name);
         }
     }
-    let columns = ["dataset", "model", "optimizer", "trial"].into_iter().chain(settings.iter().copied());
+    let job = trials.tuned.first().map_or(Job::Train, |t| t.search.base.job);
+    let [data, network] = job.places();
+    let columns = [data, network, "optimizer", "trial"].into_iter().chain(settings.iter().copied());
     let more = ["state", "validation_accuracy", "validation_loss", "cpu_seconds", "chosen"];
     let mut out = columns.chain(more).map(field).collect::<Vec<_>>().join(",") + "\n";
     for tuned in &trials.tuned {
