@@ -96,7 +96,7 @@ def main():
             difference = check(args.sph, Path(folder), name)
         worst = max(worst, difference)
         print(f"{name}: {difference:.1e} {'ok' if difference <= TOLERANCE else 'DIFFERS'}", flush=True)
-    sys.exit(worst > TOLERANCE)
+    sys.exit(1 if worst > TOLERANCE else 0)
 
 
 if __name__ == "__main__":
