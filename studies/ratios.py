@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Steps and seconds to the baseline's final loss, setting by setting, of a comparison of adaptations.
+
+    python studies/ratios.py runs/adapt-digits > table.md
+
+Every run stands beside the baseline's run of the same seed: the ratio of its steps (seconds) to the loss where that one ends, to those
+that it took itself. Medians over seeds; a run that never gets there counts as infinitely long, and where the baseline ends no better than it began there
+is no ratio. Reads runs.csv alone.
+"""
+
+import argparse
+import csv
+import statistics
+from collections import Counter, defaultdict
+from pathlib import Path
+
+
+def median_ratio(pairs, column):
+    """None where the baseline's own steps gain nothing in most runs, so that there is nothing to be fast at."""
+    gained = [(run, base) for run, base in pairs if float(base["steps_to_target"]) > 0]
+    if 2 * len(gained) <= len(pairs):
+        return None
+    ratio = lambda run, base: float(run[column]) / float(base[column]) if run[column] else float("inf")
+    return statistics.median(ratio(run, base) for run, base in gained)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--baseline", default="adam")
+    args = parser.parse_args()
+    settings = defaultdict(lambda: defaultdict(dict))
+    for run in csv.DictReader(open(args.folder / "runs.csv")):
+        # The label is the optimizer's name, then its chosen values.
+        name = " ".join(part for part in run["optimizer"].split() if "=" not in part)
+        setting = (Path(run["checkpoint"]).name, run["corrupt"], run.get("labels") or "")
+        settings[setting][name][run["seed"]] = run
+
+    percent = lambda runs, column: f"{100 * statistics.mean(float(r[column]) for r in runs):.1f}"
+    print("| network, corruption, labels a class | before, recalibrated | | after 5, 10, 20 steps | end | loss | steps | seconds |")
+    print("|---|---|---|---|---|---|---|---|")
+    third, faster, either, accurate, total = Counter(), Counter(), Counter(), Counter(), Counter()
+    for (network, corruption, labels), by_name in settings.items():
+        base = by_name[args.baseline]
+        for name, by_seed in by_name.items():
+            pairs = [(run, base[seed]) for seed, run in by_seed.items() if seed in base]
+            runs = [run for run, _ in pairs]
+            steps, seconds = (median_ratio(pairs, f"{what}_to_target") for what in ("steps", "seconds"))
+            gain = statistics.mean(
+                float(run["final_test_accuracy"]) - float(b["final_test_accuracy"]) for run, b in pairs
+            )
+            total[name] += 1
+            accurate[name] += gain >= 0
+            if steps is not None:
+                third[name] += steps <= 1 / 3
+                faster[name] += seconds <= 2 / 3
+                either[name] += steps <= 1 / 3 or seconds <= 2 / 3
+            first = name == next(iter(by_name))
+            where = ", ".join(part for part in (network, corruption, labels) if part) if first else ""
+            before = f"{percent(runs, 'accuracy_before')}, {percent(runs, 'accuracy_recalibrated')}" if first else ""
+            after = ", ".join(percent(runs, f"accuracy_after_{n}") for n in (5, 10, 20))
+            loss = statistics.mean(float(r["final_test_loss"]) for r in runs)
+            shown = lambda v: "-" if v is None else "never" if v == float("inf") else f"{v:.2f}"
+            end = percent(runs, "final_test_accuracy")
+            print(f"| {where} | {before} | {name} | {after} | {end} | {loss:.3f} | {shown(steps)} | {shown(seconds)} |")
+    print()
+    print(f"| of {max(total.values())} settings | steps ≤ 1/3 | seconds ≤ 2/3 | one of them | accuracy at the end not below {args.baseline}'s |")
+    print("|---|---|---|---|---|")
+    for name in total:
+        if name != args.baseline:
+            print(f"| {name} | {third[name]} | {faster[name]} | {either[name]} | {accurate[name]} |")
+
+
+if __name__ == "__main__":
+    main()
