@@ -4,7 +4,8 @@ use crate::adaptation::{AdaptData, AdaptSettings, Adapted, Measured, adapt};
 use crate::checkpoint::{check_writable, save_model, write_atomically};
 use crate::compare::job::Job;
 use crate::config::{
-    KernelArgs, OptArgs, adapt_optimizers, below_one, count, flags_of_toml, names, row, seed, shown, threads,
+    KernelArgs, OptArgs, adapt_optimizers, below_one, by_name, count, difference, flags_of_toml, names, row,
+    seed, shown, threads,
 };
 use crate::corrupt::{Corruption, Corruptor, Range};
 use crate::data::loader::Source;
@@ -178,7 +179,7 @@ impl AdaptArgs {
     /// # Errors
     /// As [`AdaptArgs::flags`].
     pub fn settings(&self) -> Result<serde_json::Value> {
-        serde_json::to_value(self).map_err(|e| Error::Config(format!("settings: {e}")))
+        by_name(self)
     }
 
     /// The first setting that is another one in `there`, the settings of a record, with both values.
@@ -186,11 +187,7 @@ impl AdaptArgs {
     /// # Errors
     /// As [`AdaptArgs::flags`].
     pub fn difference(&self, there: &serde_json::Value) -> Result<Option<String>> {
-        let here = self.settings()?;
-        let names = [&here, there].into_iter().filter_map(|s| s.as_object()).flat_map(|s| s.keys());
-        let differs = names.into_iter().find(|name| here.get(name) != there.get(name));
-        let shown = |v: Option<&serde_json::Value>| v.map_or("not set".to_string(), |v| v.to_string());
-        Ok(differs.map(|n| format!("'{n}' is {} there and {} here", shown(there.get(n)), shown(here.get(n)))))
+        Ok(difference(&self.settings()?, there))
     }
 
     /// Whether the network, the data and the settings fit each other, without adapting.

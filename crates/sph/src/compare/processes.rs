@@ -3,7 +3,6 @@
 
 use super::job::RunArgs;
 use super::plan::PlannedRun;
-use crate::commands::adapt::AdaptArgs;
 use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
 use crate::history::Adaptation;
@@ -112,7 +111,7 @@ impl Launch {
                 Stdio::null()
             }
             RunArgs::Adapt(args) => {
-                self.adapt(&mut command, args)?;
+                command.arg("adapt").args(args.flags()?).arg("--json");
                 let part = self.unfinished(run);
                 File::create(&part).map_err(|e| Error::write(&part, e))?.into()
             }
@@ -138,11 +137,6 @@ impl Launch {
             }
         };
         command.arg("--stop-on-eof");
-        Ok(())
-    }
-
-    fn adapt(&self, command: &mut Command, args: &AdaptArgs) -> Result<()> {
-        command.arg("adapt").args(args.flags()?).arg("--json");
         Ok(())
     }
 

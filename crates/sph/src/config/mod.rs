@@ -207,15 +207,7 @@ impl TrainArgs {
     /// # Errors
     /// As [`TrainArgs::to_toml`].
     pub fn difference(&self, other: &TrainArgs) -> Result<Option<String>> {
-        let table = |args: &TrainArgs| -> Result<toml::Table> {
-            toml::Table::try_from(args).map_err(|e| Error::Config(format!("settings: {e}")))
-        };
-        let (ours, theirs) = (table(self)?, table(other)?);
-        let key = ours.keys().chain(theirs.keys()).find(|key| ours.get(*key) != theirs.get(*key));
-        let shown = |v: Option<&toml::Value>| v.map_or("not set".to_string(), toml::Value::to_string);
-        Ok(key.map(|key| {
-            format!("'{key}' is {} there and {} here", shown(theirs.get(key)), shown(ours.get(key)))
-        }))
+        Ok(difference(&by_name(self)?, &by_name(other)?))
     }
 
     /// Settings from TOML alone, as [`TrainArgs::to_toml`] wrote them.
@@ -282,6 +274,22 @@ impl TrainArgs {
     pub fn schedule(&self) -> Result<(&'static ScheduleRow, ScheduleConfig)> {
         self.schedule.build(self.epochs, self.optimizer.lr()?)
     }
+}
+
+/// Settings by name.
+///
+/// # Errors
+/// When a value has no form as text (a path that is not Unicode).
+pub(crate) fn by_name(settings: &impl Serialize) -> Result<serde_json::Value> {
+    serde_json::to_value(settings).map_err(|e| Error::Config(format!("settings: {e}")))
+}
+
+/// The first of the settings `here` that is another one `there`, with both values.
+pub(crate) fn difference(here: &serde_json::Value, there: &serde_json::Value) -> Option<String> {
+    let mut names = [here, there].into_iter().filter_map(|s| s.as_object()).flat_map(|s| s.keys());
+    let shown = |v: Option<&serde_json::Value>| v.map_or("not set".to_string(), |v| v.to_string());
+    let name = names.find(|name| here.get(name) != there.get(name))?;
+    Some(format!("'{name}' is {} there and {} here", shown(there.get(name)), shown(here.get(name))))
 }
 
 fn with_name(flags: &[String]) -> impl Iterator<Item = String> + Clone {
