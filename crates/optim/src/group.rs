@@ -107,11 +107,12 @@ impl<T: Element> Optimizer<T> {
         drop(values);
         for ((update, spec), own) in updates.iter_mut().zip(&self.specs).zip(&self.overrides) {
             let Some(update) = update else { continue };
-            let scale = T::from_f64(-lr * own.lr_mult);
-            map_in_place(update, |v| scale * v);
-            if !map::all_finite(update.as_slice()) {
+            // A fresh buffer: a transform may keep the one it handed out.
+            let mut step = Array::stale(update.pool(), update.shape());
+            if !map::scaled(step.make_mut(), update.as_slice(), T::from_f64(-lr * own.lr_mult)) {
                 return Err(EvalError::NonFiniteUpdate(spec.name.clone()));
             }
+            *update = step;
         }
         f.apply(&updates);
         updates.clear();

@@ -3,6 +3,7 @@
 use crate::op::Context;
 use crate::ops::{Case, case, normal};
 use crate::rules::{Linear, LinearOp};
+use sph_tensor::kernels::pooling::{spread_taps, sum_taps};
 use sph_tensor::kernels::window::Window;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
@@ -45,20 +46,6 @@ pub(super) fn pooling_window(
     Ok(window)
 }
 
-/// Calls `f(output offset, input offset, tap)` for every window and tap inside the image; offsets are those of channel 0.
-pub(super) fn each_tap(g: &Window, mut f: impl FnMut(usize, usize, usize)) {
-    for p in 0..g.positions() {
-        let (n, oy, ox) = g.locate(p);
-        let (ky0, y0, rows) = g.taps(oy, g.h, g.kh);
-        let (kx0, x0, width) = g.taps(ox, g.w, g.kw);
-        for r in 0..rows {
-            for s in 0..width {
-                f(p * g.c, ((n * g.h + y0 + r) * g.w + x0 + s) * g.c, (ky0 + r) * g.kw + kx0 + s);
-            }
-        }
-    }
-}
-
 impl AvgPool {
     fn window(&self, x: Shape) -> Result<Window, ShapeError> {
         pooling_window("avg_pool", x, self.kernel, self.stride, self.pad)
@@ -87,20 +74,12 @@ impl<T: Element> Linear<T> for AvgPool {
 
     fn tangent(&self, _saved: Option<&Array<T>>, shapes: (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
         let g = self.window(shapes.0).expect("checked by output_shape");
-        let scale = self.scale::<T>();
-        y_dot.fill(T::ZERO);
-        each_tap(&g, |o, i, _| {
-            y_dot[o..o + g.c].iter_mut().zip(&x_dot[i..i + g.c]).for_each(|(y, x)| *y += *x * scale);
-        });
+        sum_taps(&g, self.scale(), x_dot, y_dot);
     }
 
     fn adjoint(&self, _saved: Option<&Array<T>>, shapes: (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
         let g = self.window(shapes.0).expect("checked by output_shape");
-        let scale = self.scale::<T>();
-        x_bar.fill(T::ZERO);
-        each_tap(&g, |o, i, _| {
-            x_bar[i..i + g.c].iter_mut().zip(&y_bar[o..o + g.c]).for_each(|(x, y)| *x += *y * scale);
-        });
+        spread_taps(&g, self.scale(), y_bar, x_bar);
     }
 }
 

@@ -3,9 +3,10 @@
 //! The residual is the winning tap of every output (its number in the window), which fixes a linear map.
 
 use crate::op::Context;
-use crate::ops::avg_pool::{each_tap, pooling_window};
+use crate::ops::avg_pool::pooling_window;
 use crate::ops::{Case, case, normal};
 use crate::rules::{Linear, LinearOp};
+use sph_tensor::kernels::pooling::{max_taps, put_taps, take_taps};
 use sph_tensor::kernels::window::Window;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
@@ -29,16 +30,10 @@ impl MaxPool {
     fn window(&self, x: Shape) -> Result<Window, ShapeError> {
         pooling_window("max_pool", x, self.kernel, self.stride, self.pad)
     }
+}
 
-    /// Calls `f(output position, input position)` for every output and its winner.
-    fn each_winner<T: Element>(&self, saved: Option<&Array<T>>, x: Shape, mut f: impl FnMut(usize, usize)) {
-        let g = self.window(x).expect("checked by output_shape");
-        let winners = saved.expect("the winning taps").as_slice();
-        each_tap(&g, |o, i, tap| {
-            let tap = T::from_f64(tap as f64);
-            (0..g.c).filter(|c| winners[o + c] == tap).for_each(|c| f(o + c, i + c));
-        });
-    }
+fn winners<T: Element>(saved: Option<&Array<T>>) -> &[T] {
+    saved.expect("the winning taps").as_slice()
 }
 
 impl<T: Element> Linear<T> for MaxPool {
@@ -53,29 +48,20 @@ impl<T: Element> Linear<T> for MaxPool {
 
     fn forward(&self, cx: &Context<T>, x: &Array<T>, y: Shape) -> (Array<T>, Option<Array<T>>) {
         let g = self.window(x.shape()).expect("checked by output_shape");
-        let (mut value, mut winner) = (cx.array(y), Array::full(&cx.pool, y, -T::ONE));
-        let (x, out, win) = (x.as_slice(), value.make_mut(), winner.make_mut());
-        each_tap(&g, |o, i, tap| {
-            let tap = T::from_f64(tap as f64);
-            for c in 0..g.c {
-                let v = x[i + c];
-                // A NaN wins and stays, so that a non-finite value stays visible.
-                if win[o + c] < T::ZERO || v > out[o + c] || v.partial_cmp(&v).is_none() {
-                    out[o + c] = v;
-                    win[o + c] = tap;
-                }
-            }
-        });
+        let (mut value, mut winner) = (cx.array(y), cx.array(y));
+        max_taps(&g, x.as_slice(), winner.make_mut());
+        take_taps(&g, winner.as_slice(), x.as_slice(), value.make_mut());
         (value, Some(winner))
     }
 
     fn tangent(&self, saved: Option<&Array<T>>, shapes: (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
-        self.each_winner(saved, shapes.0, |o, i| y_dot[o] = x_dot[i]);
+        let g = self.window(shapes.0).expect("checked by output_shape");
+        take_taps(&g, winners(saved), x_dot, y_dot);
     }
 
     fn adjoint(&self, saved: Option<&Array<T>>, shapes: (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
-        x_bar.fill(T::ZERO);
-        self.each_winner(saved, shapes.0, |o, i| x_bar[i] += y_bar[o]);
+        let g = self.window(shapes.0).expect("checked by output_shape");
+        put_taps(&g, winners(saved), y_bar, x_bar);
     }
 }
 

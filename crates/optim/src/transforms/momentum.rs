@@ -42,9 +42,10 @@ impl<T: Element> Transform<T> for Momentum<T> {
                 Some(m) => map::update(m.make_mut(), g.as_slice(), |m, g| decay * m + g),
                 m => *m = Some(Array::from_slice(g.pool(), g.shape(), g.as_slice())),
             }
-            if let Some(m) = &self.m[i] {
-                let nesterov = self.nesterov;
-                map::update(g.make_mut(), m.as_slice(), |g, m| if nesterov { g + decay * m } else { m });
+            match &self.m[i] {
+                Some(m) if self.nesterov => map::update(g.make_mut(), m.as_slice(), |g, m| g + decay * m),
+                // Shared, not copied.
+                m => updates[i] = m.clone(),
             }
         }
         Ok(())

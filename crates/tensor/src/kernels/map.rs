@@ -7,6 +7,7 @@ use crate::kernels::reduce::{BLOCK, Lanes, by_blocks};
 use crate::parallel::{CHUNK, for_chunks, for_chunks_of_work, for_chunks_with_scratch, vectorized};
 use crate::{Element, Pool};
 use std::array::from_fn;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// `out[i] = f(a[i])`.
 pub fn unary<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T) -> T + Sync) {
@@ -57,6 +58,29 @@ pub fn update<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T, T) -> T + Sync) 
             },
         );
     });
+}
+
+/// `out[i] = factor·a[i]`; true when all of them are finite.
+pub fn scaled<T: Element>(out: &mut [T], a: &[T], factor: T) -> bool {
+    assert_eq!(out.len(), a.len());
+    let finite = AtomicBool::new(true);
+    for_chunks(out, CHUNK, |i, out| {
+        let n = out.len();
+        let a = &a[i * CHUNK..][..n];
+        vectorized(
+            #[inline(always)]
+            || {
+                for i in 0..n {
+                    out[i] = factor * a[i];
+                }
+            },
+        );
+        // While they are in cache.
+        if !all_finite(out) {
+            finite.store(false, Ordering::Relaxed);
+        }
+    });
+    finite.into_inner()
 }
 
 /// `out[i] += a[i]` on the calling thread.

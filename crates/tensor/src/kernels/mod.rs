@@ -12,6 +12,7 @@
 //! | `layout` | permuting axes, copying along one axis |
 //! | `map` | element-wise loops, with or without per-channel coefficients |
 //! | `peak` | what the machine can do at most |
+//! | `pooling` | maxima and sums over windows |
 //! | `reduce` | per-channel sums, means and variances |
 
 pub mod choice;
@@ -20,5 +21,6 @@ pub mod gemm;
 pub mod layout;
 pub mod map;
 pub mod peak;
+pub mod pooling;
 pub mod reduce;
 pub mod window;

@@ -3,8 +3,9 @@
 //! A forward pass and the adjoint in the data are the same loop. At stride s the adjoint splits into s² phases, one for each
 //! pair of remainders of an input pixel's coordinates: each is a convolution of ȳ at stride 1 with every s-th tap, flipped.
 
+use super::pack::{Weights, unpack};
 use super::tile::{Pixels, Row, TILE, output_row, weight_tile_of};
-use super::{Block, LANES, Padded, Weights, blocks, padded_channels, sum_parts, unpack};
+use super::{Block, LANES, Padded, blocks, padded_channels, sum_parts};
 use crate::kernels::choice::KernelChoice;
 use crate::kernels::conv::{Conv, ConvKernels};
 use crate::parallel::{for_chunks_of_work, for_chunks_with_scratch};

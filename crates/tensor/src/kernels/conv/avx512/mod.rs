@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `pack` | weights between PyTorch's layout and the kernels' own |
 //! | `tile` | the register tiles that both kinds of kernels are made of |
 //! | `direct` | any window, stride and padding |
 //! | `winograd` | 3×3 at stride 1 with 2.25 or 4 times fewer multiplications |
@@ -16,11 +17,11 @@
 #![allow(unsafe_code)]
 
 mod direct;
+mod pack;
 mod tile;
 mod winograd;
 
 use super::ConvKernels;
-use crate::parallel::for_chunks;
 use std::arch::x86_64::__mmask16;
 
 /// The kernels of this folder, best first, when the CPU has the instructions.
@@ -71,64 +72,6 @@ fn blocks(out: usize) -> impl Iterator<Item = Block> + Clone {
 /// Channels rounded up to whole vectors.
 fn padded_channels(channels: usize) -> usize {
     channels.next_multiple_of(LANES)
-}
-
-/// How OIHW weights are seen by a kernel.
-#[derive(Clone, Copy)]
-struct Weights<'a> {
-    w: &'a [f32],
-    /// Taps of the whole window.
-    taps: usize,
-    /// Input and output channels, as the kernel sees them.
-    input: usize,
-    out: usize,
-    /// The roles of the channels are swapped: the adjoint in the data.
-    swapped: bool,
-}
-
-impl Weights<'_> {
-    /// Packs the taps `taps`, in this order.
-    fn pack(&self, taps: &[usize], packed: &mut [f32]) {
-        /// Input channels at a time: what is read and written then stays in the first-level cache.
-        const RUN: usize = 16;
-        let rows = taps.len() * self.input;
-        for_chunks(packed, 2 * LANES * rows, |b, packed| {
-            let width = packed.len() / rows;
-            let used = width.min(self.out - b * 2 * LANES);
-            if used < width {
-                packed.fill(0.0);
-            }
-            for first in (0..self.input).step_by(RUN) {
-                for lane in 0..used {
-                    let o = b * 2 * LANES + lane;
-                    for i in first..(first + RUN).min(self.input) {
-                        let at = if self.swapped { i * self.out + o } else { o * self.input + i } * self.taps;
-                        for (t, tap) in taps.iter().enumerate() {
-                            packed[(t * self.input + i) * width + lane] = self.w[at + tap];
-                        }
-                    }
-                }
-            }
-        });
-    }
-}
-
-/// [block][tap][i][16·V] → OIHW.
-fn unpack(packed: &[f32], taps: usize, input: usize, out: usize, w_bar: &mut [f32]) {
-    // Parts of sixteen output channels: a line of the packed weights is read by one part.
-    for_chunks(w_bar, LANES * input * taps, |part, w_bar| {
-        let first = part * LANES;
-        let start = first / (2 * LANES) * 2 * LANES;
-        let width = padded_channels(out - start).min(2 * LANES);
-        let packed = &packed[start * taps * input + first - start..];
-        for i in 0..input {
-            for (lane, w_bar) in w_bar.chunks_exact_mut(input * taps).enumerate() {
-                for tap in 0..taps {
-                    w_bar[i * taps + tap] = packed[(tap * input + i) * width + lane];
-                }
-            }
-        }
-    });
 }
 
 /// Images copied into zero-padded scratch together.

@@ -11,12 +11,13 @@
 // Indices of tiles are registers: loops over them are unrolled.
 #![allow(clippy::needless_range_loop)]
 
+use super::pack::{Weights, store_columns};
 use super::tile::{Pixels, Row, TILE, output_row, weight_tile_of};
-use super::{Block, LANES, Padded, Weights, blocks, mask, padded_channels, sum_parts, unpack};
+use super::{Block, LANES, Padded, blocks, mask, padded_channels, sum_parts};
 use crate::kernels::choice::KernelChoice;
 use crate::kernels::conv::{Conv, ConvKernels};
 use crate::kernels::window::Window;
-use crate::parallel::{for_chunks, for_chunks_of_work, for_chunks_with_scratch};
+use crate::parallel::{for_chunks_of_work, for_chunks_with_scratch};
 use crate::{Array, Pool, Shape};
 use std::arch::x86_64::*;
 use std::ops::{Add, Mul, Neg, Sub};
@@ -224,7 +225,18 @@ macro_rules! along_both_axes {
     };
 }
 
-/// The tiles of a group of images, and where they lie in the domain's arrays [position][tile][channel].
+/// How an array [position][tile][channel] of the domain lies in memory, and which channels of an image it holds.
+#[derive(Clone, Copy)]
+struct Domain {
+    first: usize,
+    channels: usize,
+    /// Elements from one tile to the next.
+    pitch: usize,
+    /// Elements from one position to the next.
+    stride: usize,
+}
+
+/// The tiles of a group of images.
 struct Tiles {
     padded: Padded,
     /// Height and width of the outputs.
@@ -263,22 +275,42 @@ impl Tiles {
         Tiles { padded, result, grid, rows: images * grid[0], channels: [g.c, conv.out], positions }
     }
 
-    /// Elements from one position of the domain to the next, for arrays of `channels`. One cache line more than they need:
-    /// a tile's positions would often fall into the same few sets of the cache otherwise.
-    fn stride(&self, channels: usize) -> usize {
-        self.rows * self.grid[1] * padded_channels(channels) + LANES
+    /// The array of `channels` channels from `first` on. A position has one cache line more than it needs: a tile's positions would
+    /// often fall into the same few sets of the cache otherwise.
+    fn domain(&self, first: usize, channels: usize) -> Domain {
+        let pitch = padded_channels(channels);
+        Domain { first, channels, pitch, stride: self.rows * self.grid[1] * pitch + LANES }
+    }
+
+    /// The array of all input channels.
+    fn inputs(&self) -> Domain {
+        self.domain(0, self.channels[0])
+    }
+
+    /// The array of all output channels.
+    fn outputs(&self) -> Domain {
+        self.domain(0, self.channels[1])
+    }
+
+    /// The array of a block of output channels.
+    fn outputs_of(&self, block: Block) -> Domain {
+        self.domain(block.first, block.end() - block.first)
+    }
+
+    /// Elements of an array.
+    fn size(&self, domain: Domain) -> usize {
+        self.positions * domain.stride
     }
 
     /// Elements of scratch: the padded images and both arrays.
     fn scratch(&self) -> usize {
-        self.padded.scratch().next_multiple_of(LANES)
-            + self.channels.map(|c| self.positions * self.stride(c)).iter().sum::<usize>()
+        self.padded.scratch().next_multiple_of(LANES) + self.size(self.inputs()) + self.size(self.outputs())
     }
 
     /// Splits [`Self::scratch`].
     fn split<'a>(&self, scratch: &'a mut [f32]) -> (&'a mut [f32], &'a mut [f32], &'a mut [f32]) {
         let (padded, domain) = scratch.split_at_mut(self.padded.scratch().next_multiple_of(LANES));
-        let (input, output) = domain.split_at_mut(self.positions * self.stride(self.channels[0]));
+        let (input, output) = domain.split_at_mut(self.size(self.inputs()));
         (padded, input, output)
     }
 
@@ -298,7 +330,7 @@ fn transform_input<W: Maps<M, T>, const M: usize, const T: usize>(
     domain: &mut [f32],
 ) {
     let (c, line, image) = (tiles.channels[0], tiles.padded.line(), tiles.padded.image());
-    let (pitch, stride) = (padded_channels(c), tiles.stride(c));
+    let Domain { pitch, stride, .. } = tiles.inputs();
     assert!(rows <= tiles.rows && domain.len() >= T * T * stride);
     for r in 0..rows {
         let (n, ty) = ((first + r) / tiles.grid[0], (first + r) % tiles.grid[0]);
@@ -326,26 +358,27 @@ fn transform_input<W: Maps<M, T>, const M: usize, const T: usize>(
     }
 }
 
-/// Aᵀ m A for `rows` rows of tiles from `first` on, into the outputs.
+/// Aᵀ m A for `rows` rows of tiles from `first` on, into the outputs that `layout` names.
 #[target_feature(enable = "avx512f")]
 fn transform_output<W: Maps<M, T>, const M: usize, const T: usize>(
     tiles: &Tiles,
+    layout: Domain,
     domain: &[f32],
     (first, rows): (usize, usize),
     y: &mut [f32],
 ) {
     let ([height, width], out) = (tiles.result, tiles.channels[1]);
-    let (pitch, stride) = (padded_channels(out), tiles.stride(out));
+    let Domain { first: channel0, channels, pitch, stride } = layout;
     assert!(rows <= tiles.rows && domain.len() >= T * T * stride);
     for r in 0..rows {
         let (n, ty) = ((first + r) / tiles.grid[0], (first + r) % tiles.grid[0]);
         for tx in 0..tiles.grid[1] {
             let from = (r * tiles.grid[1] + tx) * pitch;
             let (lines, cols) = (M.min(height - ty * M), M.min(width - tx * M));
-            let to = ((n * height + ty * M) * width + tx * M) * out;
-            assert!(to + ((lines - 1) * width + cols) * out <= y.len());
-            for channel in (0..out).step_by(LANES) {
-                let mask = mask(channel, out);
+            let to = ((n * height + ty * M) * width + tx * M) * out + channel0;
+            assert!(to + ((lines - 1) * width + cols - 1) * out + channels <= y.len());
+            for channel in (0..channels).step_by(LANES) {
+                let mask = mask(channel, channels);
                 // SAFETY: `from + channel` is below the stride of the domain's positions, which are T² and fit; the last pixel
                 // stored was checked, and the mask stops at its last channel.
                 unsafe {
@@ -375,7 +408,7 @@ fn transform_output_adjoint<W: Maps<M, T>, const M: usize, const T: usize>(
     domain: &mut [f32],
 ) {
     let ([height, width], out) = (tiles.result, tiles.channels[1]);
-    let (pitch, stride) = (padded_channels(out), tiles.stride(out));
+    let Domain { pitch, stride, .. } = tiles.outputs();
     assert!(rows <= tiles.rows && domain.len() >= T * T * stride);
     for r in 0..rows {
         let (n, ty) = ((first + r) / tiles.grid[0], (first + r) % tiles.grid[0]);
@@ -407,47 +440,67 @@ fn transform_output_adjoint<W: Maps<M, T>, const M: usize, const T: usize>(
     }
 }
 
-/// G g Gᵀ of one block: [9][i][16·V] → [T²][i][16·V].
+/// Weights as a convolution sees them: its taps may be flipped.
+struct Filters<'a> {
+    weights: Weights<'a>,
+    taps: [usize; WINDOW * WINDOW],
+}
+
+/// G g Gᵀ of one block: OIHW → [T²][i][16·V].
 #[target_feature(enable = "avx512f")]
-fn transform_weights<W: Maps<M, T>, const M: usize, const T: usize>(packed: &[f32], domain: &mut [f32]) {
-    let size = packed.len() / 9;
-    assert!(packed.len() == 9 * size && domain.len() == T * T * size && size.is_multiple_of(LANES));
-    for at in (0..size).step_by(LANES) {
-        // SAFETY: `at + 16` is at most the size of a tap and of a position.
-        unsafe {
-            let packed = packed.as_ptr().add(at);
-            let domain = domain.as_mut_ptr().add(at);
-            along_both_axes!(
-                W::weights,
-                WINDOW,
-                T,
-                |i, j| V(_mm512_loadu_ps(packed.add((i * WINDOW + j) * size))),
-                |i, j, v| _mm512_storeu_ps(domain.add((i * T + j) * size), v.0)
-            );
+fn transform_weights<W: Maps<M, T>, const M: usize, const T: usize>(
+    filters: &Filters,
+    block: Block,
+    domain: &mut [f32],
+) {
+    let (input, width) = (filters.weights.input, block.width());
+    let size = input * width;
+    assert!(domain.len() == T * T * size);
+    for lane in (0..width).step_by(LANES) {
+        for i in 0..input {
+            let g = filters.weights.taps_of(block.first + lane, i);
+            // SAFETY: `i·width + lane + 16` is at most the size of a position.
+            unsafe {
+                let domain = domain.as_mut_ptr().add(i * width + lane);
+                along_both_axes!(
+                    W::weights,
+                    WINDOW,
+                    T,
+                    |r, c| V(g[filters.taps[r * WINDOW + c]]),
+                    |r, c, v| _mm512_storeu_ps(domain.add((r * T + c) * size), v.0)
+                );
+            }
         }
     }
 }
 
-/// Gᵀ u G of one block: [T²][i][16·V] → [9][i][16·V].
+/// Gᵀ u G of one block: [T²][i][16·V] → its filters in OIHW.
 #[target_feature(enable = "avx512f")]
 fn transform_weights_adjoint<W: Maps<M, T>, const M: usize, const T: usize>(
     domain: &[f32],
-    packed: &mut [f32],
+    block: Block,
+    w_bar: &mut [f32],
 ) {
-    let size = packed.len() / 9;
-    assert!(packed.len() == 9 * size && domain.len() == T * T * size && size.is_multiple_of(LANES));
-    for at in (0..size).step_by(LANES) {
-        // SAFETY: as in `transform_weights`.
-        unsafe {
-            let domain = domain.as_ptr().add(at);
-            let packed = packed.as_mut_ptr().add(at);
-            along_both_axes!(
-                W::weights_adjoint,
-                T,
-                WINDOW,
-                |i, j| V(_mm512_loadu_ps(domain.add((i * T + j) * size))),
-                |i, j, v| _mm512_storeu_ps(packed.add((i * WINDOW + j) * size), v.0)
-            );
+    let (size, width) = (domain.len() / (T * T), block.width());
+    let (input, filters) = (size / width, block.end() - block.first);
+    let filter = WINDOW * WINDOW * input;
+    assert!(domain.len() == T * T * input * width && w_bar.len() == filters * filter);
+    for lane in (0..filters).step_by(LANES) {
+        for i in 0..input {
+            let mut g = [_mm512_setzero_ps(); LANES];
+            // SAFETY: as in `transform_weights`.
+            unsafe {
+                let domain = domain.as_ptr().add(i * width + lane);
+                along_both_axes!(
+                    W::weights_adjoint,
+                    T,
+                    WINDOW,
+                    |r, c| V(_mm512_loadu_ps(domain.add((r * T + c) * size))),
+                    |r, c, v| g[r * WINDOW + c] = v.0
+                );
+            }
+            let from = lane * filter + i * WINDOW * WINDOW;
+            store_columns(g, w_bar, from, filter, LANES.min(filters - lane), WINDOW * WINDOW);
         }
     }
 }
@@ -460,7 +513,7 @@ fn forward<W: Maps<M, T>, const M: usize, const T: usize>(
     pool: &Pool<f32>,
 ) {
     let weights = Weights { w, taps: 9, input: conv.window.c, out: conv.out, swapped: false };
-    run::<W, M, T>(conv, &weights, [0, 1, 2, 3, 4, 5, 6, 7, 8], x, y, pool);
+    run::<W, M, T>(conv, &Filters { weights, taps: [0, 1, 2, 3, 4, 5, 6, 7, 8] }, x, y, pool);
 }
 
 fn backward_data<W: Maps<M, T>, const M: usize, const T: usize>(
@@ -475,66 +528,187 @@ fn backward_data<W: Maps<M, T>, const M: usize, const T: usize>(
     let window = Window { h: g.oh(), w: g.ow(), c: conv.out, pad: 2 - g.pad, ..*g };
     let adjoint = Conv { window, out: g.c, groups: 1 };
     let weights = Weights { w, taps: 9, input: conv.out, out: g.c, swapped: true };
-    run::<W, M, T>(&adjoint, &weights, [8, 7, 6, 5, 4, 3, 2, 1, 0], y_bar, x_bar, pool);
+    run::<W, M, T>(&adjoint, &Filters { weights, taps: [8, 7, 6, 5, 4, 3, 2, 1, 0] }, y_bar, x_bar, pool);
 }
 
 fn run<W: Maps<M, T>, const M: usize, const T: usize>(
     conv: &Conv,
-    weights: &Weights,
-    taps: [usize; 9],
+    filters: &Filters,
     x: &[f32],
     y: &mut [f32],
     pool: &Pool<f32>,
 ) {
-    let (input, out) = (weights.input, weights.out);
-    let size = input * padded_channels(out);
-    let mut packed = Array::stale(pool, Shape::new(&[9 * size]));
-    weights.pack(&taps, packed.make_mut());
-    let mut u = Array::stale(pool, Shape::new(&[T * T * size]));
-    for_chunks(u.make_mut(), T * T * input * 2 * LANES, |b, u| {
-        let from = b * 9 * input * 2 * LANES;
-        let packed = &packed.as_slice()[from..from + u.len() / (T * T) * 9];
+    let (n, input, out) = (conv.window.n, conv.window.c, conv.out);
+    assert!(
+        x.len() == n * conv.window.image()
+            && y.len() == n * conv.window.oh() * conv.window.ow() * out
+            && filters.weights.w.len() == WINDOW * WINDOW * input * out
+    );
+    if by_channels(conv, M) {
+        run_by_channels::<W, M, T>(conv, filters, x, y, pool);
+    } else {
+        run_by_images::<W, M, T>(conv, filters, x, y, pool);
+    }
+}
+
+/// Where the weights weigh more than the tiles: the work is split by output channels then, and every worker transforms weights and
+/// uses them while they are in its cache.
+fn by_channels(conv: &Conv, m: usize) -> bool {
+    let (g, tiles) = (&conv.window, |extent: usize| extent.div_ceil(m));
+    g.n * tiles(g.oh()) * tiles(g.ow()) * (g.c + conv.out) < BY_CHANNELS * g.c * conv.out
+}
+
+/// Every group of images reads or writes the weights again when the work is split by images, the tiles once or twice when it is split by
+/// channels.
+const BY_CHANNELS: usize = 8;
+
+/// y; the work split by images.
+fn run_by_images<W: Maps<M, T>, const M: usize, const T: usize>(
+    conv: &Conv,
+    filters: &Filters,
+    x: &[f32],
+    y: &mut [f32],
+    pool: &Pool<f32>,
+) {
+    let (input, out) = (conv.window.c, conv.out);
+    let (work, rows) = (conv.multiply_adds(), T * T * input);
+    let mut u = Array::stale(pool, Shape::new(&[rows * padded_channels(out)]));
+    for_chunks_of_work(u.make_mut(), rows * 2 * LANES, work, |b, u| {
+        let Some(block) = blocks(out).nth(b) else { return };
         // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
-        unsafe { transform_weights::<W, M, T>(packed, u) };
+        unsafe { transform_weights::<W, M, T>(filters, block, u) };
     });
-    drop(packed);
     let (u, tiles) = (u.as_slice(), Tiles::new(conv, M));
-    let image = tiles.result[0] * tiles.result[1] * out;
-    assert!(x.len() == conv.window.n * conv.window.image() && y.len() == conv.window.n * image);
-    let (work, scratch) = (conv.multiply_adds(), tiles.scratch());
+    let (image, scratch) = (tiles.result[0] * tiles.result[1] * out, tiles.scratch());
     for_chunks_with_scratch(y, tiles.padded.images * image, work, pool, scratch, |part, y, scratch| {
         let count = y.len() / image;
         let (padded, inputs, outputs) = tiles.split(scratch);
         let x = tiles.padded.fill(x, part * tiles.padded.images, count, padded);
-        for rows in tiles.runs(count) {
+        for run in tiles.runs(count) {
             // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
             unsafe {
-                transform_input::<W, M, T>(&tiles, x, rows, inputs);
+                transform_input::<W, M, T>(&tiles, x, run, inputs);
                 for block in blocks(out) {
-                    products(&tiles, rows.1, inputs, &u[block.of(T * T * input)], outputs, block);
+                    for (position, u) in u[block.of(rows)].chunks_exact(input * block.width()).enumerate() {
+                        products(&tiles, position, run.1, inputs, u, (tiles.outputs(), outputs), block);
+                    }
                 }
-                transform_output::<W, M, T>(&tiles, outputs, rows, y);
+                transform_output::<W, M, T>(&tiles, tiles.outputs(), outputs, run, y);
             }
         }
     });
 }
 
-/// One matrix product, tiles × input channels × a block of output channels, for every position of the domain.
-#[target_feature(enable = "avx512f")]
-fn products(tiles: &Tiles, rows: usize, inputs: &[f32], u: &[f32], outputs: &mut [f32], block: Block) {
-    let [input, out] = tiles.channels;
-    for (position, u) in u.chunks_exact(input * block.width()).enumerate() {
-        let row = Row {
-            x: &inputs[position * tiles.stride(input)..],
-            line: 0,
-            pixel: padded_channels(input),
-            lines: 1,
-            run: input,
-            pixels: rows * tiles.grid[1],
-            pitch: padded_channels(out),
-        };
-        output_row(&row, u, &mut outputs[position * tiles.stride(out)..], block);
+/// y; the work split by blocks of output channels, once all images are transformed.
+fn run_by_channels<W: Maps<M, T>, const M: usize, const T: usize>(
+    conv: &Conv,
+    filters: &Filters,
+    x: &[f32],
+    y: &mut [f32],
+    pool: &Pool<f32>,
+) {
+    let (input, out, work) = (conv.window.c, conv.out, conv.multiply_adds());
+    let groups = Groups::new(conv, M);
+    let (tiles, inputs) = (&groups.tiles, groups.inputs::<W, M, T>(x, work, pool));
+    let inputs = inputs.as_slice();
+    // [block][group][position][tile][channel].
+    let size_of = |block: Block| groups.count * tiles.size(tiles.outputs_of(block));
+    let size = blocks(out).map(size_of).max().unwrap_or(0);
+    let mut outputs = Array::stale(pool, Shape::new(&[blocks(out).map(size_of).sum()]));
+    let scratch = T * T * input * 2 * LANES;
+    for_chunks_with_scratch(outputs.make_mut(), size, work, pool, scratch, |b, outputs, u| {
+        let Some(block) = blocks(out).nth(b) else { return };
+        let (u, layout) = (&mut u[..T * T * input * block.width()], tiles.outputs_of(block));
+        // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
+        unsafe { transform_weights::<W, M, T>(filters, block, u) };
+        let inner = Block { first: 0, ..block };
+        for (position, u) in u.chunks_exact(input * block.width()).enumerate() {
+            for (group, outputs) in outputs.chunks_exact_mut(tiles.size(layout)).enumerate() {
+                let inputs = &inputs[group * tiles.size(tiles.inputs())..];
+                // SAFETY: as above.
+                unsafe { products(tiles, position, groups.rows(group), inputs, u, (layout, outputs), inner) };
+            }
+        }
+    });
+    let (outputs, image) = (outputs.as_slice(), tiles.result[0] * tiles.result[1] * out);
+    for_chunks_of_work(y, tiles.padded.images * image, work, |group, y| {
+        for (b, block) in blocks(out).enumerate() {
+            let layout = tiles.outputs_of(block);
+            let outputs = &outputs[b * size + group * tiles.size(layout)..];
+            // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
+            unsafe { transform_output::<W, M, T>(tiles, layout, outputs, (0, groups.rows(group)), y) };
+        }
+    });
+}
+
+/// All images, in at most four groups.
+struct Groups {
+    tiles: Tiles,
+    images: usize,
+    count: usize,
+}
+
+impl Groups {
+    fn new(conv: &Conv, m: usize) -> Self {
+        let images = conv.window.n;
+        let tiles = Tiles::of_groups(conv, m, images.div_ceil(4));
+        Groups { count: images.div_ceil(tiles.padded.images), tiles, images }
     }
+
+    /// Bᵀ d B of all images, [group][position][tile][channel].
+    fn inputs<W: Maps<M, T>, const M: usize, const T: usize>(
+        &self,
+        x: &[f32],
+        work: usize,
+        pool: &Pool<f32>,
+    ) -> Array<f32> {
+        let (tiles, scratch) = (&self.tiles, self.tiles.padded.scratch());
+        let size = tiles.size(tiles.inputs());
+        let mut inputs = Array::stale(pool, Shape::new(&[self.count * size]));
+        for_chunks_with_scratch(inputs.make_mut(), size, work, pool, scratch, |group, inputs, scratch| {
+            let (first, count) = self.group(group);
+            let x = tiles.padded.fill(x, first, count, scratch);
+            // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
+            unsafe { transform_input::<W, M, T>(tiles, x, (0, self.rows(group)), inputs) };
+        });
+        inputs
+    }
+
+    /// First image of a group, and how many it has.
+    fn group(&self, group: usize) -> (usize, usize) {
+        let first = group * self.tiles.padded.images;
+        (first, self.tiles.padded.images.min(self.images - first))
+    }
+
+    /// Rows of tiles of a group.
+    fn rows(&self, group: usize) -> usize {
+        self.group(group).1 * self.tiles.grid[0]
+    }
+}
+
+/// One matrix product, tiles × input channels × a block of output channels, for one position of the domain, of which `u` are the
+/// weights.
+#[target_feature(enable = "avx512f")]
+fn products(
+    tiles: &Tiles,
+    position: usize,
+    rows: usize,
+    inputs: &[f32],
+    u: &[f32],
+    (layout, outputs): (Domain, &mut [f32]),
+    block: Block,
+) {
+    let from = tiles.inputs();
+    let row = Row {
+        x: &inputs[position * from.stride..],
+        line: 0,
+        pixel: from.pitch,
+        lines: 1,
+        run: from.channels,
+        pixels: rows * tiles.grid[1],
+        pitch: layout.pitch,
+    };
+    output_row(&row, u, &mut outputs[position * layout.stride..], block);
 }
 
 fn backward_weight<W: Maps<M, T>, const M: usize, const T: usize>(
@@ -544,28 +718,24 @@ fn backward_weight<W: Maps<M, T>, const M: usize, const T: usize>(
     w_bar: &mut [f32],
     pool: &Pool<f32>,
 ) {
-    let (n, input, out) = (conv.window.n, conv.window.c, conv.out);
+    let (n, input) = (conv.window.n, conv.window.c);
     assert!(
         x.len() == n * conv.window.image()
             && y_bar.len() * WINDOW * WINDOW * input == n * conv.window.oh() * conv.window.ow() * w_bar.len()
     );
-    let mut packed = Array::stale(pool, Shape::new(&[WINDOW * WINDOW * input * padded_channels(out)]));
-    let tiles = n * conv.window.oh().div_ceil(M) * conv.window.ow().div_ceil(M);
-    // Adding partial sums up touches the weights 4 times or more; splitting by output channels, both operands' tiles once.
-    if tiles * (input + out) < 4 * input * out {
-        weight_sums_by_channels::<W, M, T>(conv, x, y_bar, packed.make_mut(), pool);
+    if by_channels(conv, M) {
+        weight_sums_by_channels::<W, M, T>(conv, x, y_bar, w_bar, pool);
     } else {
-        weight_sums_by_images::<W, M, T>(conv, x, y_bar, packed.make_mut(), pool);
+        weight_sums_by_images::<W, M, T>(conv, x, y_bar, w_bar, pool);
     }
-    unpack(packed.as_slice(), WINDOW * WINDOW, input, out, w_bar);
 }
 
-/// w̄, packed; the work split by images.
+/// w̄; the work split by images.
 fn weight_sums_by_images<W: Maps<M, T>, const M: usize, const T: usize>(
     conv: &Conv,
     x: &[f32],
     y_bar: &[f32],
-    packed: &mut [f32],
+    w_bar: &mut [f32],
     pool: &Pool<f32>,
 ) {
     let (n, input, out) = (conv.window.n, conv.window.c, conv.out);
@@ -599,64 +769,46 @@ fn weight_sums_by_images<W: Maps<M, T>, const M: usize, const T: usize>(
         }
     });
     let total = sum_parts(partial.make_mut(), size);
-    let rows = WINDOW * WINDOW * input;
-    for_chunks_of_work(packed, rows * 2 * LANES, work, |b, packed| {
-        let from = b * T * T * input * 2 * LANES;
-        let total = &total[from..from + packed.len() / rows * T * T * input];
+    for_chunks_of_work(w_bar, WINDOW * WINDOW * input * 2 * LANES, work, |b, w_bar| {
+        let Some(block) = blocks(out).nth(b) else { return };
         // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
-        unsafe { transform_weights_adjoint::<W, M, T>(total, packed) };
+        unsafe { transform_weights_adjoint::<W, M, T>(&total[block.of(T * T * input)], block, w_bar) };
     });
 }
 
-/// w̄, packed; the work split by blocks of output channels, once all images are transformed.
+/// w̄; the work split by blocks of output channels, once all images are transformed.
 fn weight_sums_by_channels<W: Maps<M, T>, const M: usize, const T: usize>(
     conv: &Conv,
     x: &[f32],
     y_bar: &[f32],
-    packed: &mut [f32],
+    w_bar: &mut [f32],
     pool: &Pool<f32>,
 ) {
-    let (n, input, out) = (conv.window.n, conv.window.c, conv.out);
-    let tiles = Tiles::of_groups(conv, M, n.div_ceil(4));
-    let (images, image) = (tiles.padded.images, tiles.result[0] * tiles.result[1] * out);
-    let (groups, work) = (n.div_ceil(images), conv.multiply_adds());
-    let group = |part: usize| (part * images, images.min(n - part * images));
-    // [group][position][tile][channel].
-    let sizes = tiles.channels.map(|c| T * T * tiles.stride(c));
-    let [mut inputs, mut outputs] = sizes.map(|size| Array::stale(pool, Shape::new(&[groups * size])));
-    for_chunks_with_scratch(
-        inputs.make_mut(),
-        sizes[0],
-        work,
-        pool,
-        tiles.padded.scratch(),
-        |part, v, scratch| {
-            let (first, count) = group(part);
-            let x = tiles.padded.fill(x, first, count, scratch);
-            // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
-            unsafe { transform_input::<W, M, T>(&tiles, x, (0, count * tiles.grid[0]), v) };
-        },
-    );
-    for_chunks_of_work(outputs.make_mut(), sizes[1], work, |part, m| {
-        let (first, count) = group(part);
+    let (input, out, work) = (conv.window.c, conv.out, conv.multiply_adds());
+    let groups = Groups::new(conv, M);
+    let (tiles, inputs) = (&groups.tiles, groups.inputs::<W, M, T>(x, work, pool));
+    let image = tiles.result[0] * tiles.result[1] * out;
+    let [inputs_size, outputs_size] = [tiles.inputs(), tiles.outputs()].map(|domain| tiles.size(domain));
+    let mut outputs = Array::stale(pool, Shape::new(&[groups.count * outputs_size]));
+    for_chunks_of_work(outputs.make_mut(), outputs_size, work, |group, m| {
+        let (first, count) = groups.group(group);
         let y_bar = &y_bar[first * image..(first + count) * image];
         // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
-        unsafe { transform_output_adjoint::<W, M, T>(&tiles, y_bar, (0, count * tiles.grid[0]), m) };
+        unsafe { transform_output_adjoint::<W, M, T>(tiles, y_bar, (0, groups.rows(group)), m) };
     });
     let (inputs, outputs) = (inputs.as_slice(), outputs.as_slice());
-    let (rows, scratch) = (WINDOW * WINDOW * input, T * T * input * 2 * LANES);
-    for_chunks_with_scratch(packed, rows * 2 * LANES, work, pool, scratch, |b, packed, scratch| {
+    let (filter, scratch) = (WINDOW * WINDOW * input, T * T * input * 2 * LANES);
+    for_chunks_with_scratch(w_bar, filter * 2 * LANES, work, pool, scratch, |b, w_bar, scratch| {
         let Some(block) = blocks(out).nth(b) else { return };
         let sum = &mut scratch[..T * T * input * block.width()];
         sum.fill(0.0);
-        for part in 0..groups {
-            let (inputs, outputs) = (&inputs[part * sizes[0]..], &outputs[part * sizes[1]..]);
-            let rows = group(part).1 * tiles.grid[0];
+        for group in 0..groups.count {
+            let (inputs, outputs) = (&inputs[group * inputs_size..], &outputs[group * outputs_size..]);
             // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
-            unsafe { weight_products(&tiles, rows, inputs, outputs, sum, block) };
+            unsafe { weight_products(tiles, groups.rows(group), inputs, outputs, sum, block) };
         }
         // SAFETY: as above.
-        unsafe { transform_weights_adjoint::<W, M, T>(sum, packed) };
+        unsafe { transform_weights_adjoint::<W, M, T>(sum, block, w_bar) };
     });
 }
 
@@ -670,19 +822,19 @@ fn weight_products(
     sum: &mut [f32],
     block: Block,
 ) {
-    let [input, out] = tiles.channels;
-    let (count, pitch) = (rows * tiles.grid[1], padded_channels(out));
-    for (position, sum) in sum.chunks_exact_mut(input * block.width()).enumerate() {
+    let (from, to) = (tiles.inputs(), tiles.outputs());
+    let count = rows * tiles.grid[1];
+    for (position, sum) in sum.chunks_exact_mut(from.channels * block.width()).enumerate() {
         let pixels = Pixels {
-            x: &inputs[position * tiles.stride(input)..],
-            y_bar: &outputs[position * tiles.stride(out)..][..count * pitch],
+            x: &inputs[position * from.stride..],
+            y_bar: &outputs[position * to.stride..][..count * to.pitch],
             images: 1,
             rows: 1,
             cols: count,
             image: 0,
             line: 0,
-            pixel: padded_channels(input),
-            pitch,
+            pixel: from.pitch,
+            pitch: to.pitch,
         };
         for (tile, sum) in sum.chunks_mut(TILE * block.width()).enumerate() {
             weight_tile_of(&pixels, tile * TILE, sum, block);
