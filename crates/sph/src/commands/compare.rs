@@ -1,5 +1,6 @@
 //! `sph compare`: several optimizers on the same models, data and seeds.
 
+use crate::adaptation_setup::Setup;
 use crate::checkpoint::write_atomically;
 use crate::compare::job::{Job, NOTHING, RunArgs};
 use crate::compare::plan::{self, Configuration, Entry, Plan, PlannedRun, Setting, Values};
@@ -734,7 +735,7 @@ fn check(runs: &[PlannedRun], found: &[Found], launch: &Launch) -> Result<()> {
                 RunArgs::Train(args) => {
                     crate::train_loop::Trainer::<f32>::new(args, launch.folder(run)).map(drop)
                 }
-                RunArgs::Adapt(args) => args.check(),
+                RunArgs::Adapt(args) => Setup::new(args).map(drop),
             };
             fits.map_err(|e| Error::Config(format!("{}: {e}", run.name)))?;
         }

@@ -160,7 +160,7 @@ pub struct OptArgs {
 }
 
 /// The parser of the optimizers that `sph adapt` takes: all but kfac, which is about weights.
-pub(crate) fn adapt_optimizers() -> PossibleValuesParser {
+pub(super) fn adapt_optimizers() -> PossibleValuesParser {
     names(PRESETS.iter().filter(|p| p.name != "kfac").map(|p| (p.name, p.about)))
 }
 
