@@ -3,6 +3,7 @@
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use sph::commands::train::Ended;
 use sph::commands::{adapt, bench, compare, data, eval, export, inspect, models, predict, report, train};
+use sph::compare::flags::CompareArgs;
 use sph::config::{AdaptArgs, ArgsError, TrainArgs, one_line};
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,7 +21,7 @@ struct Cli {
 enum Command {
     Train(Box<TrainArgs>),
     Adapt(Box<AdaptArgs>),
-    Compare(Box<compare::CompareArgs>),
+    Compare(Box<CompareArgs>),
     Bench(Box<bench::BenchArgs>),
     Inspect(Box<inspect::InspectArgs>),
     Eval(Box<eval::EvalArgs>),

@@ -91,6 +91,14 @@ impl RunArgs {
         }
     }
 
+    /// What the run is.
+    pub fn job(&self) -> Job {
+        match self {
+            RunArgs::Train(_) => Job::Train,
+            RunArgs::Adapt(_) => Job::Adapt,
+        }
+    }
+
     /// Seed of a run.
     pub fn seed(&self) -> u64 {
         match self {
