@@ -5,13 +5,14 @@ use super::job::{Job, NOTHING};
 use super::plan::{Entry, Plan};
 use super::setting::{Range, Setting, Values};
 use super::tuning::Tuning;
-use crate::config::{between, count, dataset_names, model_names, names, one_line, positive, seed, threads};
+use crate::config::{
+    between, count, dataset_names, model_names, one_line, optimizer_names, positive, seed, threads,
+};
 use crate::data;
 use crate::error::{Error, Result};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
 use sph_nn::models;
-use sph_optim::presets::PRESETS;
 use std::path::PathBuf;
 
 /// Compare optimizers: the same models, data and seeds, averaged over seeds.
@@ -51,8 +52,7 @@ struct Own {
     #[arg(long, value_delimiter = ',', default_value = models::DEFAULT, value_parser = model_names())]
     model: Vec<String>,
     /// Optimizers, with commas between them.
-    #[arg(long, value_delimiter = ',', default_value = "sgd,adamw,sph",
-          value_parser = names(PRESETS.iter().map(|p| (p.name, p.about))))]
+    #[arg(long, value_delimiter = ',', default_value = "sgd,adamw,sph", value_parser = optimizer_names())]
     opt: Vec<String>,
     /// Values of a setting, each of which is run; of one optimizer alone when its name and a point stand before it. `log:A,B` and
     /// `linear:A,B` are ranges, for --tuning-trials.

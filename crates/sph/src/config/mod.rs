@@ -25,11 +25,12 @@ pub use kernel::KernelArgs;
 pub use model::ModelArgs;
 pub(crate) use model::{norm, stem};
 pub use optimizer::OptArgs;
+pub(crate) use optimizer::optimizer_names;
 pub use schedule::ScheduleArgs;
 pub use source::ModelSource;
 pub use values::Betas;
 pub(crate) use values::{
-    below_one, between, count, dataset_names, model_names, names, pixels, positive, seed, sha256, threads,
+    below_one, between, count, dataset_names, model_names, pixels, positive, seed, sha256, threads,
 };
 
 use crate::data::DEFAULT as DEFAULT_DATASET;
