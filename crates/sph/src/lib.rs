@@ -10,6 +10,7 @@
 //! ("SGD with Partial Hessian", Sun, Yong and Zhang, arXiv 2403.02681, and its successor SPH-DRS).
 
 pub mod adaptation;
+pub mod adaptation_setup;
 pub mod augment;
 pub mod checkpoint;
 pub mod commands;

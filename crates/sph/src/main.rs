@@ -3,7 +3,8 @@
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use sph::commands::train::Ended;
 use sph::commands::{adapt, bench, compare, data, eval, export, inspect, models, predict, report, train};
-use sph::config::{ArgsError, TrainArgs, one_line};
+use sph::compare::flags::CompareArgs;
+use sph::config::{AdaptArgs, ArgsError, TrainArgs, one_line};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,8 +20,8 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Train(Box<TrainArgs>),
-    Adapt(Box<adapt::AdaptArgs>),
-    Compare(Box<compare::CompareArgs>),
+    Adapt(Box<AdaptArgs>),
+    Compare(Box<CompareArgs>),
     Bench(Box<bench::BenchArgs>),
     Inspect(Box<inspect::InspectArgs>),
     Eval(Box<eval::EvalArgs>),

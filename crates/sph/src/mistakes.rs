@@ -1,10 +1,9 @@
 //! What a run's best model says of the test images: who is taken for whom, and the images it is most wrong about.
 
-use crate::config::TrainArgs;
+use crate::config::{ModelSource, TrainArgs};
 use crate::data::loader::Source;
 use crate::error::Result;
 use crate::evaluation::argmax;
-use crate::model_source::ModelSource;
 use crate::run::RunDir;
 use sph_autodiff::ops::probabilities;
 use sph_tensor::Pool;

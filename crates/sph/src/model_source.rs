@@ -1,49 +1,15 @@
 //! The model that a command works on: that of a run, of a model file, or one with initial values.
 
 use crate::checkpoint;
-use crate::config::{
-    self, DataOptions, TrainArgs, dataset_names, decouple_names, model_names, norm_names, shown, stem_names,
-};
+use crate::config::{self, DataOptions, ModelSource, TrainArgs, shown};
 use crate::data::{self, Dataset};
 use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
 use crate::objective::Objective;
 use crate::run::RunDir;
-use clap::Args;
-use serde::Serialize;
 use sph_nn::{Network, Real};
 use sph_tensor::Pool;
 use std::path::{Path, PathBuf};
-
-/// What a file does not say about its model, or what is to be taken instead.
-#[derive(Args, Debug, Clone, Default, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub struct ModelSource {
-    /// Model [default: that of the file].
-    #[arg(long, value_parser = model_names())]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub model: Option<String>,
-    /// Norm between the model's layers [default: that of the file, or the model's].
-    #[arg(long, value_parser = norm_names())]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub norm: Option<String>,
-    /// Decoupling [default: that of the file, or none]; plain weights in the file are converted.
-    #[arg(long, value_parser = decouple_names())]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub decouple: Option<String>,
-    /// How resnet18, 34 and 50 begin [default: that of the file, or by the images' size].
-    #[arg(long, value_parser = stem_names())]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub stem: Option<String>,
-    /// Data set [default: that of the file, or digits].
-    #[arg(long, value_parser = dataset_names())]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dataset: Option<String>,
-    /// Its files [default: as in the run or file].
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub data: DataOptions,
-}
 
 /// A model that was found.
 pub struct Found {

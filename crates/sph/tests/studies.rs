@@ -1,7 +1,7 @@
 //! The files in `studies/` are comparisons that can be run: they resolve to plans, and where the data are at hand to runs.
 
 use clap::{Args, FromArgMatches};
-use sph::commands::compare::CompareArgs;
+use sph::compare::flags::CompareArgs;
 use sph::compare::job::RunArgs;
 use sph::compare::plan::{self, Configuration};
 use sph::compare::tuning::Search;

@@ -1,10 +1,9 @@
 //! `sph export`: trained networks for other programs.
 
 use crate::checkpoint::{check_writable, write_atomically};
-use crate::config::shown;
+use crate::config::{ModelSource, shown};
 use crate::error::{Error, Result};
 use crate::export::{onnx, pytorch};
-use crate::model_source::ModelSource;
 use clap::{Args, ValueEnum};
 use sph_tensor::Pool;
 use std::path::PathBuf;

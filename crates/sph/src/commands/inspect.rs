@@ -2,11 +2,10 @@
 //! against other programs.
 
 use crate::checkpoint::{self, Tensor};
-use crate::config::{KernelArgs, seed, shown, threads};
+use crate::config::{KernelArgs, ModelSource, seed, shown, threads};
 use crate::data::loader::Source;
 use crate::error::{Error, Result};
 use crate::inspection::{self, Entries, InspectionSettings, NetworkSettings};
-use crate::model_source::ModelSource;
 use crate::objective::{Batch, Objective};
 use crate::report::inspect::{self as report, About};
 use clap::Args;

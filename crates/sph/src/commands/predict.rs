@@ -1,12 +1,11 @@
 //! `sph predict`: classes and probabilities of images that have no labels.
 
-use crate::config::threads;
+use crate::config::{ModelSource, threads};
 use crate::data::arrays::{self, ArrayFile, NamedArray};
 use crate::data::loader::Source;
 use crate::data::{DataOptions, ImageSet, Pixels, files, fit, image_file, npz, safetensors};
 use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
-use crate::model_source::ModelSource;
 use crate::objective::Objective;
 use clap::Args;
 use serde::Serialize;

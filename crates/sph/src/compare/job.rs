@@ -1,9 +1,8 @@
 //! What the runs of a comparison are: trainings, or adaptations of trained networks.
 
-use crate::commands::adapt::AdaptArgs;
-use crate::config::{NOT_SETTINGS, TrainArgs, flag, keys, one_line};
-use crate::error::{Error, Result};
-use clap::{Args, Command, CommandFactory, FromArgMatches};
+use crate::config::{AdaptArgs, NOT_SETTINGS, TrainArgs, keys};
+use crate::error::Result;
+use clap::{Command, CommandFactory};
 
 /// The command that each run of a comparison is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -20,11 +19,7 @@ impl Job {
     pub fn command(self) -> Command {
         match self {
             Job::Train => TrainArgs::command(),
-            Job::Adapt => AdaptArgs::augment_args(Command::new("adapt"))
-                // A comparison names it beside the settings.
-                .mut_arg("checkpoint", |a| a.required(false))
-                .args_override_self(true)
-                .allow_negative_numbers(true),
+            Job::Adapt => AdaptArgs::command(),
         }
     }
 
@@ -90,16 +85,17 @@ impl RunArgs {
         match job {
             Job::Train => Ok(RunArgs::Train(Box::new(TrainArgs::from_settings(settings.iter(), seed)?))),
             Job::Adapt => {
-                let command = job.command();
                 let given = settings.iter().filter(|(name, value)| name != "corrupt" || value != NOTHING);
-                let flags = given.filter_map(|(name, value)| flag(name, value, &command).transpose());
-                let mut flags = flags.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Config)?;
-                flags.push(format!("--seed={seed}"));
-                let matches = command.try_get_matches_from(std::iter::once("adapt".to_string()).chain(flags));
-                let args = matches.and_then(|m| AdaptArgs::from_arg_matches(&m));
-                let args = args.map_err(|e| Error::Config(one_line(&e)))?.resolved()?;
-                Ok(RunArgs::Adapt(Box::new(args)))
+                Ok(RunArgs::Adapt(Box::new(AdaptArgs::from_settings(given, seed)?)))
             }
+        }
+    }
+
+    /// What the run is.
+    pub fn job(&self) -> Job {
+        match self {
+            RunArgs::Train(_) => Job::Train,
+            RunArgs::Adapt(_) => Job::Adapt,
         }
     }
 

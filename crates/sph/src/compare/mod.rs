@@ -1,10 +1,17 @@
 //! Comparisons: the runs of several optimizers, models, data sets and seeds, and what they say together.
 //!
-//! [`job`] says what a run is, [`plan`] makes runs out of settings, [`tuning`] chooses settings by trials, [`processes`] carries runs out, [`results`] reads and
-//! averages them.
+//! From what is asked to what is found: [`flags`], over a file of settings, give a [`plan`] of runs; [`job`] says what a run is, [`setting`]
+//! which values its settings have. [`tuning`] is the rule by which settings are chosen, [`trials`] carries it out. A [`round`] is carried out
+//! by [`processes`]. What a [`finished`] run left is averaged in [`results`].
 
+mod file;
+pub mod finished;
+pub mod flags;
 pub mod job;
 pub mod plan;
 pub mod processes;
 pub mod results;
+pub mod round;
+pub mod setting;
+pub mod trials;
 pub mod tuning;

@@ -2,38 +2,11 @@
 //! each optimizer, and the runs of what is chosen.
 
 use super::job::{Job, RunArgs};
-use super::tuning::{Range, Search, Tuning};
+use super::setting::{Setting, Values};
+use super::tuning::{Search, Tuning};
 use crate::config::repeats;
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
-
-/// A setting of runs and the values it has in a comparison.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Setting {
-    /// The flag's name, without dashes.
-    pub name: String,
-    /// Its values.
-    pub values: Values,
-}
-
-/// The values of a setting.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Values {
-    /// One value, or several: a grid. With a tuning rule, several of an optimizer's own are what is tried.
-    List(Vec<String>),
-    /// What is tried is drawn from a range.
-    Range(Range),
-}
-
-impl Values {
-    /// The values of a list; a range has none yet.
-    pub fn listed(&self) -> &[String] {
-        match self {
-            Values::List(values) => values,
-            Values::Range(_) => &[],
-        }
-    }
-}
 
 /// An optimizer with settings of its own.
 #[derive(Debug, Clone, PartialEq)]
@@ -281,6 +254,7 @@ fn folder_name(parts: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::setting::Range;
     use super::*;
 
     fn setting(name: &str, values: &[&str]) -> Setting {

@@ -1,9 +1,11 @@
 //! What the runs of a comparison say together: means and standard deviations over seeds.
 
+use super::finished::FinishedRun;
 use super::job::Job;
-use super::plan::Configuration;
-use super::tuning::{Fit, Tuned, Tuning};
-use crate::history::{Adaptation, Epoch, History};
+use super::plan::{Configuration, PlannedRun};
+use super::processes::Launch;
+use super::trials::Trials;
+use crate::error::Result;
 use distrs::StudentsT;
 
 /// A comparison as far as it is finished.
@@ -21,95 +23,6 @@ pub struct Results {
     pub jobs: usize,
     /// How settings were chosen, where a tuning rule chose them.
     pub trials: Option<Trials>,
-}
-
-/// The trials that settings were chosen by.
-#[derive(Debug, Clone)]
-pub struct Trials {
-    /// The rule.
-    pub tuning: Tuning,
-    /// What the budget left, where there is one and it is decided.
-    pub fit: Option<Fit>,
-    /// The searches, as far as they are carried out.
-    pub tuned: Vec<Tuned>,
-}
-
-/// A finished run.
-#[derive(Debug, Clone)]
-pub struct FinishedRun {
-    /// The name of its folder or file.
-    pub name: String,
-    /// Which configuration.
-    pub configuration: usize,
-    /// Its seed.
-    pub seed: u64,
-    /// What is known after each epoch; of an adaptation after each evaluation.
-    pub epochs: Vec<Epoch>,
-    /// How it ended.
-    pub end: End,
-    /// The first of `epochs` that is as good as the target or better; `None` when none is.
-    pub to_target: Option<usize>,
-}
-
-/// How a run ended. What its kind does not know is `None`.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct End {
-    /// Best epoch, counted from 1, chosen on held-out or test images, and loss and accuracy on the test images after it.
-    pub best: Option<(usize, f64, f64)>,
-    /// Loss and accuracy on the test images at the end.
-    pub last: Option<(f64, f64)>,
-    /// The same of an adapted network as it was.
-    pub before: Option<(f64, f64)>,
-    /// Seconds in all; of an adaptation without evaluations.
-    pub seconds: f64,
-    /// Time of a gradient with curvature over one without, minus 1.
-    pub curvature_overhead: Option<f64>,
-    /// Largest resident memory in 10⁶ bytes.
-    pub peak_rss_mb: Option<f64>,
-}
-
-impl FinishedRun {
-    /// Of a training. Where settings were chosen by trials, the test images choose nothing: an epoch that was chosen on them is left
-    /// out.
-    pub fn of_training(name: String, configuration: usize, history: History, tuned: bool) -> Self {
-        let mut end = End::default();
-        if let Some(r) = &history.result {
-            let best = r.best_epoch.zip(r.test_loss).zip(r.test_accuracy);
-            let best = best.map(|((epoch, loss), accuracy)| (epoch, loss, accuracy));
-            end = End {
-                best: best.filter(|_| !(tuned && r.chosen_on == "test")),
-                last: r.final_test_loss.zip(r.final_test_accuracy),
-                before: None,
-                seconds: r.seconds,
-                curvature_overhead: r.curvature_overhead,
-                peak_rss_mb: r.peak_rss_mb,
-            };
-        }
-        let (seed, epochs) = (history.args.seed, history.epochs);
-        FinishedRun { name, configuration, seed, epochs, end, to_target: None }
-    }
-
-    /// Of an adaptation.
-    pub fn of_adaptation(name: String, configuration: usize, seed: u64, adapted: &Adaptation) -> Self {
-        let epochs = adapted.rows();
-        let end = End {
-            last: epochs.last().map(|e| e.test),
-            before: Some((adapted.before.loss, adapted.before.accuracy)),
-            seconds: epochs.last().map_or(0.0, |e| e.seconds),
-            peak_rss_mb: adapted.peak_rss_mb,
-            ..End::default()
-        };
-        FinishedRun { name, configuration, seed, epochs, end, to_target: None }
-    }
-
-    /// Test accuracy after so many epochs or steps.
-    fn accuracy_after(&self, number: usize) -> Option<f64> {
-        self.epochs.iter().find(|e| e.epoch == number).map(|e| e.test.1)
-    }
-
-    fn target_row(&self) -> Option<&Epoch> {
-        self.epochs.get(self.to_target?)
-    }
 }
 
 /// Configurations on one data set and model; where optimizers were tuned, for one combination of the common values.
@@ -303,6 +216,24 @@ impl Results {
         results
     }
 
+    /// Those of the runs that are finished, as far as they are.
+    ///
+    /// # Errors
+    /// When a run left something else than its command writes.
+    pub fn read(
+        launch: &Launch,
+        configurations: &[Configuration],
+        runs: &[PlannedRun],
+        baseline: usize,
+        seeds: usize,
+        trials: Option<Trials>,
+    ) -> Result<Self> {
+        let finished = runs.iter().filter(|r| launch.is_finished(r));
+        let finished =
+            finished.map(|r| FinishedRun::read(launch, r, trials.is_some())).collect::<Result<_>>()?;
+        Ok(Results::new(configurations.to_vec(), finished, baseline, seeds, launch.jobs, trials))
+    }
+
     /// What its runs are.
     pub fn job(&self) -> Job {
         self.configurations.first().map_or(Job::Train, |c| c.job)
@@ -367,6 +298,8 @@ fn statistics_are_of_a_sample() {
 
 #[test]
 fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
+    use super::finished::End;
+    use crate::history::Epoch;
     let configuration = |optimizer: usize| Configuration {
         dataset: "digits".into(),
         model: "mlp".into(),
@@ -407,6 +340,7 @@ fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
 
 #[test]
 fn an_adaptation_is_timed_to_the_loss_of_the_same_seed() {
+    use crate::history::Adaptation;
     let configuration =
         |optimizer: usize| Configuration { job: Job::Adapt, optimizer, ..Configuration::default() };
     let run = |configuration: usize, seed: u64, losses: &[f64]| {

@@ -5,7 +5,8 @@
 //! Any first n of them lie evenly in the space, so that a budget may cut them, and one may be added.
 
 use super::job::Job;
-use super::plan::{Configuration, Setting, Values};
+use super::plan::Configuration;
+use super::setting::{Setting, Values};
 use crate::error::{Error, Result};
 use sph_tensor::Rng;
 
@@ -22,51 +23,6 @@ pub struct Tuning {
     pub val_split: f64,
     /// CPU hours that trials and runs may take together, as estimated from the first trials.
     pub budget_cpu_hours: Option<f64>,
-}
-
-/// A range that values of a setting are drawn from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Range {
-    /// Evenly in the logarithm.
-    pub log: bool,
-    /// Its smallest value.
-    pub from: f64,
-    /// Its largest value.
-    pub to: f64,
-}
-
-impl Range {
-    /// The range from one number to a larger one.
-    ///
-    /// # Errors
-    /// The reason why there is none.
-    pub fn new(log: bool, from: f64, to: f64) -> std::result::Result<Self, String> {
-        match () {
-            () if !(from < to && to.is_finite()) => Err(format!("the range from {from} to {to} is empty")),
-            () if log && from <= 0.0 => {
-                Err(format!("a range in the logarithm begins above 0, not at {from}"))
-            }
-            () => Ok(Range { log, from, to }),
-        }
-    }
-
-    /// The value at `u` of [0, 1), in three significant digits.
-    fn at(&self, u: f64) -> String {
-        let (from, to) = (self.from, self.to);
-        let v = match self.log {
-            true => libm::exp(libm::log(from) + u * (libm::log(to) - libm::log(from))),
-            false => from + u * (to - from),
-        };
-        let short: f64 = format!("{v:.2e}").parse().unwrap_or(v);
-        // Rounding must not leave the range.
-        short.clamp(from, to).to_string()
-    }
-}
-
-impl std::fmt::Display for Range {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} to {}{}", self.from, self.to, if self.log { " (log)" } else { "" })
-    }
 }
 
 /// Points of the sequence for a trial, at most: those that were tried already are passed over.
@@ -284,6 +240,7 @@ pub fn fit(budget: f64, searches: &[Search], costs: &[Cost], runs: usize) -> Res
 
 #[cfg(test)]
 mod tests {
+    use super::super::setting::Range;
     use super::*;
     use std::collections::BTreeSet;
 

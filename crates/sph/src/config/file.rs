@@ -79,8 +79,23 @@ impl<'a> SettingsFile<'a> {
     }
 }
 
+/// The flags of `command` that stand for settings by name and for a seed.
+///
+/// # Errors
+/// When a switch is neither on nor off.
+pub(super) fn flags_of_settings<'s>(
+    settings: impl Iterator<Item = &'s (String, String)>,
+    seed: u64,
+    command: &Command,
+) -> Result<Vec<String>> {
+    let flags = settings.filter_map(|(name, value)| flag(name, value, command).transpose());
+    let mut flags = flags.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Config)?;
+    flags.push(format!("--seed={seed}"));
+    Ok(flags)
+}
+
 /// The flag of `command` that sets `key` to `text`; none for a switch that is off.
-pub(crate) fn flag(key: &str, text: &str, command: &Command) -> std::result::Result<Option<String>, String> {
+fn flag(key: &str, text: &str, command: &Command) -> std::result::Result<Option<String>, String> {
     let name = canonical(key, command);
     let switch = |a: &clap::Arg| a.get_long() == Some(&name) && !a.get_action().takes_values();
     match (command.get_arguments().any(switch), text) {

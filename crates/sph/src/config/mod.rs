@@ -1,5 +1,6 @@
 //! Settings: flags, the TOML file they override, and what they mean together.
 
+mod adapt;
 mod augment;
 mod average;
 mod data;
@@ -9,24 +10,27 @@ mod kernel;
 mod model;
 mod optimizer;
 mod schedule;
+mod source;
 mod values;
 
+pub use adapt::{AdaptArgs, AdaptOn, EvalOn};
 pub use augment::AugmentArgs;
 pub use average::AverageArgs;
 pub use data::{DataOptions, Layout};
+use file::flags_of_settings;
 pub use file::flags_of_toml;
-pub(crate) use file::{SettingsFile, canonical, flag, keys, repeats};
+pub(crate) use file::{SettingsFile, canonical, keys, repeats};
 pub use group::GroupArgs;
 pub use kernel::KernelArgs;
 pub use model::ModelArgs;
 pub(crate) use model::{norm, stem};
 pub use optimizer::OptArgs;
-pub(crate) use optimizer::adapt_optimizers;
+pub(crate) use optimizer::optimizer_names;
 pub use schedule::ScheduleArgs;
+pub use source::ModelSource;
 pub use values::Betas;
 pub(crate) use values::{
-    below_one, between, count, dataset_names, decouple_names, model_names, names, norm_names, pixels,
-    positive, row, seed, sha256, stem_names, threads,
+    below_one, between, count, dataset_names, model_names, pixels, positive, seed, sha256, threads,
 };
 
 use crate::data::DEFAULT as DEFAULT_DATASET;
@@ -230,10 +234,7 @@ impl TrainArgs {
         settings: impl Iterator<Item = &'s (String, String)>,
         seed: u64,
     ) -> Result<Self> {
-        let command = Self::command();
-        let flags = settings.filter_map(|(name, value)| flag(name, value, &command).transpose());
-        let mut flags = flags.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Config)?;
-        flags.push(format!("--seed={seed}"));
+        let flags = flags_of_settings(settings, seed, &Self::command())?;
         let args = Self::try_parse_from(with_name(&flags)).map_err(|e| Error::Config(one_line(&e)))?;
         args.validate()?;
         Ok(args)

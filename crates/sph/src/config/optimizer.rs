@@ -26,7 +26,7 @@ use sph_optim::transforms::{CLIP_MODES, ClipGradient, ClipMode, DrsConfig};
 #[command(next_help_heading = "Optimizer")]
 pub struct OptArgs {
     /// Optimizer.
-    #[arg(long, default_value = "sph", value_parser = names(PRESETS.iter().map(|p| (p.name, p.about))))]
+    #[arg(long, default_value = "sph", value_parser = optimizer_names())]
     pub opt: String,
     /// Named settings of sph: `seed` is the ancestor's step to the letter.
     #[arg(long, value_parser = names([("seed", "the ancestor's step to the letter")].into_iter()))]
@@ -159,8 +159,13 @@ pub struct OptArgs {
     pub group: Vec<GroupArgs>,
 }
 
+/// The parser of optimizers.
+pub(crate) fn optimizer_names() -> PossibleValuesParser {
+    names(PRESETS.iter().map(|p| (p.name, p.about)))
+}
+
 /// The parser of the optimizers that `sph adapt` takes: all but kfac, which is about weights.
-pub(crate) fn adapt_optimizers() -> PossibleValuesParser {
+pub(super) fn adapt_optimizers() -> PossibleValuesParser {
     names(PRESETS.iter().filter(|p| p.name != "kfac").map(|p| (p.name, p.about)))
 }
 

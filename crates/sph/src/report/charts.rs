@@ -104,6 +104,39 @@ pub(super) fn heat_map(n: usize, entries: &[f64]) -> Drawn {
     })
 }
 
+/// A number at an axis; sums of steps are rounded.
+fn tick(v: &f64) -> String {
+    format!("{}", (*v * 1e9).round() / 1e9)
+}
+
+/// The axes of a chart, what they are called, and lines across at about `y_labels` values, written by `y_label`.
+fn mesh<'a, Y>(
+    chart: &mut ChartContext<'a, SVGBackend<'a>, Cartesian2d<RangedCoordf64, Y>>,
+    (x, y): (&str, &str),
+    y_labels: usize,
+    y_label: &dyn Fn(&f64) -> String,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>>
+where
+    Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
+{
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .axis_style(INK)
+        .x_desc(x)
+        .y_desc(y)
+        .x_labels(9)
+        .y_labels(y_labels)
+        .x_label_formatter(&tick)
+        .y_label_formatter(&y_label)
+        .label_style(text(12, HPos::Left, VPos::Top))
+        .draw()
+        .map_err(|e| e.to_string())?;
+    Ok(())
+}
+
 /// A density over λ with a logarithmic axis, and eigenvalues as marks below it.
 pub(super) fn density(at: &[f64], density: &[f64], eigenvalues: &[f64]) -> Drawn {
     let top = density.iter().fold(0.0f64, |m, v| m.max(*v)) * 2.0;
@@ -119,21 +152,8 @@ pub(super) fn density(at: &[f64], density: &[f64], eigenvalues: &[f64]) -> Drawn
             .y_label_area_size(70)
             .build_cartesian_2d(min - margin..max + margin, (bottom..top).log_scale())
             .map_err(|e| e.to_string())?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .bold_line_style(GRID)
-            .light_line_style(TRANSPARENT)
-            .axis_style(INK)
-            .x_desc("eigenvalue")
-            .y_desc("density (log scale)")
-            .x_labels(9)
-            .y_labels(8)
-            .x_label_formatter(&|v| format!("{}", (v * 1e9).round() / 1e9))
-            .y_label_formatter(&|v| format!("{v:.0e}"))
-            .label_style(text(12, HPos::Left, VPos::Top))
-            .draw()
-            .map_err(|e| e.to_string())?;
+        let label = |v: &f64| format!("{v:.0e}");
+        mesh(&mut chart, ("eigenvalue", "density (log scale)"), 8, &label)?;
         let line = at.iter().zip(density).map(|(x, d)| (*x, d.max(bottom)));
         chart.draw_series(LineSeries::new(line, HESSIAN.stroke_width(2))).map_err(|e| e.to_string())?;
         let mark = |v: &f64| PathElement::new(vec![(*v, bottom), (*v, bottom * 4.0)], MARK.stroke_width(3));
@@ -206,24 +226,9 @@ fn lines<'a, Y>(
 where
     Y: Ranged<ValueType = f64> + ValueFormatter<f64>,
 {
-    // Sums of steps are rounded; on a logarithmic axis all ticks are powers of ten and their multiples.
-    let tick = |v: &f64| format!("{}", (*v * 1e9).round() / 1e9);
+    // On a logarithmic axis all ticks are powers of ten and their multiples.
     let label = |v: &f64| if *v != 0.0 && v.abs() < 1e-3 { format!("{v:.0e}") } else { tick(v) };
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .axis_style(INK)
-        .x_desc(axes.x)
-        .y_desc(axes.y)
-        .x_labels(9)
-        .y_labels(7)
-        .x_label_formatter(&tick)
-        .y_label_formatter(&label)
-        .label_style(text(12, HPos::Left, VPos::Top))
-        .draw()
-        .map_err(|e| e.to_string())?;
+    mesh(&mut chart, (axes.x, axes.y), 7, &label)?;
     for c in curves {
         let band: Vec<_> = c.band.iter().filter(|b| shown(b.2)).collect();
         if band.len() > 1 {

@@ -3,8 +3,9 @@
 use super::charts::{self, Axes, Curve, Drawn, colours};
 use super::run::{OF_ADAPTATIONS, OVERLAID, STEPS, TIMES, over};
 use super::{aligned, escape, page, place, trials};
+use crate::compare::finished::FinishedRun;
 use crate::compare::job::Job;
-use crate::compare::results::{FinishedRun, Group, Quantity, Results, Statistic};
+use crate::compare::results::{Group, Quantity, Results, Statistic};
 use crate::csv::field;
 use crate::history::Epoch;
 use plotters::style::RGBColor;

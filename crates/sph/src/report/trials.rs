@@ -2,8 +2,8 @@
 
 use super::{aligned, escape, page, place};
 use crate::compare::job::Job;
-use crate::compare::plan::{Setting, Values};
-use crate::compare::results::Trials;
+use crate::compare::setting::{Setting, Values};
+use crate::compare::trials::Trials;
 use crate::compare::tuning::{Outcome, Search, Tuned};
 use crate::csv::field;
 use std::fmt::Write;

@@ -1,0 +1,100 @@
+//! What an adaptation begins with, made of its settings: the network and its optimizer, then the images.
+
+use crate::adaptation::AdaptData;
+use crate::config::{AdaptArgs, AdaptOn, EvalOn};
+use crate::corrupt::{Corruptor, Range};
+use crate::data::loader::Source;
+use crate::data::{ImageSet, per_class};
+use crate::error::{Error, Result};
+use crate::model_source::Found;
+use crate::objective::Objective;
+use sph_optim::Optimizer;
+use sph_tensor::Pool;
+use std::sync::Arc;
+
+/// A network that is to be adapted.
+pub struct Setup {
+    /// What is known about it, with its data set.
+    pub found: Found,
+    /// Its loss on the images that are adapted to, with what is not trained frozen.
+    pub objective: Objective<f32>,
+    /// What takes the steps.
+    pub optimizer: Optimizer<f32>,
+}
+
+impl Setup {
+    /// The setup of these settings, which are resolved.
+    ///
+    /// # Errors
+    /// When the network, the data and the settings do not fit each other.
+    pub fn new(args: &AdaptArgs) -> Result<Self> {
+        let found = args.source.find(Some(&args.checkpoint), true)?;
+        let mut objective: Objective<f32> = found.objective(&Pool::new(), args.seed)?;
+        objective.loss = args.loss()?;
+        objective.curvature_fraction = args.optimizer.curvature_batch.unwrap_or(1.0);
+        args.optimizer.freeze(&mut objective.store)?;
+        let optimizer = args.optimizer.build(objective.store.specs(), args.seed)?;
+        Ok(Setup { found, objective, optimizer })
+    }
+}
+
+/// The images to adapt to and to evaluate on, corrupted where that is asked for.
+///
+/// # Errors
+/// When there are none, or fewer than are asked for.
+pub fn images(args: &AdaptArgs, found: &Found) -> Result<AdaptData> {
+    let data = found.data()?;
+    let classes = found.info.class_names.len();
+    let fraction = args.val_split.unwrap_or(found.val_split);
+    let (rest, held_out) = match fraction > 0.0 {
+        true => data.validation_numbers(fraction),
+        false => ((0..data.train.len()).collect(), Vec::new()),
+    };
+    let adapt_to = match (args.adapt_on, args.labels) {
+        (AdaptOn::Test, _) => (0..data.test.len()).collect(),
+        (AdaptOn::Train, None) => rest,
+        (AdaptOn::Train, Some(count)) => {
+            let short = |(class, has): (usize, usize)| {
+                let name = data.class_names.get(class).map_or("", String::as_str);
+                Error::Config(format!("--labels {count}: class '{name}' has {has} training images"))
+            };
+            per_class(&data.train.labels, &rest, data.classes(), count, args.seed).map_err(short)?
+        }
+    };
+    let all_test = (0..data.test.len()).collect();
+    let (eval_part, evaluate_on) = match args.eval_on {
+        EvalOn::Test => (AdaptOn::Test, all_test),
+        EvalOn::Validation => (AdaptOn::Train, held_out),
+    };
+    for (flag, numbers) in [("adapt-on", &adapt_to), ("eval-on", &evaluate_on)] {
+        if numbers.is_empty() {
+            return Err(Error::Config(format!(
+                "--{flag}: there are no such images; --val-split {fraction} holds out"
+            )));
+        }
+    }
+    let corruptor = match args.corrupt {
+        None => None,
+        Some(corruption) => {
+            Some(Corruptor { corruption, range: Range::of(&data.train)?, seed: args.corrupt_seed })
+        }
+    };
+    let source = |part: AdaptOn, numbers: &[usize], batch_size: usize| {
+        let (set, first): (&ImageSet, usize) = match part {
+            AdaptOn::Train => (&data.train, 0),
+            AdaptOn::Test => (&data.test, data.train.len()),
+        };
+        let set = match &corruptor {
+            Some(corruptor) => corruptor.images(set, numbers, first),
+            None => set.select(numbers),
+        };
+        Source { set: Arc::new(set), normalisation: found.info.normalisation.clone(), batch_size }
+    };
+    /// Images evaluated at a time.
+    const EVALUATED: usize = 256;
+    Ok(AdaptData {
+        adapt: source(args.adapt_on, &adapt_to, args.batch_size.min(adapt_to.len())),
+        evaluate: source(eval_part, &evaluate_on, EVALUATED),
+        classes,
+    })
+}

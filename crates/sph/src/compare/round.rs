@@ -1,0 +1,124 @@
+//! A round of a comparison: runs that are carried out together, be they trials or those that are compared. What cannot begin is found out
+//! before the first of them does.
+
+use super::job::RunArgs;
+use super::plan::PlannedRun;
+use super::processes::{self, End, Event, Found, Launch};
+use crate::adaptation_setup::Setup;
+use crate::error::{Error, Result};
+use crate::train_loop::Trainer;
+use std::sync::atomic::AtomicBool;
+
+/// Runs that are carried out together.
+pub struct Round<'a> {
+    /// What one of them is called, such as `run` or `trial`.
+    pub kind: &'a str,
+    /// How they are carried out.
+    pub launch: &'a Launch,
+    /// The runs, with those that are finished.
+    pub runs: &'a [PlannedRun],
+    /// What there is of each before the round.
+    pub found: Vec<Found>,
+}
+
+/// Who is told how rounds go on.
+pub trait Watch {
+    /// A round begins.
+    fn begins(&mut self, round: &Round<'_>);
+
+    /// Something happened to its runs.
+    ///
+    /// # Errors
+    /// When what a run left cannot be read: the round ends.
+    fn event(&mut self, round: &Round<'_>, event: &Event<'_>) -> Result<()>;
+
+    /// It is over; not called when it ends with an error.
+    fn ends(&mut self);
+}
+
+/// A run that failed.
+#[derive(Debug, Clone)]
+pub struct Failed {
+    /// Its number in the round.
+    pub number: usize,
+    /// Its name.
+    pub name: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What came of a round.
+#[derive(Debug, Clone)]
+pub struct Carried {
+    /// The runs that failed.
+    pub failed: Vec<Failed>,
+    /// How many are not finished and did not fail.
+    pub unfinished: usize,
+}
+
+impl Carried {
+    /// All runs are finished.
+    pub fn is_whole(&self) -> bool {
+        self.failed.is_empty() && self.unfinished == 0
+    }
+}
+
+impl<'a> Round<'a> {
+    /// The round of these runs.
+    ///
+    /// # Errors
+    /// When there are runs with other settings, or data, models and settings do not fit each other.
+    pub fn new(kind: &'a str, launch: &'a Launch, runs: &'a [PlannedRun]) -> Result<Self> {
+        let found = runs.iter().map(|r| launch.find(r)).collect::<Result<Vec<Found>>>()?;
+        let round = Round { kind, launch, runs, found };
+        round.check()?;
+        Ok(round)
+    }
+
+    /// One run of each configuration that is to begin shows whether all of them can.
+    fn check(&self) -> Result<()> {
+        let mut checked = Vec::new();
+        for (run, found) in self.runs.iter().zip(&self.found) {
+            if *found == Found::Nothing && !checked.contains(&run.configuration) {
+                checked.push(run.configuration);
+                let fits = match &run.args {
+                    RunArgs::Train(args) => Trainer::<f32>::new(args, self.launch.folder(run)).map(drop),
+                    RunArgs::Adapt(args) => Setup::new(args).map(drop),
+                };
+                fits.map_err(|e| Error::Config(format!("{}: {e}", run.name)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Carries those runs out that are not finished; `written` follows each end. When `stop` is set, those under way are told to save
+    /// and leave.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or a process cannot be started; those of `watch` and `written`.
+    pub fn carry_out(
+        &self,
+        stop: &AtomicBool,
+        watch: &mut dyn Watch,
+        written: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<Carried> {
+        let Round { launch, runs, found, .. } = self;
+        std::fs::create_dir_all(&launch.output).map_err(|e| Error::write(&launch.output, e))?;
+        watch.begins(self);
+        let mut failed = Vec::new();
+        processes::carry_out(launch, runs, found, stop, &mut |event| {
+            watch.event(self, &event)?;
+            if let Event::Ended(number, end) = event {
+                if let End::Failed(reason) = end {
+                    let name = runs[number].name.clone();
+                    failed.push(Failed { number, name, reason: reason.clone() });
+                }
+                written()?;
+            }
+            Ok(())
+        })?;
+        watch.ends();
+        let finished = runs.iter().filter(|r| launch.is_finished(r)).count();
+        Ok(Carried { unfinished: runs.len() - finished - failed.len(), failed })
+    }
+}

@@ -1,0 +1,174 @@
+//! The trials of a comparison: its tuning rule carried out, and what is chosen by them.
+
+use super::job::RunArgs;
+use super::plan::{self, Configuration, Plan, PlannedRun};
+use super::processes::Launch;
+use super::round::{Carried, Round, Watch};
+use super::tuning::{self, Cost, Fit, Outcome, Search, Tuned, Tuning};
+use crate::error::{Error, Result};
+use crate::history::{Adaptation, History};
+use std::sync::atomic::AtomicBool;
+
+/// The trials that settings were chosen by.
+#[derive(Debug, Clone)]
+pub struct Trials {
+    /// The rule.
+    pub tuning: Tuning,
+    /// What the budget left, where there is one and it is decided.
+    pub fit: Option<Fit>,
+    /// The searches, as far as they are carried out.
+    pub tuned: Vec<Tuned>,
+}
+
+impl Trials {
+    /// What is chosen, and the bases of the searches in which nothing is.
+    pub fn choice(&self) -> (Vec<Configuration>, Vec<Configuration>) {
+        let (mut chosen, mut undecided) = (Vec::new(), Vec::new());
+        for tuned in &self.tuned {
+            match tuned.chosen() {
+                Some(i) => chosen.push(tuned.search.trials[i].clone()),
+                None => undecided.push(tuned.search.base.clone()),
+            }
+        }
+        (chosen, undecided)
+    }
+}
+
+/// Carries the trials out that are not finished: all of them, or those that the budget leaves; `write` follows each end. `Err`: some are
+/// not over, so that nothing is chosen yet.
+///
+/// # Errors
+/// For the user's mistakes, before anything is run; when not even one trial fits into the budget; those of a round.
+pub fn carry_out(
+    plan: &Plan,
+    tuning: &Tuning,
+    launch: &Launch,
+    stop: &AtomicBool,
+    watch: &mut dyn Watch,
+    write: &dyn Fn(&Trials) -> Result<()>,
+) -> Result<std::result::Result<Trials, Carried>> {
+    let searches = plan.searches(tuning)?;
+    // What is wrong with the runs is found out before the trials.
+    let firsts: Vec<Configuration> = searches.iter().map(|s| s.trials[0].clone()).collect();
+    let runs = plan::runs(&firsts, &plan.seeds)?;
+    let mut trials = UnderWay::new(tuning, searches, launch)?;
+    let mut fit = None;
+    if let Some(budget) = tuning.budget_cpu_hours {
+        if let Some(left) = trials.carry_out("first trial", 1, None, stop, watch, write)? {
+            return Ok(Err(left));
+        }
+        fit = Some(tuning::fit(budget, &trials.searches, &trials.costs(&runs)?, plan.seeds.len())?);
+    }
+    let kept = fit.map_or(tuning.trials, |f| f.trials);
+    if let Some(left) = trials.carry_out("trial", kept, fit, stop, watch, write)? {
+        return Ok(Err(left));
+    }
+    let trials = trials.so_far(kept, fit)?;
+    write(&trials)?;
+    Ok(Ok(trials))
+}
+
+/// Trials that are being carried out.
+struct UnderWay<'a> {
+    tuning: &'a Tuning,
+    searches: Vec<Search>,
+    /// Search and number of each trial. The first trials of all, then the second ones: whenever it is cut, all have as many.
+    numbers: Vec<(usize, usize)>,
+    /// Their runs.
+    runs: Vec<PlannedRun>,
+    /// Whether they diverged.
+    diverged: Vec<bool>,
+    launch: Launch,
+}
+
+impl<'a> UnderWay<'a> {
+    fn new(tuning: &'a Tuning, searches: Vec<Search>, launch: &Launch) -> Result<Self> {
+        let mut numbers: Vec<(usize, usize)> = Vec::new();
+        for trial in 0..tuning.trials {
+            let has = |&s: &usize| trial < searches[s].trials.len();
+            numbers.extend((0..searches.len()).filter(has).map(|s| (s, trial)));
+        }
+        let trials: Vec<Configuration> =
+            numbers.iter().map(|&(s, trial)| Search::settings(&searches[s].trials[trial], tuning)).collect();
+        let runs = plan::runs(&trials, &[tuning.seed])?;
+        let launch = Launch { output: launch.output.join("trials"), ..launch.clone() };
+        Ok(UnderWay { tuning, searches, numbers, diverged: vec![false; runs.len()], runs, launch })
+    }
+
+    /// Carries the first `kept` trials of each search out. `Some`: not all are over.
+    fn carry_out(
+        &mut self,
+        kind: &str,
+        kept: usize,
+        fit: Option<Fit>,
+        stop: &AtomicBool,
+        watch: &mut dyn Watch,
+        write: &dyn Fn(&Trials) -> Result<()>,
+    ) -> Result<Option<Carried>> {
+        let number = self.numbers.iter().take_while(|n| n.1 < kept).count();
+        let round = Round::new(kind, &self.launch, &self.runs[..number])?;
+        let mut carried = round.carry_out(stop, watch, &mut || write(&self.so_far(kept, fit)?))?;
+        // To diverge is an end like another.
+        carried.failed.retain(|f| {
+            self.diverged[f.number] = Error::tells_of_divergence(&f.reason);
+            !self.diverged[f.number]
+        });
+        Ok((!carried.is_whole()).then_some(carried))
+    }
+
+    /// How the first `kept` trials of each search ended.
+    fn so_far(&self, kept: usize, fit: Option<Fit>) -> Result<Trials> {
+        let mut tuned: Vec<Tuned> =
+            self.searches.iter().map(|s| Tuned { search: s.clone(), outcomes: Vec::new() }).collect();
+        for (i, &(search, _)) in self.numbers.iter().enumerate().filter(|(_, n)| n.1 < kept) {
+            let outcome = match self.diverged[i] {
+                true => Outcome::Diverged,
+                false => outcome(&self.launch, &self.runs[i])?,
+            };
+            tuned[search].outcomes.push(outcome);
+        }
+        Ok(Trials { tuning: self.tuning.clone(), fit, tuned })
+    }
+
+    /// What each search costs by its first trial; `runs` begin with one of each that is tried first.
+    fn costs(&self, runs: &[PlannedRun]) -> Result<Vec<Cost>> {
+        let cost = |(i, tuned): (usize, Tuned)| {
+            let trial = match tuned.outcomes[0] {
+                Outcome::Finished { cpu_seconds: None, .. } => {
+                    return Err(Error::Config(
+                        "this system does not tell the CPU time of a run: leave the budget out, or lower the trials"
+                            .into(),
+                    ));
+                }
+                Outcome::Finished { cpu_seconds, .. } => cpu_seconds,
+                _ => None,
+            };
+            Ok(Cost { trial, longer: runs[i].args.longer_than(&self.runs[i].args) })
+        };
+        self.so_far(1, None)?.tuned.into_iter().enumerate().map(cost).collect()
+    }
+}
+
+/// How a trial ended that did not diverge, if it did.
+fn outcome(launch: &Launch, run: &PlannedRun) -> Result<Outcome> {
+    if !launch.is_finished(run) {
+        return Ok(Outcome::Waiting);
+    }
+    Ok(match &run.args {
+        RunArgs::Train(_) => {
+            let history = History::read(launch.folder(run))?;
+            let path = history.run.summary();
+            let last = history.epochs.last().and_then(|e| e.validation).ok_or_else(|| {
+                Error::data(&path, "no loss on held-out images in its last row; remove the trial's folder")
+            })?;
+            let cpu_seconds = history.result.and_then(|r| r.cpu_seconds);
+            Outcome::Finished { accuracy: last.1, loss: last.0, cpu_seconds }
+        }
+        RunArgs::Adapt(_) => {
+            let adapted = Adaptation::read(&launch.record(run))?;
+            let (loss, accuracy) =
+                adapted.evaluations.last().map_or((f64::NAN, 0.0), |m| (m.loss, m.accuracy));
+            Outcome::Finished { accuracy, loss, cpu_seconds: adapted.cpu_seconds }
+        }
+    })
+}

@@ -1,0 +1,207 @@
+//! Settings of an adaptation.
+
+use super::file::flags_of_settings;
+use super::optimizer::adapt_optimizers;
+use super::values::{below_one, count, names, row, seed, threads};
+use super::{KernelArgs, ModelSource, OptArgs, by_name, difference, flags_of_toml, one_line};
+use crate::corrupt::Corruption;
+use crate::error::{Error, Result};
+use clap::{Args, Command, FromArgMatches, ValueEnum};
+use serde::Serialize;
+use sph_nn::losses::{LOSSES, Loss};
+use std::path::PathBuf;
+
+/// Adapt a trained network to other data by its 1-D parameters alone.
+#[derive(Args, Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[command(
+    allow_negative_numbers = true,
+    mut_arg("opt", |a| a.value_parser(adapt_optimizers())),
+    mut_arg("trainable", |a| a.default_value("second-order")),
+    mut_arg("lr", |a| a.help("Learning rate, constant [default: 0.1; krylov: 0.5; adam, adamw: 0.03; a tenth of it with --loss entropy]")),
+    mut_arg("momentum", |a| a.help("Momentum of sph, sgd and of krylov's other parameters [default: sph: 0; others: 0.9]")),
+    mut_arg("tau", |a| a.help("Scale τ of sph's direction [default: 1; preset seed: 0.001]")),
+    mut_arg("eps", |a| a.help("Damping ε of sph and krylov, added to rectified curvature [default: sph: 0.03; krylov: 0.1; preset seed: 0.0001]")),
+    mut_arg("probe", |a| a.help("Probe sequence of sph [default: rademacher; preset seed: ones]")),
+    mut_arg("curvature_schedule", |a| a.help("Which blocks sph visits at which step [default: joint, or all where the probe cannot be joint; preset seed: cyclic]")),
+    after_help = "Only the scales and shifts of norms, the magnitudes and biases of decoupled layers are trained, unless --trainable says \
+                  otherwise; no gradient of the rest is computed. BatchNorm normalizes by the batch while training; before every evaluation \
+                  its running statistics are taken anew over the data that is adapted to. docs/adapt.md says more.\n\nExamples:\n  \
+                  sph adapt --checkpoint runs/first --corrupt gaussian_noise:3 --labels 100\n  sph adapt --checkpoint runs/first --corrupt \
+                  fog:5 --loss entropy --opt adam --lr 0.001\n  sph adapt --checkpoint best.safetensors --dataset npz --data-dir new.npz --opt \
+                  krylov --krylov-size 12 --steps 20 --eval-at 5,10 --output adapted.safetensors"
+)]
+pub struct AdaptArgs {
+    /// The folder of a run, whose best epoch is taken, or a model file.
+    #[arg(long, value_name = "RUN|FILE")]
+    pub checkpoint: PathBuf,
+    /// Corrupt all images, those adapted to and those evaluated on: `sph data corrupt --help` lists corruptions; severities are 1 to 5.
+    #[arg(long, value_name = "NAME:SEVERITY")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrupt: Option<Corruption>,
+    /// Seed of the corruption, not changed by --seed: the same images for every run.
+    #[arg(long, default_value_t = 42, value_parser = seed, value_name = "SEED")]
+    pub corrupt_seed: u64,
+    /// Labelled training images per class that are adapted to [default: all].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<usize>,
+    /// What is minimised.
+    #[arg(long, default_value = "cross-entropy", value_parser = names(LOSSES.iter().map(|l| (l.0, l.2))))]
+    pub loss: String,
+    /// Images that are adapted to; the test images without their labels only, with --loss entropy.
+    #[arg(long, value_enum, default_value = "train")]
+    pub adapt_on: AdaptOn,
+    /// Images that are evaluated on; validation images are to tune settings with, and are never adapted to.
+    #[arg(long, value_enum, default_value = "test")]
+    pub eval_on: EvalOn,
+    /// Fraction of the training images held out for validation [default: that of the run].
+    #[arg(long, value_parser = below_one, value_name = "FRACTION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub val_split: Option<f64>,
+    /// Steps.
+    #[arg(long, default_value = "50", value_parser = count)]
+    pub steps: usize,
+    /// Images per batch, or all where there are fewer.
+    #[arg(short, long, default_value = "128", value_parser = count)]
+    pub batch_size: usize,
+    /// Evaluate after these steps, too.
+    #[arg(long, value_delimiter = ',', value_parser = count, value_name = "STEPS")]
+    pub eval_at: Vec<usize>,
+    /// Batches over which BatchNorm's statistics are taken before an evaluation, or all where there are fewer.
+    #[arg(long, default_value = "32", value_parser = count, value_name = "N")]
+    pub recalibrate_batches: usize,
+    /// Seed of labelled images, order and probes.
+    #[arg(long, default_value_t = 42, value_parser = seed)]
+    pub seed: u64,
+    /// Write a row per step to this file.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub csv: Option<PathBuf>,
+    /// Write the adapted model to this file.
+    #[arg(short, long, value_name = "FILE.safetensors")]
+    #[serde(skip)]
+    pub output: Option<PathBuf>,
+    /// Print one JSON object on stdout: settings, losses and seconds of every step, evaluations.
+    #[arg(long)]
+    #[serde(skip)]
+    pub json: bool,
+    /// Worker threads [default: all cores]; the results do not depend on it.
+    #[arg(long, value_parser = threads)]
+    #[serde(skip)]
+    pub threads: Option<usize>,
+    /// Model and data.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub source: ModelSource,
+    /// Kernels.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub kernels: KernelArgs,
+    /// Optimizer and its settings.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub optimizer: OptArgs,
+}
+
+/// Images to adapt to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AdaptOn {
+    /// Training images.
+    Train,
+    /// Test images, without their labels.
+    Test,
+}
+
+/// Images to evaluate on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EvalOn {
+    /// Test images.
+    Test,
+    /// Training images that were held out.
+    Validation,
+}
+
+impl AdaptArgs {
+    /// The command's name and flags, for settings that do not come from its command line: a comparison names networks beside them.
+    pub(crate) fn command() -> Command {
+        Self::augment_args(Command::new("adapt"))
+            .mut_arg("checkpoint", |a| a.required(false))
+            .args_override_self(true)
+            .allow_negative_numbers(true)
+    }
+
+    /// Settings given by flags' names (without dashes) and values.
+    ///
+    /// # Errors
+    /// When a value is wrong, or settings do not fit each other.
+    pub fn from_settings<'s>(
+        settings: impl Iterator<Item = &'s (String, String)>,
+        seed: u64,
+    ) -> Result<Self> {
+        let command = Self::command();
+        let flags = flags_of_settings(settings, seed, &command)?;
+        let matches = command.try_get_matches_from(std::iter::once("adapt".to_string()).chain(flags));
+        let args = matches.and_then(|m| Self::from_arg_matches(&m));
+        args.map_err(|e| Error::Config(one_line(&e)))?.resolved()
+    }
+
+    /// With the optimizer's settings for adaptation where none are given.
+    ///
+    /// # Errors
+    /// When settings do not fit each other.
+    pub fn resolved(mut self) -> Result<Self> {
+        let loss = self.loss()?;
+        self.optimizer = self.optimizer.for_adaptation(loss);
+        self.optimizer.validate()?;
+        self.optimizer.lr = Some(self.optimizer.lr()?);
+        let steps = self.steps;
+        if let Some(at) = self.eval_at.iter().find(|at| **at > steps) {
+            return Err(Error::Config(format!("--eval-at {at} is beyond --steps {steps}")));
+        }
+        if loss == Loss::Entropy && self.labels.is_some() {
+            return Err(Error::Config("--loss entropy takes no labels; leave --labels out".into()));
+        }
+        if loss != Loss::Entropy && self.adapt_on == AdaptOn::Test {
+            return Err(Error::Config(
+                "--adapt-on test needs --loss entropy, which looks at no labels".into(),
+            ));
+        }
+        Ok(self)
+    }
+
+    /// What is minimised.
+    ///
+    /// # Errors
+    /// When the name is unknown.
+    pub fn loss(&self) -> Result<Loss> {
+        Ok(row(LOSSES, |l| l.0, &self.loss)?.1)
+    }
+
+    /// The settings that make an adaptation what it is, as flags.
+    ///
+    /// # Errors
+    /// When a value has no form as text (a path that is not Unicode).
+    pub fn flags(&self) -> Result<Vec<String>> {
+        let text = toml::to_string(self).map_err(|e| Error::Config(format!("settings: {e}")))?;
+        flags_of_toml(&text, &Self::command(), "settings")
+    }
+
+    /// The same by names, as they stand in the record of `--json`.
+    ///
+    /// # Errors
+    /// As [`AdaptArgs::flags`].
+    pub fn settings(&self) -> Result<serde_json::Value> {
+        by_name(self)
+    }
+
+    /// The first setting that is another one in `there`, the settings of a record, with both values.
+    ///
+    /// # Errors
+    /// As [`AdaptArgs::flags`].
+    pub fn difference(&self, there: &serde_json::Value) -> Result<Option<String>> {
+        Ok(difference(&self.settings()?, there))
+    }
+}

@@ -1,0 +1,36 @@
+//! Settings of the model that a command works on, where it has a file for it or none.
+
+use super::DataOptions;
+use super::values::{dataset_names, decouple_names, model_names, norm_names, stem_names};
+use clap::Args;
+use serde::Serialize;
+
+/// What a file does not say about its model, or what is to be taken instead.
+#[derive(Args, Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ModelSource {
+    /// Model [default: that of the file].
+    #[arg(long, value_parser = model_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Norm between the model's layers [default: that of the file, or the model's].
+    #[arg(long, value_parser = norm_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub norm: Option<String>,
+    /// Decoupling [default: that of the file, or none]; plain weights in the file are converted.
+    #[arg(long, value_parser = decouple_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decouple: Option<String>,
+    /// How resnet18, 34 and 50 begin [default: that of the file, or by the images' size].
+    #[arg(long, value_parser = stem_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stem: Option<String>,
+    /// Data set [default: that of the file, or digits].
+    #[arg(long, value_parser = dataset_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// Its files [default: as in the run or file].
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub data: DataOptions,
+}
