@@ -63,8 +63,8 @@ pub fn max_taps<T: Element>(g: &Window, x: &[T], taps: &mut [T]) {
                         let tap = T::from_f64(tap as f64);
                         let (x, taps) = (&x[i + first..][..lanes], &mut taps[o + first..][..lanes]);
                         for c in 0..lanes {
-                            // The last is false for NaN alone.
-                            let wins = new | (x[c] > largest[c]) | !(x[c] <= x[c]);
+                            // The last is true for NaN alone.
+                            let wins = new | (x[c] > largest[c]) | x[c].partial_cmp(&x[c]).is_none();
                             largest[c] = if wins { x[c] } else { largest[c] };
                             winner[c] = if wins { tap } else { winner[c] };
                             taps[c] = winner[c];

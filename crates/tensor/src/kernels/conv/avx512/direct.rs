@@ -8,7 +8,7 @@ use super::tile::{Pixels, Row, TILE, output_row, weight_tile_of};
 use super::{Block, LANES, Padded, blocks, padded_channels, sum_parts};
 use crate::kernels::choice::KernelChoice;
 use crate::kernels::conv::{Conv, ConvKernels};
-use crate::parallel::{for_chunks_of_work, for_chunks_with_scratch};
+use crate::parallel::{for_chunks, for_chunks_with_scratch};
 use crate::{Array, Pool, Shape};
 
 pub(super) static KERNELS: ConvKernels<f32> = ConvKernels {
@@ -220,7 +220,7 @@ fn weight_sums_by_images(conv: &Conv, x: &[f32], y_bar: &[f32], packed: &mut [f3
             let y_bar = &y_bar[first * image..(first + count) * image];
             for block in blocks(out) {
                 // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
-                unsafe { add_weight_sums(conv, &padded, x, y_bar, block, &mut sum[block.of(k)]) };
+                unsafe { add_weight_sums(conv, &padded, x, (y_bar, out), block, &mut sum[block.of(k)]) };
             }
         }
     });
@@ -230,22 +230,58 @@ fn weight_sums_by_images(conv: &Conv, x: &[f32], y_bar: &[f32], packed: &mut [f3
 /// w̄, packed; the work split by blocks of output channels.
 fn weight_sums_by_channels(conv: &Conv, x: &[f32], y_bar: &[f32], packed: &mut [f32], pool: &Pool<f32>) {
     let (g, out, k) = (&conv.window, conv.out, conv.window.patch());
-    let padded = Padded { images: g.n, ..padded(conv, 1) };
-    let mut scratch = Array::stale(pool, Shape::new(&[padded.scratch()]));
-    let x = padded.fill(x, 0, g.n, scratch.make_mut());
-    for_chunks_of_work(packed, k * 2 * LANES, conv.multiply_adds(), |b, packed| {
-        let Some(block) = blocks(out).nth(b) else { return };
-        packed.fill(0.0);
-        // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
-        unsafe { add_weight_sums(conv, &padded, x, y_bar, block, packed) };
+    let (padded, image) = (padded(conv, 1), g.oh() * g.ow() * out);
+    let groups = g.n.div_ceil(padded.images);
+    let of_group = |group: usize| (group * padded.images, padded.images.min(g.n - group * padded.images));
+    let mut copies = Array::stale(pool, Shape::new(&[groups * padded.scratch()]));
+    for_chunks(copies.make_mut(), padded.scratch().max(1), |group, copy| {
+        let (first, count) = of_group(group);
+        padded.fill(x, first, count, copy);
     });
+    let copies = copies.as_slice();
+    // A block's adjoints, side by side: pixels would often fall into the same few sets of the cache otherwise.
+    let scratch = padded.images * g.oh() * g.ow() * 2 * LANES;
+    for_chunks_with_scratch(
+        packed,
+        k * 2 * LANES,
+        conv.multiply_adds(),
+        pool,
+        scratch,
+        |b, packed, scratch| {
+            let Some(block) = blocks(out).nth(b) else { return };
+            let (channels, width) = (block.end() - block.first, block.width());
+            packed.fill(0.0);
+            for group in 0..groups {
+                let (first, count) = of_group(group);
+                let x = match padded.is_copy() {
+                    true => &copies[group * padded.scratch()..],
+                    false => &x[first * g.image()..][..count * g.image()],
+                };
+                let y_bar = &y_bar[first * image..(first + count) * image];
+                let y_block = &mut scratch[..count * g.oh() * g.ow() * width];
+                for (to, from) in y_block.chunks_exact_mut(width).zip(y_bar.chunks_exact(out)) {
+                    to[..channels].copy_from_slice(&from[block.first..block.end()]);
+                }
+                let block = Block { first: 0, ..block };
+                // SAFETY: the kernels are chosen only where the CPU has AVX-512F.
+                unsafe { add_weight_sums(conv, &padded, x, (y_block, width), block, packed) };
+            }
+        },
+    );
 }
 
-/// Adds one block of w̄, [ky][kx][i][16·V], over the padded images `x`.
+/// Adds one block of w̄, [ky][kx][i][16·V], over the padded images `x`; the pixels of ȳ are `pitch` elements apart.
 #[target_feature(enable = "avx512f")]
-fn add_weight_sums(conv: &Conv, padded: &Padded, x: &[f32], y_bar: &[f32], block: Block, sum: &mut [f32]) {
-    let (g, out) = (&conv.window, conv.out);
-    let images = y_bar.len() / (g.oh() * g.ow() * out);
+fn add_weight_sums(
+    conv: &Conv,
+    padded: &Padded,
+    x: &[f32],
+    (y_bar, pitch): (&[f32], usize),
+    block: Block,
+    sum: &mut [f32],
+) {
+    let g = &conv.window;
+    let images = y_bar.len() / (g.oh() * g.ow() * pitch);
     let (images, rows, cols) = match conv.is_matmul() {
         true => (1, 1, images * g.oh() * g.ow()),
         false => (images, g.oh(), g.ow()),
@@ -260,7 +296,7 @@ fn add_weight_sums(conv: &Conv, padded: &Padded, x: &[f32], y_bar: &[f32], block
             image: padded.image(),
             line: g.stride * padded.line(),
             pixel: g.stride * g.c,
-            pitch: out,
+            pitch,
         };
         for (tile, sum) in sum.chunks_mut(TILE * block.width()).enumerate() {
             weight_tile_of(&pixels, tile * TILE, sum, block);

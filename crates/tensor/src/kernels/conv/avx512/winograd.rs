@@ -560,7 +560,7 @@ fn by_channels(conv: &Conv, m: usize) -> bool {
 
 /// Every group of images reads or writes the weights again when the work is split by images, the tiles once or twice when it is split by
 /// channels.
-const BY_CHANNELS: usize = 8;
+const BY_CHANNELS: usize = 4;
 
 /// y; the work split by images.
 fn run_by_images<W: Maps<M, T>, const M: usize, const T: usize>(
