@@ -68,9 +68,8 @@ pub fn images(args: &AdaptArgs, found: &Found) -> Result<AdaptData> {
     };
     for (flag, numbers) in [("adapt-on", &adapt_to), ("eval-on", &evaluate_on)] {
         if numbers.is_empty() {
-            return Err(Error::Config(format!(
-                "--{flag}: there are no such images; --val-split {fraction} holds out"
-            )));
+            let message = format!("--{flag}: no images are left for it with --val-split {fraction}");
+            return Err(Error::Config(message));
         }
     }
     let corruptor = match args.corrupt {
