@@ -125,9 +125,9 @@ impl Weights<'_> {
                 let vectors = match pitch {
                     // Output channels side by side already: nothing to transpose.
                     1 => {
-                        let to = &self.w[from..from + rows];
+                        let source = &self.w[from..from + rows];
                         // SAFETY: the mask stops at the last of `rows` elements.
-                        let vector = unsafe { _mm512_maskz_loadu_ps(mask(0, rows), to.as_ptr()) };
+                        let vector = unsafe { _mm512_maskz_loadu_ps(mask(0, rows), source.as_ptr()) };
                         [vector; LANES]
                     }
                     _ => columns(self.w, from + column, pitch, rows, count),

@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+"""The results of a comparison of trainings as Markdown, as docs/results.md shows them.
+
+    python studies/tables.py runs/full-digits
+    python studies/tables.py runs/robustness-digits --over lr
+
+A row per optimizer: final test accuracy (mean ± standard deviation over seeds), its paired difference from the baseline with a 95 % interval,
+and epochs until the test accuracy is where the baseline's mean ends, of the runs that get there. With --over, a column per value of a
+setting instead. Reads configurations.csv, runs.csv and the runs' summary.csv.
+"""
+
+import argparse
+import csv
+import statistics
+from pathlib import Path
+
+CONDITIONS = ("dataset", "model", "norm", "batch-size", "warmup-epochs")
+
+
+def read(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def name(row):
+    """The optimizer without its chosen values."""
+    return " ".join(part for part in row["optimizer"].split() if "=" not in part)
+
+
+def condition(row):
+    return tuple((key, row[key]) for key in CONDITIONS if row.get(key))
+
+
+def accuracy(row):
+    mean, std = (100 * float(row[f"final_test_accuracy_{what}"] or "nan") for what in ("mean", "std"))
+    return f"{mean:.2f} ± {std:.2f}"
+
+
+def difference(row):
+    if not row["difference_mean"]:
+        return ""
+    mean, low, high = (100 * float(row[f"difference_{what}"]) for what in ("mean", "low", "high"))
+    return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def epochs_to(folder, runs, target):
+    """Epochs until `target`, of the runs that get there, and how many do."""
+    reached = []
+    for run in runs:
+        epochs = read(folder / run["run"] / "summary.csv")
+        column = next(key for key in ("test_accuracy", "test_acc") if key in epochs[0])
+        first = (int(e["epoch"]) for e in epochs if float(e[column]) >= target)
+        reached += [next(first)] if any(float(e[column]) >= target for e in epochs) else []
+    if not reached:
+        return f"never (0 of {len(runs)})"
+    return f"{statistics.mean(reached):.1f} ({len(reached)} of {len(runs)})"
+
+
+def settings(row, skip):
+    chosen = [part for part in row["optimizer"].split() if "=" in part and part.split("=")[0] not in skip]
+    return ", ".join(chosen)
+
+
+def print_by_optimizer(folder, configurations, runs):
+    for where in dict.fromkeys(condition(row) for row in configurations):
+        rows = [row for row in configurations if condition(row) == where]
+        print(f"\n**{', '.join(value for _, value in where)}**\n")
+        print("| | final accuracy, % | − baseline [95 %] | epochs to the baseline's end | chosen |")
+        print("|---|---|---|---|---|")
+        # The baseline is the one without a difference.
+        base = next(row for row in rows if not row["difference_mean"])
+        target = float(base["final_test_accuracy_mean"])
+        for row in rows:
+            own = [r for r in runs if r["optimizer"] == row["optimizer"] and condition(r) == where]
+            cells = [name(row), accuracy(row), difference(row), epochs_to(folder, own, target), settings(row, CONDITIONS)]
+            print(f"| {' | '.join(cells)} |")
+
+
+def print_over(configurations, setting):
+    for where in dict.fromkeys(condition(row) for row in configurations):
+        rows = [row for row in configurations if condition(row) == where]
+        print(f"\n**{', '.join(f'{key} {value}' if key not in ('dataset', 'model') else value for key, value in where)}**\n")
+        for optimizer in dict.fromkeys(name(row) for row in rows):
+            own = [row for row in rows if name(row) == optimizer]
+            print(f"| {optimizer} | " + " | ".join(f"{row[setting]}: {accuracy(row)}" for row in own) + " |")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--over", metavar="SETTING", help="a column per value of this setting")
+    args = parser.parse_args()
+    configurations = read(args.folder / "configurations.csv")
+    if args.over:
+        print_over(configurations, args.over)
+    else:
+        print_by_optimizer(args.folder, configurations, read(args.folder / "runs.csv"))
+
+
+if __name__ == "__main__":
+    main()
