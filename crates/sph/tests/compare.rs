@@ -404,3 +404,67 @@ fn adaptations_are_tuned_on_held_out_images_and_have_the_numbers_of_single_ones(
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("'steps' is 6 there and 7 here"), "{stderr}");
 }
+
+/// The embedded pictures of a page, row by row, of the rows that have any; with the rows' names.
+fn sheet(page: &Path) -> Vec<(String, Vec<String>)> {
+    let text = std::fs::read_to_string(page).unwrap();
+    let rows = text.split("<tr>").filter(|row| row.contains("<img"));
+    let name = |row: &str| row.split_once("<b>").unwrap().1.split_once("</b>").unwrap().0.to_string();
+    let pictures = |row: &str| {
+        let all = row.split("data:image/png;base64,").skip(1);
+        all.map(|p| p.split_once('"').unwrap().0.to_string()).collect()
+    };
+    rows.map(|row| (name(row), pictures(row))).collect()
+}
+
+#[test]
+fn the_page_shows_what_the_corruptions_of_adaptations_look_like() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    let data = dir.path().join("d.npz");
+    let done = |flags: &str| assert_eq!(run(flags).0, Some(0), "{flags}");
+    done(&format!("data corrupt digits --corrupt invert:1 --output {}", data.display()));
+    let of_npz = format!("--dataset npz --data-dir {}", data.display());
+    done(&format!("train --model mlp --epochs 1 --experiment a --output {out}"));
+    done(&format!("train --model mlp --epochs 1 --experiment b {of_npz} --output {out}"));
+    let both =
+        format!("compare --checkpoint {out}/a,{out}/b --opt adam --steps 1 --seeds 2 --output {out}/c");
+    let both = format!("{both} --corrupt none,gaussian_noise:5,invert:3 --corrupt-seed 7");
+    done(&both);
+    let page = dir.path().join("c/report.html");
+    let rows = sheet(&page);
+    let names: Vec<&str> = rows.iter().map(|r| &*r.0).collect();
+    let one = ["none", "gaussian_noise:5", "invert:3"];
+    assert_eq!(names, [one, one].concat());
+    assert!(rows.iter().all(|r| r.1.len() == 6));
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(text.contains("Corruptions of digits<") && text.contains(&format!("npz ({})", data.display())));
+    // They are the pictures that `sph data corrupt` makes with that seed: of each image as it was and by severity.
+    for (dataset, rows) in [("digits", &rows[..3]), (&*of_npz.replace("--dataset ", ""), &rows[3..])] {
+        let path = dir.path().join("s.html");
+        done(&format!("data corrupt {dataset} --images 6 --seed 7 --sheet {}", path.display()));
+        let all = sheet(&path);
+        for (row, name, severity) in [(0, "fog", 0), (1, "gaussian_noise", 5), (2, "invert", 3)] {
+            let there = &all.iter().find(|r| r.0 == name).unwrap().1;
+            let there: Vec<&String> = there.iter().skip(severity).step_by(6).collect();
+            assert_eq!(there, rows[row].1.iter().collect::<Vec<_>>(), "{dataset} {name}");
+        }
+    }
+    // Without the files of one data set there is a line in the place of its sheet, and the rest of the page.
+    std::fs::remove_file(&data).unwrap();
+    done(&both);
+    assert_eq!(sheet(&page), rows[..3]);
+    let text = std::fs::read_to_string(&page).unwrap();
+    let note = text.lines().find(|l| l.contains("No pictures of the corruptions")).unwrap();
+    assert!(note.contains("d.npz") && text.matches("No pictures").count() == 1, "{note}");
+    // Where nothing is corrupted there is nothing to see.
+    let plain = [
+        format!("compare --checkpoint {out}/a --opt adam --steps 1 --seeds 1 --output {out}/plain"),
+        format!("compare --model mlp --opt sgd --epochs 1 --seeds 1 --output {out}/trainings"),
+    ];
+    for (flags, folder) in plain.iter().zip(["plain", "trainings"]) {
+        done(flags);
+        let text = std::fs::read_to_string(dir.path().join(folder).join("report.html")).unwrap();
+        assert!(!text.contains("<img") && !text.contains("orruptions"), "{folder}");
+    }
+}

@@ -8,6 +8,7 @@ use crate::compare::processes::{End, Event, Found, Launch};
 use crate::compare::results::Results;
 use crate::compare::round::{Carried, Round, Watch};
 use crate::compare::trials::{self, Trials};
+use crate::corruption_sheet::{self, Sheet};
 use crate::error::{Error, Result};
 use crate::history::{Adaptation, History};
 use crate::report::{compare as report, trials as trials_report};
@@ -53,9 +54,12 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     let results =
         || Results::read(&launch, &configurations, &runs, baseline, plan.seeds.len(), trials.clone());
     let round = Round::new("run", &launch, &runs)?;
-    let carried = round.carry_out(stop, &mut console, &mut || write_files(&launch.output, &results()?))?;
+    // Once, and before anything is measured.
+    let sheets = corruption_sheet::of_runs(&runs);
+    let write = |results: &Results| write_files(&launch.output, results, &sheets);
+    let carried = round.carry_out(stop, &mut console, &mut || write(&results()?))?;
     let results = results()?;
-    write_files(&launch.output, &results)?;
+    write(&results)?;
     super::say(report::table(&results).trim_end())?;
     for c in &undecided {
         stderr(format!(
@@ -92,13 +96,17 @@ fn write_trials(output: &Path, trials: &Trials) -> Result<()> {
     write_atomically(&output.join("trials.csv"), trials_report::csv(trials).as_bytes())
 }
 
-fn write_files(output: &Path, results: &Results) -> Result<()> {
+fn write_files(
+    output: &Path,
+    results: &Results,
+    sheets: &[std::result::Result<Sheet, String>],
+) -> Result<()> {
     let write = |name: &str, text: String| write_atomically(&output.join(name), text.as_bytes());
     write("table.txt", report::table(results))?;
     write("runs.csv", report::runs_csv(results))?;
     write("configurations.csv", report::configurations_csv(results))?;
-    let page =
-        report::page(results).map_err(|e| Error::Config(format!("the report cannot be drawn: {e}")))?;
+    let page = report::page(results, sheets)
+        .map_err(|e| Error::Config(format!("the report cannot be drawn: {e}")))?;
     write("report.html", page)
 }
 
