@@ -217,6 +217,48 @@ fn a_failed_run_is_named_and_the_others_are_kept() {
     assert!(stderr.contains("failed: digits-mlp-sgd-seed42: ") && stderr.contains("not finite"), "{stderr}");
     let runs = rows(&out.join("runs.csv"));
     assert_eq!(runs.iter().map(|r| &*r["optimizer"]).collect::<Vec<_>>(), ["adamw"]);
+    // It is no trial: it is tried again.
+    let (code, stderr) = run(&flags);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("2 runs, 1 of them finished already"), "{stderr}");
+    assert!(stderr.contains("failed: digits-mlp-sgd-seed42: "), "{stderr}");
+}
+
+/// A trial that diverged has lost, once and for all: neither the rest of the trials nor the same command tries it again.
+#[test]
+fn a_trial_that_diverged_is_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    assert_eq!(
+        run(&format!("train --model mlp --epochs 1 --val-split 0.2 --experiment r --output {out}")).0,
+        Some(0)
+    );
+    let trainings = "model = 'mlp'\nepochs = 1\n".to_string();
+    let adaptations = format!("checkpoint = '{out}/r'\nsteps = 2\n");
+    for (name, common) in [("trainings", trainings), ("adaptations", adaptations)] {
+        let (file, out) = (dir.path().join(format!("{name}.toml")), dir.path().join(name));
+        // Of two lists in two orders, one begins with what diverges: it is tried before the budget is known.
+        let text = common
+            + "seeds = 1\n[tuning]\ntrials = 2\nbudget-cpu-hours = 5\n[[optimizer]]\nname = 'a'\nopt = 'adam'\nlr = [0.01, \
+               1e30]\n[[optimizer]]\nname = 'b'\nopt = 'adam'\nlr = [1e30, 0.01]\n";
+        std::fs::write(&file, text).unwrap();
+        let flags = format!("compare -c {} --output {}", file.display(), out.display());
+        let (code, stderr) = run(&flags);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stderr.contains("4 trials, 2 of them finished already"), "{stderr}");
+        assert_eq!(stderr.matches(": diverged: ").count(), 2, "{stderr}");
+        assert_eq!(stderr.matches("not finite").count(), 2, "{stderr}");
+        let trials = std::fs::read(out.join("trials.csv")).unwrap();
+        assert_eq!(String::from_utf8_lossy(&trials).matches(",diverged,").count(), 2);
+        let (code, stderr) = run(&flags);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stderr.contains("4 trials, 4 of them finished already"), "{stderr}");
+        assert!(
+            stderr.contains("2 runs, 2 of them finished already") && !stderr.contains("not finite"),
+            "{stderr}"
+        );
+        assert!(trials == std::fs::read(out.join("trials.csv")).unwrap());
+    }
 }
 
 #[test]

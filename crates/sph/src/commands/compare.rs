@@ -4,7 +4,7 @@ use crate::checkpoint::write_atomically;
 use crate::compare::flags::{CompareArgs, Resolved};
 use crate::compare::job::{Job, RunArgs};
 use crate::compare::plan::{self, PlannedRun};
-use crate::compare::processes::{End, Event, Found, Launch};
+use crate::compare::processes::{End, Event, Launch};
 use crate::compare::results::Results;
 use crate::compare::round::{Carried, Round, Watch};
 use crate::compare::trials::{self, Trials};
@@ -36,7 +36,7 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     let Resolved { plan, baseline, jobs, threads, output } = args.resolve()?;
     let program =
         std::env::current_exe().map_err(|e| Error::Config(format!("cannot find this program: {e}")))?;
-    let launch = Launch { program, output, jobs, threads };
+    let launch = Launch { program, output, jobs, threads, divergence_ends: false };
     let mut console = Console::new();
     let (configurations, undecided, trials) = match &plan.tuning {
         None => (plan.configurations()?, Vec::new(), None),
@@ -137,7 +137,7 @@ impl Watch for Console {
             self.bar.set_style(style.progress_chars("=> "));
         }
         self.behind = runs.iter().map(|r| epochs(launch, r)).collect();
-        let finished = found.iter().filter(|f| **f == Found::Finished).count();
+        let finished = found.iter().filter(|f| f.is_over()).count();
         let jobs = if launch.jobs > 1 { format!(", {} at a time", launch.jobs) } else { String::new() };
         let kept =
             if finished > 0 { format!(", {finished} of them finished already") } else { String::new() };
@@ -161,6 +161,7 @@ impl Watch for Console {
                 self.behind[i] = runs[i].args.length() as u64;
                 let text = match end {
                     End::Finished => finished(launch, &runs[i])?,
+                    End::Diverged(reason) => format!("diverged: {reason}"),
                     End::Interrupted => "interrupted".into(),
                     End::Failed(reason) => format!("failed: {reason}"),
                 };
@@ -177,8 +178,10 @@ impl Watch for Console {
 
 /// Epochs or steps that a run has behind it; an adaptation does not tell before its end.
 fn epochs(launch: &Launch, run: &PlannedRun) -> u64 {
-    if let RunArgs::Adapt(args) = &run.args {
-        return if launch.is_finished(run) { args.steps as u64 } else { 0 };
+    match &run.args {
+        _ if launch.is_over(run) => return run.args.length() as u64,
+        RunArgs::Adapt(_) => return 0,
+        RunArgs::Train(_) => (),
     }
     let text = std::fs::read_to_string(launch.folder(run).summary()).unwrap_or_default();
     text.lines().count().saturating_sub(1) as u64
