@@ -224,6 +224,51 @@ fn a_failed_run_is_named_and_the_others_are_kept() {
     assert!(stderr.contains("failed: digits-mlp-sgd-seed42: "), "{stderr}");
 }
 
+/// An optimizer whose trials all diverged has nothing to run, be there others or not.
+#[test]
+fn what_has_nothing_to_run_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().display();
+    let train = format!("train --model mlp --epochs 1 --val-split 0.2 --experiment r --output {folder}");
+    assert_eq!(run(&train).0, Some(0));
+    let common = format!("compare --checkpoint {folder}/r --corrupt fog:2 --seeds 1 --tuning-trials 2");
+    let some = format!(
+        "{common} --steps 2 --opt adam,sgd --grid adam.lr=1e30,2e30 --lr 1e-3 --output {folder}/some"
+    );
+    let all = format!("{common} --steps 2 --opt adam,sgd --grid lr=log:1e30,1e31 --output {folder}/all");
+    let line = |optimizer: &str, tried: &str| {
+        format!(
+            "nothing to run of {optimizer}, {folder}/r under fog:2: all its 2 trials diverged; narrow or lower what is tried, {tried}\n"
+        )
+    };
+    // The same again when nothing is left to do.
+    for _ in 0..2 {
+        let (code, stderr) = run(&some);
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.ends_with(&line("adam", "lr 1e30, 2e30")), "{stderr}");
+        assert!(stderr.contains("1 run, ") && !stderr.contains("nothing to run of sgd"), "{stderr}");
+        let out = sph(&all).output().unwrap();
+        let (stdout, stderr) =
+            (String::from_utf8(out.stdout).unwrap(), String::from_utf8(out.stderr).unwrap());
+        assert_eq!(out.status.code(), Some(1), "{stderr}");
+        let range = "lr 1000000000000000000000000000000 to 10000000000000000000000000000000 (log)";
+        assert!(stderr.ends_with(&(line("adam", range) + &line("sgd", range))), "{stderr}");
+        assert!(!stderr.contains("0 runs"), "{stderr}");
+        // What was tried stands there; an empty table does not.
+        assert_eq!(stdout.matches("2, 2 diverged").count(), 2, "{stdout}");
+        assert!(!stdout.contains("final test acc"), "{stdout}");
+    }
+    let written = std::fs::read_to_string(dir.path().join("all/runs.csv")).unwrap();
+    assert!(
+        written.starts_with("run,corrupt,checkpoint,optimizer,seed") && written.lines().count() == 1,
+        "{written}"
+    );
+    // What is remembered is so of these settings alone.
+    let (code, stderr) = run(&all.replace("--steps 2", "--steps 3"));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("'steps' is 2 there and 3 here"), "{stderr}");
+}
+
 /// A trial that diverged has lost, once and for all: neither the rest of the trials nor the same command tries it again.
 #[test]
 fn a_trial_that_diverged_is_remembered() {

@@ -38,16 +38,15 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
         std::env::current_exe().map_err(|e| Error::Config(format!("cannot find this program: {e}")))?;
     let launch = Launch { program, output, jobs, threads, divergence_ends: false };
     let mut console = Console::new();
-    let (configurations, undecided, trials) = match &plan.tuning {
-        None => (plan.configurations()?, Vec::new(), None),
+    let (configurations, trials) = match &plan.tuning {
+        None => (plan.configurations()?, None),
         Some(tuning) => {
             let write = |trials: &Trials| write_trials(&launch.output, trials);
             let trials = match trials::carry_out(&plan, tuning, &launch, stop, &mut console, &write)? {
                 Ok(trials) => trials,
                 Err(carried) => return Ok(tell(&carried, stop)),
             };
-            let (chosen, undecided) = trials.choice();
-            (chosen, undecided, Some(trials))
+            (trials.choice(), Some(trials))
         }
     };
     let runs = plan::runs(&configurations, &plan.seeds)?;
@@ -61,15 +60,11 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     let results = results()?;
     write(&results)?;
     super::say(report::table(&results).trim_end())?;
-    for c in &undecided {
-        stderr(format!(
-            "no trial of {}, {}, got to its end, so that nothing is chosen: lower its range",
-            c.full_label(),
-            c.job.place(&c.dataset, &c.model)
-        ));
-    }
+    let undecided = trials.as_ref().map_or(Vec::new(), trials_report::nothing_chosen);
+    let decided = undecided.is_empty();
+    undecided.into_iter().for_each(stderr);
     let all = tell(&carried, stop);
-    Ok(if all == Ended::Finished && !undecided.is_empty() { Ended::SomeFailed } else { all })
+    Ok(if all == Ended::Finished && !decided { Ended::SomeFailed } else { all })
 }
 
 fn stderr(line: String) {

@@ -89,7 +89,7 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Carries those runs out that are not over; `written` follows each end. When `stop` is set, those under way are told to save
+    /// Carries those runs out that are not over; `written` follows each end. Of a round without runs nobody is told. When `stop` is set, those under way are told to save
     /// and leave.
     ///
     /// # Errors
@@ -102,6 +102,9 @@ impl<'a> Round<'a> {
     ) -> Result<Carried> {
         let Round { launch, runs, found, .. } = self;
         std::fs::create_dir_all(&launch.output).map_err(|e| Error::write(&launch.output, e))?;
+        if runs.is_empty() {
+            return Ok(Carried { failed: Vec::new(), unfinished: 0 });
+        }
         watch.begins(self);
         let mut failed = Vec::new();
         processes::carry_out(launch, runs, found, stop, &mut |event| {

@@ -1,6 +1,6 @@
 //! The trials of a comparison: its tuning rule carried out, and what is chosen by them.
 
-use super::job::RunArgs;
+use super::job::{Job, RunArgs};
 use super::plan::{self, Configuration, Plan, PlannedRun};
 use super::processes::Launch;
 use super::round::{Carried, Round, Watch};
@@ -21,16 +21,15 @@ pub struct Trials {
 }
 
 impl Trials {
-    /// What is chosen, and the bases of the searches in which nothing is.
-    pub fn choice(&self) -> (Vec<Configuration>, Vec<Configuration>) {
-        let (mut chosen, mut undecided) = (Vec::new(), Vec::new());
-        for tuned in &self.tuned {
-            match tuned.chosen() {
-                Some(i) => chosen.push(tuned.search.trials[i].clone()),
-                None => undecided.push(tuned.search.base.clone()),
-            }
-        }
-        (chosen, undecided)
+    /// What is chosen, in the searches in which anything is.
+    pub fn choice(&self) -> Vec<Configuration> {
+        let of = |tuned: &Tuned| Some(tuned.search.trials[tuned.chosen()?].clone());
+        self.tuned.iter().filter_map(of).collect()
+    }
+
+    /// What the trials are.
+    pub fn job(&self) -> Job {
+        self.tuned.first().map_or(Job::Train, |t| t.search.base.job)
     }
 }
 
