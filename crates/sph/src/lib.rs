@@ -17,6 +17,7 @@ pub mod commands;
 pub mod compare;
 pub mod config;
 pub mod corrupt;
+pub mod corruption_sheet;
 mod cost;
 mod csv;
 pub mod data;

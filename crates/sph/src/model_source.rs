@@ -17,6 +17,8 @@ pub struct Found {
     pub info: ModelInfo,
     /// The data set, where it was asked for or needed.
     pub data: Option<Dataset>,
+    /// How the data set is read.
+    pub options: DataOptions,
     /// The run's `--val-split`; 0 for a file.
     pub val_split: f64,
     classes_of_file: Option<Vec<String>>,
@@ -88,12 +90,14 @@ impl ModelSource {
                 info
             }
             (None, Some(said)) => {
-                ModelInfo { model, norm, dataset, data: DataOptions { data_dir: None, ..options }, ..said }
+                let data = DataOptions { data_dir: None, ..options.clone() };
+                ModelInfo { model, norm, dataset, data, ..said }
             }
             (None, None) => return Err(Error::Config("neither a file nor a data set".into())),
         };
         let info = ModelInfo { decouple, stem, ..info };
-        Ok(Found { info, data, val_split: settings.map_or(0.0, |s| s.val_split), classes_of_file, file })
+        let val_split = settings.map_or(0.0, |s| s.val_split);
+        Ok(Found { info, data, options, val_split, classes_of_file, file })
     }
 }
 

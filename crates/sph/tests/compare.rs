@@ -217,6 +217,93 @@ fn a_failed_run_is_named_and_the_others_are_kept() {
     assert!(stderr.contains("failed: digits-mlp-sgd-seed42: ") && stderr.contains("not finite"), "{stderr}");
     let runs = rows(&out.join("runs.csv"));
     assert_eq!(runs.iter().map(|r| &*r["optimizer"]).collect::<Vec<_>>(), ["adamw"]);
+    // It is no trial: it is tried again.
+    let (code, stderr) = run(&flags);
+    assert_eq!(code, Some(1), "{stderr}");
+    assert!(stderr.contains("2 runs, 1 of them finished already"), "{stderr}");
+    assert!(stderr.contains("failed: digits-mlp-sgd-seed42: "), "{stderr}");
+}
+
+/// An optimizer whose trials all diverged has nothing to run, be there others or not.
+#[test]
+fn what_has_nothing_to_run_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().display();
+    let train = format!("train --model mlp --epochs 1 --val-split 0.2 --experiment r --output {folder}");
+    assert_eq!(run(&train).0, Some(0));
+    let common = format!("compare --checkpoint {folder}/r --corrupt fog:2 --seeds 1 --tuning-trials 2");
+    let some = format!(
+        "{common} --steps 2 --opt adam,sgd --grid adam.lr=1e30,2e30 --lr 1e-3 --output {folder}/some"
+    );
+    let all = format!("{common} --steps 2 --opt adam,sgd --grid lr=log:1e30,1e31 --output {folder}/all");
+    let line = |optimizer: &str, tried: &str| {
+        format!(
+            "nothing to run of {optimizer}, {folder}/r under fog:2: all its 2 trials diverged; narrow or lower what is tried, {tried}\n"
+        )
+    };
+    // The same again when nothing is left to do.
+    for _ in 0..2 {
+        let (code, stderr) = run(&some);
+        assert_eq!(code, Some(1), "{stderr}");
+        assert!(stderr.ends_with(&line("adam", "lr 1e30, 2e30")), "{stderr}");
+        assert!(stderr.contains("1 run, ") && !stderr.contains("nothing to run of sgd"), "{stderr}");
+        let out = sph(&all).output().unwrap();
+        let (stdout, stderr) =
+            (String::from_utf8(out.stdout).unwrap(), String::from_utf8(out.stderr).unwrap());
+        assert_eq!(out.status.code(), Some(1), "{stderr}");
+        let range = "lr 1000000000000000000000000000000 to 10000000000000000000000000000000 (log)";
+        assert!(stderr.ends_with(&(line("adam", range) + &line("sgd", range))), "{stderr}");
+        assert!(!stderr.contains("0 runs"), "{stderr}");
+        // What was tried stands there; an empty table does not.
+        assert_eq!(stdout.matches("2, 2 diverged").count(), 2, "{stdout}");
+        assert!(!stdout.contains("final test acc"), "{stdout}");
+    }
+    let written = std::fs::read_to_string(dir.path().join("all/runs.csv")).unwrap();
+    assert!(
+        written.starts_with("run,corrupt,checkpoint,optimizer,seed") && written.lines().count() == 1,
+        "{written}"
+    );
+    // What is remembered is so of these settings alone.
+    let (code, stderr) = run(&all.replace("--steps 2", "--steps 3"));
+    assert_eq!(code, Some(2), "{stderr}");
+    assert!(stderr.contains("'steps' is 2 there and 3 here"), "{stderr}");
+}
+
+/// A trial that diverged has lost, once and for all: neither the rest of the trials nor the same command tries it again.
+#[test]
+fn a_trial_that_diverged_is_remembered() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    assert_eq!(
+        run(&format!("train --model mlp --epochs 1 --val-split 0.2 --experiment r --output {out}")).0,
+        Some(0)
+    );
+    let trainings = "model = 'mlp'\nepochs = 1\n".to_string();
+    let adaptations = format!("checkpoint = '{out}/r'\nsteps = 2\n");
+    for (name, common) in [("trainings", trainings), ("adaptations", adaptations)] {
+        let (file, out) = (dir.path().join(format!("{name}.toml")), dir.path().join(name));
+        // Of two lists in two orders, one begins with what diverges: it is tried before the budget is known.
+        let text = common
+            + "seeds = 1\n[tuning]\ntrials = 2\nbudget-cpu-hours = 5\n[[optimizer]]\nname = 'a'\nopt = 'adam'\nlr = [0.01, \
+               1e30]\n[[optimizer]]\nname = 'b'\nopt = 'adam'\nlr = [1e30, 0.01]\n";
+        std::fs::write(&file, text).unwrap();
+        let flags = format!("compare -c {} --output {}", file.display(), out.display());
+        let (code, stderr) = run(&flags);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stderr.contains("4 trials, 2 of them finished already"), "{stderr}");
+        assert_eq!(stderr.matches(": diverged: ").count(), 2, "{stderr}");
+        assert_eq!(stderr.matches("not finite").count(), 2, "{stderr}");
+        let trials = std::fs::read(out.join("trials.csv")).unwrap();
+        assert_eq!(String::from_utf8_lossy(&trials).matches(",diverged,").count(), 2);
+        let (code, stderr) = run(&flags);
+        assert_eq!(code, Some(0), "{stderr}");
+        assert!(stderr.contains("4 trials, 4 of them finished already"), "{stderr}");
+        assert!(
+            stderr.contains("2 runs, 2 of them finished already") && !stderr.contains("not finite"),
+            "{stderr}"
+        );
+        assert!(trials == std::fs::read(out.join("trials.csv")).unwrap());
+    }
 }
 
 #[test]
@@ -403,4 +490,68 @@ fn adaptations_are_tuned_on_held_out_images_and_have_the_numbers_of_single_ones(
     let (code, stderr) = run(&flags);
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("'steps' is 6 there and 7 here"), "{stderr}");
+}
+
+/// The embedded pictures of a page, row by row, of the rows that have any; with the rows' names.
+fn sheet(page: &Path) -> Vec<(String, Vec<String>)> {
+    let text = std::fs::read_to_string(page).unwrap();
+    let rows = text.split("<tr>").filter(|row| row.contains("<img"));
+    let name = |row: &str| row.split_once("<b>").unwrap().1.split_once("</b>").unwrap().0.to_string();
+    let pictures = |row: &str| {
+        let all = row.split("data:image/png;base64,").skip(1);
+        all.map(|p| p.split_once('"').unwrap().0.to_string()).collect()
+    };
+    rows.map(|row| (name(row), pictures(row))).collect()
+}
+
+#[test]
+fn the_page_shows_what_the_corruptions_of_adaptations_look_like() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    let data = dir.path().join("d.npz");
+    let done = |flags: &str| assert_eq!(run(flags).0, Some(0), "{flags}");
+    done(&format!("data corrupt digits --corrupt invert:1 --output {}", data.display()));
+    let of_npz = format!("--dataset npz --data-dir {}", data.display());
+    done(&format!("train --model mlp --epochs 1 --experiment a --output {out}"));
+    done(&format!("train --model mlp --epochs 1 --experiment b {of_npz} --output {out}"));
+    let both =
+        format!("compare --checkpoint {out}/a,{out}/b --opt adam --steps 1 --seeds 2 --output {out}/c");
+    let both = format!("{both} --corrupt none,gaussian_noise:5,invert:3 --corrupt-seed 7");
+    done(&both);
+    let page = dir.path().join("c/report.html");
+    let rows = sheet(&page);
+    let names: Vec<&str> = rows.iter().map(|r| &*r.0).collect();
+    let one = ["none", "gaussian_noise:5", "invert:3"];
+    assert_eq!(names, [one, one].concat());
+    assert!(rows.iter().all(|r| r.1.len() == 6));
+    let text = std::fs::read_to_string(&page).unwrap();
+    assert!(text.contains("Corruptions of digits<") && text.contains(&format!("npz ({})", data.display())));
+    // They are the pictures that `sph data corrupt` makes with that seed: of each image as it was and by severity.
+    for (dataset, rows) in [("digits", &rows[..3]), (&*of_npz.replace("--dataset ", ""), &rows[3..])] {
+        let path = dir.path().join("s.html");
+        done(&format!("data corrupt {dataset} --images 6 --seed 7 --sheet {}", path.display()));
+        let all = sheet(&path);
+        for (row, name, severity) in [(0, "fog", 0), (1, "gaussian_noise", 5), (2, "invert", 3)] {
+            let there = &all.iter().find(|r| r.0 == name).unwrap().1;
+            let there: Vec<&String> = there.iter().skip(severity).step_by(6).collect();
+            assert_eq!(there, rows[row].1.iter().collect::<Vec<_>>(), "{dataset} {name}");
+        }
+    }
+    // Without the files of one data set there is a line in the place of its sheet, and the rest of the page.
+    std::fs::remove_file(&data).unwrap();
+    done(&both);
+    assert_eq!(sheet(&page), rows[..3]);
+    let text = std::fs::read_to_string(&page).unwrap();
+    let note = text.lines().find(|l| l.contains("No pictures of the corruptions")).unwrap();
+    assert!(note.contains("d.npz") && text.matches("No pictures").count() == 1, "{note}");
+    // Where nothing is corrupted there is nothing to see.
+    let plain = [
+        format!("compare --checkpoint {out}/a --opt adam --steps 1 --seeds 1 --output {out}/plain"),
+        format!("compare --model mlp --opt sgd --epochs 1 --seeds 1 --output {out}/trainings"),
+    ];
+    for (flags, folder) in plain.iter().zip(["plain", "trainings"]) {
+        done(flags);
+        let text = std::fs::read_to_string(dir.path().join(folder).join("report.html")).unwrap();
+        assert!(!text.contains("<img") && !text.contains("orruptions"), "{folder}");
+    }
 }

@@ -4,10 +4,11 @@ use crate::checkpoint::write_atomically;
 use crate::compare::flags::{CompareArgs, Resolved};
 use crate::compare::job::{Job, RunArgs};
 use crate::compare::plan::{self, PlannedRun};
-use crate::compare::processes::{End, Event, Found, Launch};
+use crate::compare::processes::{End, Event, Launch};
 use crate::compare::results::Results;
 use crate::compare::round::{Carried, Round, Watch};
 use crate::compare::trials::{self, Trials};
+use crate::corruption_sheet::{self, Sheet};
 use crate::error::{Error, Result};
 use crate::history::{Adaptation, History};
 use crate::report::{compare as report, trials as trials_report};
@@ -35,37 +36,35 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     let Resolved { plan, baseline, jobs, threads, output } = args.resolve()?;
     let program =
         std::env::current_exe().map_err(|e| Error::Config(format!("cannot find this program: {e}")))?;
-    let launch = Launch { program, output, jobs, threads };
+    let launch = Launch { program, output, jobs, threads, divergence_ends: false };
     let mut console = Console::new();
-    let (configurations, undecided, trials) = match &plan.tuning {
-        None => (plan.configurations()?, Vec::new(), None),
+    let (configurations, trials) = match &plan.tuning {
+        None => (plan.configurations()?, None),
         Some(tuning) => {
             let write = |trials: &Trials| write_trials(&launch.output, trials);
             let trials = match trials::carry_out(&plan, tuning, &launch, stop, &mut console, &write)? {
                 Ok(trials) => trials,
                 Err(carried) => return Ok(tell(&carried, stop)),
             };
-            let (chosen, undecided) = trials.choice();
-            (chosen, undecided, Some(trials))
+            (trials.choice(), Some(trials))
         }
     };
     let runs = plan::runs(&configurations, &plan.seeds)?;
     let results =
         || Results::read(&launch, &configurations, &runs, baseline, plan.seeds.len(), trials.clone());
     let round = Round::new("run", &launch, &runs)?;
-    let carried = round.carry_out(stop, &mut console, &mut || write_files(&launch.output, &results()?))?;
+    // Once, and before anything is measured.
+    let sheets = corruption_sheet::of_runs(&runs);
+    let write = |results: &Results| write_files(&launch.output, results, &sheets);
+    let carried = round.carry_out(stop, &mut console, &mut || write(&results()?))?;
     let results = results()?;
-    write_files(&launch.output, &results)?;
+    write(&results)?;
     super::say(report::table(&results).trim_end())?;
-    for c in &undecided {
-        stderr(format!(
-            "no trial of {}, {}, got to its end, so that nothing is chosen: lower its range",
-            c.full_label(),
-            c.job.place(&c.dataset, &c.model)
-        ));
-    }
+    let undecided = trials.as_ref().map_or(Vec::new(), trials_report::nothing_chosen);
+    let decided = undecided.is_empty();
+    undecided.into_iter().for_each(stderr);
     let all = tell(&carried, stop);
-    Ok(if all == Ended::Finished && !undecided.is_empty() { Ended::SomeFailed } else { all })
+    Ok(if all == Ended::Finished && !decided { Ended::SomeFailed } else { all })
 }
 
 fn stderr(line: String) {
@@ -92,13 +91,17 @@ fn write_trials(output: &Path, trials: &Trials) -> Result<()> {
     write_atomically(&output.join("trials.csv"), trials_report::csv(trials).as_bytes())
 }
 
-fn write_files(output: &Path, results: &Results) -> Result<()> {
+fn write_files(
+    output: &Path,
+    results: &Results,
+    sheets: &[std::result::Result<Sheet, String>],
+) -> Result<()> {
     let write = |name: &str, text: String| write_atomically(&output.join(name), text.as_bytes());
     write("table.txt", report::table(results))?;
     write("runs.csv", report::runs_csv(results))?;
     write("configurations.csv", report::configurations_csv(results))?;
-    let page =
-        report::page(results).map_err(|e| Error::Config(format!("the report cannot be drawn: {e}")))?;
+    let page = report::page(results, sheets)
+        .map_err(|e| Error::Config(format!("the report cannot be drawn: {e}")))?;
     write("report.html", page)
 }
 
@@ -129,7 +132,7 @@ impl Watch for Console {
             self.bar.set_style(style.progress_chars("=> "));
         }
         self.behind = runs.iter().map(|r| epochs(launch, r)).collect();
-        let finished = found.iter().filter(|f| **f == Found::Finished).count();
+        let finished = found.iter().filter(|f| f.is_over()).count();
         let jobs = if launch.jobs > 1 { format!(", {} at a time", launch.jobs) } else { String::new() };
         let kept =
             if finished > 0 { format!(", {finished} of them finished already") } else { String::new() };
@@ -153,6 +156,7 @@ impl Watch for Console {
                 self.behind[i] = runs[i].args.length() as u64;
                 let text = match end {
                     End::Finished => finished(launch, &runs[i])?,
+                    End::Diverged(reason) => format!("diverged: {reason}"),
                     End::Interrupted => "interrupted".into(),
                     End::Failed(reason) => format!("failed: {reason}"),
                 };
@@ -169,8 +173,10 @@ impl Watch for Console {
 
 /// Epochs or steps that a run has behind it; an adaptation does not tell before its end.
 fn epochs(launch: &Launch, run: &PlannedRun) -> u64 {
-    if let RunArgs::Adapt(args) = &run.args {
-        return if launch.is_finished(run) { args.steps as u64 } else { 0 };
+    match &run.args {
+        _ if launch.is_over(run) => return run.args.length() as u64,
+        RunArgs::Adapt(_) => return 0,
+        RunArgs::Train(_) => (),
     }
     let text = std::fs::read_to_string(launch.folder(run).summary()).unwrap_or_default();
     text.lines().count().saturating_sub(1) as u64

@@ -2,13 +2,13 @@
 
 use crate::checkpoint::{check_writable, write_atomically};
 use crate::config::{DataOptions, count, dataset_names, seed, sha256, shown, threads};
-use crate::corrupt::{CORRUPTIONS, Corruption, Corruptor, Range, SEVERITIES};
+use crate::corrupt::{Corruption, Corruptor, Range};
+use crate::corruption_sheet;
 use crate::data::fetch::{self, Fetched};
 use crate::data::{self, Dataset, ImageSet, Pixels, npz};
 use crate::error::{Error, Result};
-use crate::report::sheet::{self, SheetRow};
+use crate::report::sheet;
 use clap::{Args, Subcommand};
-use image::{Rgb, RgbImage};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -149,19 +149,15 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
     let data = data::load(&args.dataset, &args.options)?;
     let range = Range::of(&data.train)?;
     if let Some(path) = &args.sheet {
-        let rows = sheet_rows(&data, range, args)?;
-        let title = format!("Corruptions of {}", args.dataset);
-        let note = format!(
-            "The first {} test images, as they were and by severity from 1 to {SEVERITIES}; seed {}.",
-            args.images.min(data.test.len()),
-            args.seed
-        );
+        let shown_there = corruption_sheet::of_all(&args.dataset, &data, args.images, args.seed)?;
         let bytes = match ending(path).as_deref() {
-            Some("png") => sheet::png(&rows, (56 / data.test.size.1.max(data.test.size.0)).max(1) as u32),
-            _ => sheet::html(&title, &note, &rows).into_bytes(),
+            Some("png") => {
+                sheet::png(&shown_there, (56 / data.test.size.1.max(data.test.size.0)).max(1) as u32)
+            }
+            _ => sheet::html(&shown_there).into_bytes(),
         };
         write_atomically(path, &bytes)?;
-        let names: Vec<&str> = rows.iter().map(|r| r.name).collect();
+        let names: Vec<&str> = shown_there.rows.iter().map(|r| &*r.name).collect();
         super::say(&format!("{}: rows {}", shown(path), names.join(", ")))?;
     }
     let (Some(corruption), Some(path)) = (args.corrupt, &args.output) else { return Ok(()) };
@@ -176,37 +172,6 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
     let layout = if copy.train.size.2 == 1 { "" } else { " --layout nhwc" };
     let (dataset, path) = (&args.dataset, shown(path));
     super::say(&format!("{corruption} of {dataset}; read it with --dataset npz --data-dir {path}{layout}"))
-}
-
-/// Every corruption of the first test images.
-fn sheet_rows(data: &Dataset, range: Range, args: &CorruptArgs) -> Result<Vec<SheetRow>> {
-    let (set, channels) = (&data.test, data.test.size.2);
-    if channels != 1 && channels != 3 {
-        return Err(Error::Config(format!("--sheet shows images of 1 or 3 channels, not {channels}")));
-    }
-    let picture = |values: &mut dyn Iterator<Item = f64>| {
-        let bytes: Vec<u8> = values.map(|v| (255.0 * v.clamp(0.0, 1.0)).round() as u8).collect();
-        RgbImage::from_fn(set.size.1 as u32, set.size.0 as u32, |x, y| {
-            let at = (y as usize * set.size.1 + x as usize) * channels;
-            Rgb([0, 1, 2].map(|i| bytes[at + i % channels]))
-        })
-    };
-    let of_image = |row, i: usize| {
-        let before = set.images.numbers(&[i], set.image_len());
-        let scaled = &mut before.iter().map(|v| (v - range.black) / (range.white - range.black));
-        let mut pictures = vec![picture(scaled)];
-        for severity in 1..=SEVERITIES {
-            let corruptor = Corruptor { corruption: Corruption { row, severity }, range, seed: args.seed };
-            let after = corruptor.picture(set, i, (data.train.len() + i) as u64);
-            pictures.push(picture(&mut after.values.into_iter()));
-        }
-        pictures
-    };
-    let row = |row| {
-        let pictures = (0..args.images.min(set.len())).map(|i| of_image(row, i)).collect();
-        SheetRow { name: row.name, about: row.about, pictures }
-    };
-    Ok(CORRUPTIONS.iter().map(row).collect())
 }
 
 fn stats(args: &StatsArgs) -> Result<()> {

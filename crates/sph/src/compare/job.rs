@@ -1,6 +1,6 @@
 //! What the runs of a comparison are: trainings, or adaptations of trained networks.
 
-use crate::config::{AdaptArgs, NOT_SETTINGS, TrainArgs, keys};
+use crate::config::{AdaptArgs, NOT_SETTINGS, TrainArgs, by_name, keys};
 use crate::error::Result;
 use clap::{Command, CommandFactory};
 
@@ -88,6 +88,17 @@ impl RunArgs {
                 let given = settings.iter().filter(|(name, value)| name != "corrupt" || value != NOTHING);
                 Ok(RunArgs::Adapt(Box::new(AdaptArgs::from_settings(given, seed)?)))
             }
+        }
+    }
+
+    /// The settings that make it what it is, by names.
+    ///
+    /// # Errors
+    /// When a value has no form as text (a path that is not Unicode).
+    pub fn settings(&self) -> Result<serde_json::Value> {
+        match self {
+            RunArgs::Train(args) => by_name(args),
+            RunArgs::Adapt(args) => args.settings(),
         }
     }
 

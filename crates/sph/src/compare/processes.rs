@@ -3,11 +3,13 @@
 
 use super::job::RunArgs;
 use super::plan::PlannedRun;
-use crate::config::{TrainArgs, shown};
+use crate::checkpoint::write_atomically;
+use crate::config::{TrainArgs, difference, shown};
 use crate::error::{Error, Result};
 use crate::history::Adaptation;
 use crate::run::RunDir;
 use clap::CommandFactory;
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -25,6 +27,8 @@ pub struct Launch {
     pub jobs: usize,
     /// Worker threads of each.
     pub threads: usize,
+    /// A run that diverged is over: that is remembered, and it is not tried again. So it is with trials, which lose by it.
+    pub divergence_ends: bool,
 }
 
 /// What is there of a run before it is carried out.
@@ -32,6 +36,8 @@ pub struct Launch {
 pub enum Found {
     /// All of it.
     Finished,
+    /// That it diverged, where this is an end.
+    Diverged,
     /// A checkpoint to go on from.
     Cut,
     /// Nothing.
@@ -43,10 +49,21 @@ pub enum Found {
 pub enum End {
     /// All epochs were trained.
     Finished,
+    /// It diverged, where this is an end; how.
+    Diverged(String),
     /// It was told to stop, and can be gone on with.
     Interrupted,
     /// It could not begin or go on; the reason.
     Failed(String),
+}
+
+/// What is left of a run that diverged, where this is an end. Its own files do not tell that from a run that was cut.
+#[derive(Serialize, Deserialize)]
+struct Divergence {
+    /// Its settings by names.
+    settings: serde_json::Value,
+    /// What its command said.
+    reason: String,
 }
 
 impl Launch {
@@ -68,12 +85,35 @@ impl Launch {
         }
     }
 
+    /// The file that says of a run that it diverged.
+    fn divergence(&self, run: &PlannedRun) -> PathBuf {
+        self.output.join(format!("{}.diverged.json", run.name))
+    }
+
+    /// Whether a run diverged, where this is an end.
+    pub fn has_diverged(&self, run: &PlannedRun) -> bool {
+        self.divergence_ends && self.divergence(run).exists()
+    }
+
+    /// Whether nothing is left to do of a run.
+    pub fn is_over(&self, run: &PlannedRun) -> bool {
+        self.is_finished(run) || self.has_diverged(run)
+    }
+
     /// What there is of `run`.
     ///
     /// # Errors
     /// When there is a run with other settings.
     pub fn find(&self, run: &PlannedRun) -> Result<Found> {
         let (there, difference) = match &run.args {
+            _ if self.has_diverged(run) => {
+                let path = self.divergence(run);
+                let text = std::fs::read(&path).map_err(|e| Error::data(&path, e.to_string()))?;
+                let there: Divergence = serde_json::from_slice(&text)
+                    .map_err(|e| Error::data(&path, format!("{e}; remove it")))?;
+                let difference = difference(&run.args.settings()?, &there.settings);
+                (path, difference)
+            }
             RunArgs::Train(args) => {
                 let folder = self.folder(run);
                 if !folder.checkpoint().exists() {
@@ -100,7 +140,11 @@ impl Launch {
                 "{there} holds a run with other settings: {difference}; choose another --output, or remove it"
             )));
         }
-        Ok(if self.is_finished(run) { Found::Finished } else { Found::Cut })
+        Ok(match () {
+            () if self.is_finished(run) => Found::Finished,
+            () if self.has_diverged(run) => Found::Diverged,
+            () => Found::Cut,
+        })
     }
 
     fn start(&self, run: &PlannedRun, found: Found) -> Result<Child> {
@@ -176,12 +220,37 @@ impl Launch {
                 match code {
                     Some(130) => End::Interrupted,
                     _ if adapted && stopped => End::Interrupted,
-                    _ => End::Failed(
-                        last_error(&log).unwrap_or_else(|| format!("{status}; see {}", log.display())),
-                    ),
+                    _ => {
+                        let unsaid = || format!("{status}; see {}", log.display());
+                        self.failed(run, last_error(&log).unwrap_or_else(unsaid))
+                    }
                 }
             }
         }
+    }
+
+    /// The end of a run that said `reason` and left.
+    fn failed(&self, run: &PlannedRun, reason: String) -> End {
+        if !(self.divergence_ends && Error::tells_of_divergence(&reason)) {
+            return End::Failed(reason);
+        }
+        let remember = || {
+            let path = self.divergence(run);
+            let left = Divergence { settings: run.args.settings()?, reason: reason.clone() };
+            let text = serde_json::to_string_pretty(&left).map_err(|e| Error::write(&path, e.into()))?;
+            write_atomically(&path, format!("{text}\n").as_bytes())
+        };
+        match remember() {
+            Ok(()) => End::Diverged(reason),
+            Err(e) => End::Failed(e.to_string()),
+        }
+    }
+}
+
+impl Found {
+    /// Nothing is left to do.
+    pub fn is_over(self) -> bool {
+        matches!(self, Found::Finished | Found::Diverged)
     }
 }
 
@@ -199,7 +268,7 @@ pub enum Event<'a> {
     Running(&'a [usize]),
 }
 
-/// Carries out those of `runs` that are not finished. When `stop` is set, those under way are told to save and leave.
+/// Carries out those of `runs` that are not over. When `stop` is set, those under way are told to save and leave.
 ///
 /// # Errors
 /// When a process cannot be started, or `watch` fails. What runs is told to save and leave, and awaited.
@@ -210,7 +279,7 @@ pub fn carry_out(
     stop: &AtomicBool,
     watch: &mut dyn FnMut(Event<'_>) -> Result<()>,
 ) -> Result<()> {
-    let mut waiting = (0..runs.len()).filter(|&i| found[i] != Found::Finished);
+    let mut waiting = (0..runs.len()).filter(|&i| !found[i].is_over());
     let mut under_way: Vec<(usize, Child)> = Vec::new();
     let mut failed = None;
     loop {

@@ -236,7 +236,8 @@ impl Results {
 
     /// What its runs are.
     pub fn job(&self) -> Job {
-        self.configurations.first().map_or(Job::Train, |c| c.job)
+        let of_trials = || self.trials.as_ref().map_or(Job::Train, Trials::job);
+        self.configurations.first().map_or_else(of_trials, |c| c.job)
     }
 
     /// What is averaged over its runs.

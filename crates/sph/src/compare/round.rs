@@ -39,8 +39,6 @@ pub trait Watch {
 /// A run that failed.
 #[derive(Debug, Clone)]
 pub struct Failed {
-    /// Its number in the round.
-    pub number: usize,
     /// Its name.
     pub name: String,
     /// Why.
@@ -52,12 +50,12 @@ pub struct Failed {
 pub struct Carried {
     /// The runs that failed.
     pub failed: Vec<Failed>,
-    /// How many are not finished and did not fail.
+    /// How many are not over and did not fail.
     pub unfinished: usize,
 }
 
 impl Carried {
-    /// All runs are finished.
+    /// All runs are over.
     pub fn is_whole(&self) -> bool {
         self.failed.is_empty() && self.unfinished == 0
     }
@@ -91,7 +89,7 @@ impl<'a> Round<'a> {
         Ok(())
     }
 
-    /// Carries those runs out that are not finished; `written` follows each end. When `stop` is set, those under way are told to save
+    /// Carries those runs out that are not over; `written` follows each end. Of a round without runs nobody is told. When `stop` is set, those under way are told to save
     /// and leave.
     ///
     /// # Errors
@@ -104,6 +102,9 @@ impl<'a> Round<'a> {
     ) -> Result<Carried> {
         let Round { launch, runs, found, .. } = self;
         std::fs::create_dir_all(&launch.output).map_err(|e| Error::write(&launch.output, e))?;
+        if runs.is_empty() {
+            return Ok(Carried { failed: Vec::new(), unfinished: 0 });
+        }
         watch.begins(self);
         let mut failed = Vec::new();
         processes::carry_out(launch, runs, found, stop, &mut |event| {
@@ -111,14 +112,14 @@ impl<'a> Round<'a> {
             if let Event::Ended(number, end) = event {
                 if let End::Failed(reason) = end {
                     let name = runs[number].name.clone();
-                    failed.push(Failed { number, name, reason: reason.clone() });
+                    failed.push(Failed { name, reason: reason.clone() });
                 }
                 written()?;
             }
             Ok(())
         })?;
         watch.ends();
-        let finished = runs.iter().filter(|r| launch.is_finished(r)).count();
-        Ok(Carried { unfinished: runs.len() - finished - failed.len(), failed })
+        let over = runs.iter().filter(|r| launch.is_over(r)).count();
+        Ok(Carried { unfinished: runs.len() - over - failed.len(), failed })
     }
 }

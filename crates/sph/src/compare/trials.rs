@@ -1,6 +1,6 @@
 //! The trials of a comparison: its tuning rule carried out, and what is chosen by them.
 
-use super::job::RunArgs;
+use super::job::{Job, RunArgs};
 use super::plan::{self, Configuration, Plan, PlannedRun};
 use super::processes::Launch;
 use super::round::{Carried, Round, Watch};
@@ -21,16 +21,15 @@ pub struct Trials {
 }
 
 impl Trials {
-    /// What is chosen, and the bases of the searches in which nothing is.
-    pub fn choice(&self) -> (Vec<Configuration>, Vec<Configuration>) {
-        let (mut chosen, mut undecided) = (Vec::new(), Vec::new());
-        for tuned in &self.tuned {
-            match tuned.chosen() {
-                Some(i) => chosen.push(tuned.search.trials[i].clone()),
-                None => undecided.push(tuned.search.base.clone()),
-            }
-        }
-        (chosen, undecided)
+    /// What is chosen, in the searches in which anything is.
+    pub fn choice(&self) -> Vec<Configuration> {
+        let of = |tuned: &Tuned| Some(tuned.search.trials[tuned.chosen()?].clone());
+        self.tuned.iter().filter_map(of).collect()
+    }
+
+    /// What the trials are.
+    pub fn job(&self) -> Job {
+        self.tuned.first().map_or(Job::Train, |t| t.search.base.job)
     }
 }
 
@@ -51,7 +50,7 @@ pub fn carry_out(
     // What is wrong with the runs is found out before the trials.
     let firsts: Vec<Configuration> = searches.iter().map(|s| s.trials[0].clone()).collect();
     let runs = plan::runs(&firsts, &plan.seeds)?;
-    let mut trials = UnderWay::new(tuning, searches, launch)?;
+    let trials = UnderWay::new(tuning, searches, launch)?;
     let mut fit = None;
     if let Some(budget) = tuning.budget_cpu_hours {
         if let Some(left) = trials.carry_out("first trial", 1, None, stop, watch, write)? {
@@ -76,8 +75,6 @@ struct UnderWay<'a> {
     numbers: Vec<(usize, usize)>,
     /// Their runs.
     runs: Vec<PlannedRun>,
-    /// Whether they diverged.
-    diverged: Vec<bool>,
     launch: Launch,
 }
 
@@ -91,13 +88,14 @@ impl<'a> UnderWay<'a> {
         let trials: Vec<Configuration> =
             numbers.iter().map(|&(s, trial)| Search::settings(&searches[s].trials[trial], tuning)).collect();
         let runs = plan::runs(&trials, &[tuning.seed])?;
-        let launch = Launch { output: launch.output.join("trials"), ..launch.clone() };
-        Ok(UnderWay { tuning, searches, numbers, diverged: vec![false; runs.len()], runs, launch })
+        let output = launch.output.join("trials");
+        let launch = Launch { output, divergence_ends: true, ..launch.clone() };
+        Ok(UnderWay { tuning, searches, numbers, runs, launch })
     }
 
     /// Carries the first `kept` trials of each search out. `Some`: not all are over.
     fn carry_out(
-        &mut self,
+        &self,
         kind: &str,
         kept: usize,
         fit: Option<Fit>,
@@ -107,12 +105,7 @@ impl<'a> UnderWay<'a> {
     ) -> Result<Option<Carried>> {
         let number = self.numbers.iter().take_while(|n| n.1 < kept).count();
         let round = Round::new(kind, &self.launch, &self.runs[..number])?;
-        let mut carried = round.carry_out(stop, watch, &mut || write(&self.so_far(kept, fit)?))?;
-        // To diverge is an end like another.
-        carried.failed.retain(|f| {
-            self.diverged[f.number] = Error::tells_of_divergence(&f.reason);
-            !self.diverged[f.number]
-        });
+        let carried = round.carry_out(stop, watch, &mut || write(&self.so_far(kept, fit)?))?;
         Ok((!carried.is_whole()).then_some(carried))
     }
 
@@ -121,11 +114,7 @@ impl<'a> UnderWay<'a> {
         let mut tuned: Vec<Tuned> =
             self.searches.iter().map(|s| Tuned { search: s.clone(), outcomes: Vec::new() }).collect();
         for (i, &(search, _)) in self.numbers.iter().enumerate().filter(|(_, n)| n.1 < kept) {
-            let outcome = match self.diverged[i] {
-                true => Outcome::Diverged,
-                false => outcome(&self.launch, &self.runs[i])?,
-            };
-            tuned[search].outcomes.push(outcome);
+            tuned[search].outcomes.push(outcome(&self.launch, &self.runs[i])?);
         }
         Ok(Trials { tuning: self.tuning.clone(), fit, tuned })
     }
@@ -149,8 +138,11 @@ impl<'a> UnderWay<'a> {
     }
 }
 
-/// How a trial ended that did not diverge, if it did.
+/// How a trial ended, if it did.
 fn outcome(launch: &Launch, run: &PlannedRun) -> Result<Outcome> {
+    if launch.has_diverged(run) {
+        return Ok(Outcome::Diverged);
+    }
     if !launch.is_finished(run) {
         return Ok(Outcome::Waiting);
     }

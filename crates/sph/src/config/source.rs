@@ -6,7 +6,7 @@ use clap::Args;
 use serde::Serialize;
 
 /// What a file does not say about its model, or what is to be taken instead.
-#[derive(Args, Debug, Clone, Default, Serialize)]
+#[derive(Args, Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ModelSource {
     /// Model [default: that of the file].

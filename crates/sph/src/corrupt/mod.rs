@@ -105,6 +105,12 @@ pub struct Corruption {
     pub severity: usize,
 }
 
+impl PartialEq for Corruption {
+    fn eq(&self, other: &Self) -> bool {
+        (self.row.name, self.severity) == (other.row.name, other.severity)
+    }
+}
+
 impl FromStr for Corruption {
     type Err = String;
 

@@ -2,10 +2,11 @@
 
 use super::charts::{self, Axes, Curve, Drawn, colours};
 use super::run::{OF_ADAPTATIONS, OVERLAID, STEPS, TIMES, over};
-use super::{aligned, escape, page, place, trials};
+use super::{aligned, escape, page, place, sheet, trials};
 use crate::compare::finished::FinishedRun;
 use crate::compare::job::Job;
 use crate::compare::results::{Group, Quantity, Results, Statistic};
+use crate::corruption_sheet::Sheet;
 use crate::csv::field;
 use crate::history::Epoch;
 use plotters::style::RGBColor;
@@ -189,13 +190,21 @@ pub fn configurations_csv(results: &Results) -> String {
     out
 }
 
-/// A page: tables, and curves with bands over seeds.
+/// A page: what the corruptions look like (a sheet, or why there is none), tables, and curves with bands over seeds.
 ///
 /// # Errors
 /// When a chart cannot be drawn.
-pub fn page(results: &Results) -> Drawn {
+pub fn page(results: &Results, sheets: &[std::result::Result<Sheet, String>]) -> Drawn {
     let title = "Comparison of optimizers";
     let mut body = format!("<h1>{title}</h1>\n");
+    for shown in sheets {
+        body += &match shown {
+            Ok(shown) => sheet::section(shown),
+            Err(why) => {
+                format!("<p class=\"note\">No pictures of the corruptions: {}.</p>\n", escape(why))
+            }
+        };
+    }
     for group in &results.groups {
         let _ = write!(
             body,

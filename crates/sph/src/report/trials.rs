@@ -31,8 +31,7 @@ fn rule(trials: &Trials) -> String {
         Some(n) => format!("{n} epochs each, "),
     };
     let s = if run == 1 { "" } else { "s" };
-    let job = trials.tuned.first().map_or(Job::Train, |t| t.search.base.job);
-    let judged = match job {
+    let judged = match trials.job() {
         Job::Train => "judged after the last epoch",
         Job::Adapt => "judged by the loss after the last step",
     };
@@ -112,6 +111,22 @@ pub(super) fn lines(trials: &Trials) -> String {
     format!("{}\n\n{}\n", rule(trials), aligned(&rows(trials)))
 }
 
+/// A line for each search that has nothing to run because all its trials diverged.
+pub fn nothing_chosen(trials: &Trials) -> Vec<String> {
+    let line = |tuned: &Tuned| {
+        let (base, n) = (&tuned.search.base, tuned.outcomes.len());
+        let lost =
+            if n == 1 { "its one trial diverged".into() } else { format!("all its {n} trials diverged") };
+        let advice = match tuned.search.space.is_empty() {
+            true => "lower its lr".into(),
+            false => format!("narrow or lower what is tried, {}", space(&tuned.search)),
+        };
+        let place = base.job.place(&base.dataset, &base.model);
+        format!("nothing to run of {}, {place}: {lost}; {advice}", base.full_label())
+    };
+    trials.tuned.iter().filter(|t| t.chosen().is_none()).map(line).collect()
+}
+
 /// A part of the page: the rule, a row per search, and all trials.
 pub(super) fn section(trials: &Trials) -> String {
     let mut out = String::from("<h2>Tuning</h2>\n");
@@ -166,8 +181,7 @@ pub fn csv(trials: &Trials) -> String {
             settings.push(name);
         }
     }
-    let job = trials.tuned.first().map_or(Job::Train, |t| t.search.base.job);
-    let [data, network] = job.places();
+    let [data, network] = trials.job().places();
     let columns = [data, network, "optimizer", "trial"].into_iter().chain(settings.iter().copied());
     let more = ["state", "validation_accuracy", "validation_loss", "cpu_seconds", "chosen"];
     let mut out = columns.chain(more).map(field).collect::<Vec<_>>().join(",") + "\n";
