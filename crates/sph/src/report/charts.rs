@@ -204,7 +204,17 @@ pub(super) fn curves(axes: Axes<'_>, curves: &[Curve]) -> Drawn {
         builder.margin(8).margin_right(16).x_label_area_size(38).y_label_area_size(64);
         if axes.log {
             let factor = (high / low).powf(0.04).max(1.02);
-            let range = (low / factor..high * factor).log_scale();
+            let (bottom, top) = (low / factor, high * factor);
+            let range = (bottom..top).log_scale();
+            if high / low >= 10.0 {
+                let chart = builder.build_cartesian_2d(first..last, range).map_err(|e| e.to_string())?;
+                return lines(chart, axes, curves, &clamp, shown);
+            }
+            // There may be no power of ten to write at the axis.
+            let (step, count) = ticks(top - bottom);
+            let from = (bottom / step).ceil();
+            let values = (0..=count).map(|i| (from + i as f64) * step).filter(|v| *v <= top).collect();
+            let range = range.with_key_points(values);
             let chart = builder.build_cartesian_2d(first..last, range).map_err(|e| e.to_string())?;
             lines(chart, axes, curves, &clamp, shown)
         } else {
@@ -378,6 +388,8 @@ mod tests {
             drawn(log, &[(1.0, 0.0)], &[]);
             drawn(log, &[(1.0, f64::NAN), (2.0, 3.0)], &[]);
             assert!(drawn(log, &[(1.0, 2.0)], &[]).contains("<circle"));
+            // Less than a decade, with no power of ten in it.
+            assert!(drawn(log, &[(1.0, 2.2), (2.0, 3.9)], &[]).contains("\n3\n"), "no value at the axis");
             let svg = drawn(log, &[(1.0, 2.0), (2.0, 1.0)], &[(1.0, 1.0, 3.0), (2.0, -1.0, 2.0)]);
             assert!(svg.contains("<polyline") && svg.contains("<polygon") && !svg.contains("NaN"), "{svg}");
         }
