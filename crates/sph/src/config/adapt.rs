@@ -18,12 +18,14 @@ use std::path::PathBuf;
     allow_negative_numbers = true,
     mut_arg("opt", |a| a.value_parser(adapt_optimizers())),
     mut_arg("trainable", |a| a.default_value("second-order")),
-    mut_arg("lr", |a| a.help("Learning rate, constant [default: 0.1; krylov: 0.5; adam, adamw: 0.03; a tenth of it with --loss entropy]")),
+    mut_arg("lr", |a| a.help("Learning rate, constant [default: sph: 0.85; krylov: 0.65; sgd: 0.45; adam, adamw: 0.026; adahessian: 0.1; a tenth of it with --loss entropy]")),
     mut_arg("momentum", |a| a.help("Momentum of sph, sgd and of krylov's other parameters [default: sph: 0; others: 0.9]")),
     mut_arg("tau", |a| a.help("Scale τ of sph's direction [default: 1; preset seed: 0.001]")),
-    mut_arg("eps", |a| a.help("Damping ε of sph and krylov, added to rectified curvature [default: sph: 0.03; krylov: 0.1; preset seed: 0.0001]")),
+    mut_arg("eps", |a| a.help("Damping ε of sph and krylov, added to rectified curvature [default: sph: 0.44; krylov: 0.13; preset seed: 0.0001]")),
     mut_arg("probe", |a| a.help("Probe sequence of sph [default: rademacher; preset seed: ones]")),
     mut_arg("curvature_schedule", |a| a.help("Which blocks sph visits at which step [default: joint, or all where the probe cannot be joint; preset seed: cyclic]")),
+    mut_arg("krylov_size", |a| a.help("Products with the joint Hessian of all blocks per step of krylov: the dimension of its space [default: 5]")),
+    mut_arg("curvature_batch", |a| a.help("Take curvature on this part of each batch only, from 0 to 1 (sph, krylov, adahessian) [default: 1; krylov: 0.25]")),
     after_help = "Only the scales and shifts of norms, the magnitudes and biases of decoupled layers are trained, unless --trainable says \
                   otherwise; no gradient of the rest is computed. BatchNorm normalizes by the batch while training; before every evaluation \
                   its running statistics are taken anew over the data that is adapted to. docs/adapt.md says more.\n\nExamples:\n  \

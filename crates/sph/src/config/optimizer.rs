@@ -170,27 +170,35 @@ pub(super) fn adapt_optimizers() -> PossibleValuesParser {
 }
 
 impl OptArgs {
-    /// The settings that adaptation takes where none are given: learning rates for few parameters and few steps, a tenth of them without
-    /// labels, and for sph Newton's step as it is (τ = 1) from curvature of every block at every step, instead of a small correction of SGD's
-    /// (docs/adapt.md). A named preset stays what it is.
+    /// The settings that adaptation takes where none are given: for sph Newton's step as it is (τ = 1) from curvature of every block at every
+    /// step, instead of a small correction of SGD's; for krylov a small space from part of the batch; rates and damping are the values that
+    /// served all settings of studies/adapt-digits.toml best (docs/results.md); a tenth of the rates without labels. A named preset stays what
+    /// it is.
     #[must_use]
     pub fn for_adaptation(mut self, loss: Loss) -> Self {
         if self.preset.is_some() {
             return self;
         }
         let lr = match &*self.opt {
-            "krylov" => 0.5,
-            "adam" | "adamw" => 0.03,
+            "sph" => 0.85,
+            "krylov" => 0.65,
+            "adam" | "adamw" => 0.026,
+            "sgd" => 0.45,
             _ => 0.1,
         };
         self.lr.get_or_insert(if loss == Loss::Entropy { 0.1 * lr } else { lr });
         if self.opt == "sph" {
             self.momentum.get_or_insert(0.0);
             self.tau.get_or_insert(1.0);
-            self.eps.get_or_insert(0.03);
+            self.eps.get_or_insert(0.44);
             let probe = self.probe.get_or_insert("rademacher".into());
             let joint = PROBES.iter().any(|p| p.name == *probe && p.joint);
             self.curvature_schedule.get_or_insert(if joint { "joint" } else { "all" }.into());
+        }
+        if self.opt == "krylov" {
+            self.krylov_size.get_or_insert(5);
+            self.curvature_batch.get_or_insert(0.25);
+            self.eps.get_or_insert(0.13);
         }
         self
     }
