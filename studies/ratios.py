@@ -5,23 +5,33 @@
 
 Every run stands beside the baseline's run of the same seed: the ratio of its steps (seconds) to the loss where that one ends, to those
 that it took itself. Medians over seeds; a run that never gets there counts as infinitely long, and where the baseline ends no better than it began there
-is no ratio. Reads runs.csv alone.
+is no ratio. Reads runs.csv and the runs' files.
 """
 
 import argparse
 import csv
+import json
 import statistics
 from collections import Counter, defaultdict
 from pathlib import Path
 
 
-def median_ratio(pairs, column):
+def record(folder, run):
+    """What `sph adapt --json` said of the run."""
+    return json.loads((folder / f"{run['run']}.json").read_text())
+
+
+def to_target(run, target, what):
+    """Steps or seconds until the test loss is the target or less; infinite where that never happens."""
+    evaluations = run["evaluations"] + [run["final"]]
+    return next((e[what] for e in evaluations if e["loss"] <= target), float("inf"))
+
+
+def median_ratio(pairs, what):
     """None where the baseline's own steps gain nothing in most runs, so that there is nothing to be fast at."""
-    gained = [(run, base) for run, base in pairs if float(base["steps_to_target"]) > 0]
-    if 2 * len(gained) <= len(pairs):
-        return None
-    ratio = lambda run, base: float(run[column]) / float(base[column]) if run[column] else float("inf")
-    return statistics.median(ratio(run, base) for run, base in gained)
+    both = [[to_target(run, base["final"]["loss"], what) for run in (run, base)] for run, base in pairs]
+    ratios = [own / base for own, base in both if base > 0]
+    return statistics.median(ratios) if 2 * len(ratios) > len(pairs) else None
 
 
 def main():
@@ -45,7 +55,8 @@ def main():
         for name, by_seed in by_name.items():
             pairs = [(run, base[seed]) for seed, run in by_seed.items() if seed in base]
             runs = [run for run, _ in pairs]
-            steps, seconds = (median_ratio(pairs, f"{what}_to_target") for what in ("steps", "seconds"))
+            records = [[record(args.folder, run) for run in pair] for pair in pairs]
+            steps, seconds = (median_ratio(records, what) for what in ("steps", "seconds"))
             gain = statistics.mean(
                 float(run["final_test_accuracy"]) - float(b["final_test_accuracy"]) for run, b in pairs
             )

@@ -171,9 +171,9 @@ pub(super) fn adapt_optimizers() -> PossibleValuesParser {
 
 impl OptArgs {
     /// The settings that adaptation takes where none are given: for sph Newton's step as it is (τ = 1) from curvature of every block at every
-    /// step, instead of a small correction of SGD's; for krylov a small space from part of the batch; rates and damping are the values that
-    /// served all settings of studies/adapt-digits.toml best (docs/results.md); a tenth of the rates without labels. A named preset stays what
-    /// it is.
+    /// step, instead of a small correction of SGD's; for krylov a small space from part of the batch; rates and damping are values that served
+    /// all settings of studies/adapt-digits.toml best or next to it (docs/results.md); a tenth of the rates without labels. A named preset
+    /// stays what it is.
     #[must_use]
     pub fn for_adaptation(mut self, loss: Loss) -> Self {
         if self.preset.is_some() {
@@ -181,7 +181,7 @@ impl OptArgs {
         }
         let lr = match &*self.opt {
             "sph" => 0.85,
-            "krylov" => 0.65,
+            "krylov" => 0.24,
             "adam" | "adamw" => 0.026,
             "sgd" => 0.45,
             _ => 0.1,
@@ -198,7 +198,7 @@ impl OptArgs {
         if self.opt == "krylov" {
             self.krylov_size.get_or_insert(5);
             self.curvature_batch.get_or_insert(0.25);
-            self.eps.get_or_insert(0.13);
+            self.eps.get_or_insert(0.041);
         }
         self
     }
