@@ -76,7 +76,7 @@ pub fn max_taps<T: Element>(g: &Window, x: &[T], taps: &mut [T]) {
     );
 }
 
-/// y[o] = x at the tap of o.
+/// `y[o] = x` at the tap of o.
 pub fn take_taps<T: Element>(g: &Window, taps: &[T], x: &[T], y: &mut [T]) {
     assert!(x.len() == g.n * g.image() && taps.len() == y.len());
     each_image(
@@ -101,7 +101,7 @@ pub fn take_taps<T: Element>(g: &Window, taps: &[T], x: &[T], y: &mut [T]) {
     );
 }
 
-/// x̄[i] = Σ ȳ[o] over the outputs o whose tap is i: the adjoint of [`take_taps`].
+/// `x̄[i] = Σ ȳ[o]` over the outputs o whose tap is i: the adjoint of [`take_taps`].
 pub fn put_taps<T: Element>(g: &Window, taps: &[T], y_bar: &[T], x_bar: &mut [T]) {
     let size = outputs(g);
     assert!(y_bar.len() == g.n * size && taps.len() == y_bar.len());
@@ -129,7 +129,7 @@ pub fn put_taps<T: Element>(g: &Window, taps: &[T], y_bar: &[T], x_bar: &mut [T]
     );
 }
 
-/// y[o] = scale · Σ x over the taps of o that lie inside the image.
+/// `y[o] = scale · Σ x` over the taps of o that lie inside the image.
 pub fn sum_taps<T: Element>(g: &Window, scale: T, x: &[T], y: &mut [T]) {
     assert_eq!(x.len(), g.n * g.image());
     each_image(
@@ -149,7 +149,7 @@ pub fn sum_taps<T: Element>(g: &Window, scale: T, x: &[T], y: &mut [T]) {
     );
 }
 
-/// x̄[i] = scale · Σ ȳ over the windows that hold i: the adjoint of [`sum_taps`].
+/// `x̄[i] = scale · Σ ȳ` over the windows that hold i: the adjoint of [`sum_taps`].
 pub fn spread_taps<T: Element>(g: &Window, scale: T, y_bar: &[T], x_bar: &mut [T]) {
     let size = outputs(g);
     assert_eq!(y_bar.len(), g.n * size);
