@@ -80,8 +80,12 @@ def print_over(configurations, setting):
     for where in dict.fromkeys(condition(row) for row in configurations):
         rows = [row for row in configurations if condition(row) == where]
         print(f"\n**{', '.join(f'{key} {value}' if key not in ('dataset', 'model') else value for key, value in where)}**\n")
-        for optimizer in dict.fromkeys(name(row) for row in rows):
-            own = [row for row in rows if name(row) == optimizer]
+        by_name = {optimizer: [row for row in rows if name(row) == optimizer] for optimizer in map(name, rows)}
+        # Optimizers have values of their own, which stand in the cells.
+        columns = max(map(len, by_name.values()))
+        print("| |" + f" {setting}: % |" * columns)
+        print("|---|" + "---|" * columns)
+        for optimizer, own in by_name.items():
             print(f"| {optimizer} | " + " | ".join(f"{row[setting]}: {accuracy(row)}" for row in own) + " |")
 
 
