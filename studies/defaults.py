@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""The one value of each setting that serves all of a comparison's settings best, by its trials: what defaults are chosen from.
+"""The one value of each setting that serves all settings of comparisons best, by their trials: what defaults are chosen from.
 
-    python studies/defaults.py runs/adapt-digits
+    python studies/defaults.py runs/adapt-digits runs/adapt-fashion runs/adapt-fashion-mlp
 
-Every optimizer tries the same values in all settings (network, corruption, labels). A trial's regret is its held-out loss over the least that
+Several comparisons count alike, however many settings they have. Every optimizer tries the same values in all settings (network, corruption, labels); a comparison of fewer trials has the first of them, and only
+what was tried everywhere can be chosen. A trial's regret is its held-out loss over the least that
 any trial of that optimizer had there, as a ratio; the value with the least geometric mean over settings is printed, with that mean, the worst
 ratio, and the mean of choosing anew in each setting against the best optimizer's. A trial that diverged counts as the worst of all in its setting.
 Reads trials.csv alone, and so never looks at test images.
@@ -12,6 +13,7 @@ Reads trials.csv alone, and so never looks at test images.
 import argparse
 import csv
 import math
+import statistics
 from collections import defaultdict
 from pathlib import Path
 
@@ -19,33 +21,41 @@ CONDITIONS = ("checkpoint", "corrupt", "labels", "batch-size", "loss")
 OTHERS = (*CONDITIONS, "optimizer", "trial", "state", "validation_accuracy", "validation_loss", "cpu_seconds", "chosen")
 
 
+def mean(logs):
+    """Geometric mean over settings, each comparison with the same weight: `logs` by setting, whose first part is the comparison."""
+    folders = defaultdict(list)
+    for (folder, *_), log in logs.items():
+        folders[folder].append(log)
+    return math.exp(statistics.mean(statistics.mean(of) for of in folders.values()))
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
     args = parser.parse_args()
-    with open(args.folder / "trials.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
     losses = defaultdict(dict)
-    for row in rows:
-        where = tuple(row.get(key, "") for key in CONDITIONS)
-        values = ", ".join(f"{key} {value}" for key, value in row.items() if value and key not in OTHERS)
-        losses[row["optimizer"], where][values] = float(row["validation_loss"] or "inf")
+    for folder in args.folders:
+        with open(folder / "trials.csv", newline="") as file:
+            for row in csv.DictReader(file):
+                where = (folder, *(row.get(key, "") for key in CONDITIONS))
+                values = ", ".join(f"{key} {value}" for key, value in row.items() if value and key not in OTHERS)
+                losses[row["optimizer"], where][values] = float(row["validation_loss"] or "inf")
     best = defaultdict(lambda: math.inf)
     for (_, where), trials in losses.items():
         best[where] = min(best[where], *trials.values())
     print("| | value | mean regret | worst | tuned, over the best optimizer's |")
     print("|---|---|---|---|---|")
-    mean = lambda logs: math.exp(sum(logs) / len(logs))
     for name in dict.fromkeys(name for name, _ in losses):
         settings = {where: trials for (n, where), trials in losses.items() if n == name}
-        regrets = defaultdict(list)
-        for trials in settings.values():
+        regrets = defaultdict(dict)
+        for where, trials in settings.items():
             worst = max(loss for loss in trials.values() if math.isfinite(loss))
             for values, loss in trials.items():
-                regrets[values].append(math.log(min(loss, worst) / min(trials.values())))
-        chosen = min(regrets, key=lambda values: sum(regrets[values]))
-        tuned = mean([math.log(min(trials.values()) / best[where]) for where, trials in settings.items()])
-        print(f"| {name} | {chosen} | {mean(regrets[chosen]):.2f} | {math.exp(max(regrets[chosen])):.2f} | {tuned:.2f} |")
+                regrets[values][where] = math.log(min(loss, worst) / min(trials.values()))
+        everywhere = [values for values, of in regrets.items() if len(of) == len(settings)]
+        chosen = min(everywhere, key=lambda values: mean(regrets[values]))
+        tuned = mean({where: math.log(min(trials.values()) / best[where]) for where, trials in settings.items()})
+        print(f"| {name} | {chosen} | {mean(regrets[chosen]):.2f} | {math.exp(max(regrets[chosen].values())):.2f} | {tuned:.2f} |")
 
 
 if __name__ == "__main__":

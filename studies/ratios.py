@@ -11,6 +11,7 @@ is no ratio. Reads runs.csv and the runs' files.
 import argparse
 import csv
 import json
+import math
 import statistics
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -75,6 +76,25 @@ def main():
             end = percent(runs, "final_test_accuracy")
             print(f"| {where} | {before} | {name} | {after} | {end} | {loss:.3f} | {shown(steps)} | {shown(seconds)} |")
     print()
+    print(f"| | test accuracy after 5, 10, 20 steps and at the end, %, mean over settings | ahead of {args.baseline} in | final test loss over {args.baseline}'s, geometric mean |")
+    print("|---|---|---|---|")
+    columns = [*(f"accuracy_after_{n}" for n in (5, 10, 20)), "final_test_accuracy"]
+    recalibrated = []
+    for name in total:
+        means, ahead, losses = defaultdict(list), Counter(), []
+        for by_name in settings.values():
+            own, base = ([*by_name[n].values()] for n in (name, args.baseline))
+            of = lambda runs, column: statistics.mean(float(r[column]) for r in runs)
+            for column in columns:
+                means[column].append(of(own, column))
+                ahead[column] += of(own, column) > of(base, column)
+            losses.append(math.log(of(own, "final_test_loss") / of(base, "final_test_loss")))
+            if name == args.baseline:
+                recalibrated.append(of(base, "accuracy_recalibrated"))
+        accuracies = ", ".join(f"{100 * statistics.mean(means[c]):.1f}" for c in columns)
+        counts = "" if name == args.baseline else ", ".join(str(ahead[c]) for c in columns)
+        print(f"| {name} | {accuracies} | {counts} | {math.exp(statistics.mean(losses)):.2f} |")
+    print(f"\nRecalibration alone: {100 * statistics.mean(recalibrated):.1f} %.\n")
     print(f"| of {max(total.values())} settings | steps ≤ 1/3 | seconds ≤ 2/3 | one of them | accuracy at the end not below {args.baseline}'s |")
     print("|---|---|---|---|---|")
     for name in total:

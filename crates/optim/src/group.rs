@@ -53,10 +53,20 @@ impl<T: Element> Optimizer<T> {
 
     /// The same optimizer with `transform` in front of all its chains, over the members of all groups. `name` is that of the new group.
     pub fn preceded_by(mut self, name: &'static str, transform: Box<dyn Transform<T>>) -> Self {
+        self.groups.insert(0, self.over_all(name, transform));
+        self
+    }
+
+    /// The same optimizer with `transform` behind all its chains, over the members of all groups. `name` is that of the new group.
+    pub fn followed_by(mut self, name: &'static str, transform: Box<dyn Transform<T>>) -> Self {
+        self.groups.push(self.over_all(name, transform));
+        self
+    }
+
+    fn over_all(&self, name: &'static str, transform: Box<dyn Transform<T>>) -> Group<T> {
         let grouped = |i: &usize| self.groups.iter().any(|g| g.members.contains(i));
         let members = (0..self.specs.len()).filter(grouped).collect();
-        self.groups.insert(0, Group { name, members, chain: vec![transform] });
-        self
+        Group { name, members, chain: vec![transform] }
     }
 
     /// The same optimizer with settings for single parameters, by parameter number, that stand in the place of their groups'.

@@ -1,7 +1,7 @@
 //! Every optimizer on every toy objective: it makes progress, and its state survives a checkpoint.
 
 use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, Krylov, PRESETS, Sgd, SphDrs};
-use sph_optim::transforms::{ClipGradient, ClipMode, DrsConfig};
+use sph_optim::transforms::{Backtrack, ClipGradient, ClipMode, DrsConfig};
 use sph_optim::{
     Answer, Curvature, Directions, EvalError, Optimizer, Overrides, ParamSpec, Request, Role, Sweep,
 };
@@ -163,6 +163,28 @@ fn a_loss_that_is_not_finite_does_not_move_the_point() {
     let e = build("sph", toy.params()).step(&mut toy, 0.1).unwrap_err();
     assert!(matches!(e, EvalError::NonFiniteLoss(_)));
     assert_eq!(toy.values[0].to_f64(), before);
+}
+
+/// SGD on ½x² from x = 0.3 multiplies it by 1 − lr. With lr = 10 it falls for the first time when halved three times.
+#[test]
+fn a_step_is_halved_until_it_does_not_raise_the_loss() {
+    let after = |halvings, f: fn(usize, f64) -> (f64, f64, f64), lr| {
+        let mut toy = Toy::new(f);
+        let sgd = Sgd { momentum: 0.0, weight_decay: 0.0, ..Sgd::default() }.build(toy.params());
+        let watched = sgd.followed_by("backtrack", Box::new(Backtrack { halvings }));
+        let own = Overrides { lr_mult: 2.0, ..Overrides::default() };
+        let mut optimizer = watched.with_overrides(vec![own; 2]);
+        optimizer.step(&mut toy, 0.5 * lr).unwrap();
+        toy.values[1].as_slice()[3] / 0.3
+    };
+    let square = |_, x: f64| (0.5 * x * x, x, 1.0);
+    for (halvings, part) in [(1, 0.5), (2, 0.25), (3, 0.125), (9, 0.125)] {
+        assert!((after(halvings, square, 10.0) - (1.0 - 10.0 * part)).abs() < 1e-14, "{halvings}");
+    }
+    assert!((after(9, square, 1.5) + 0.5).abs() < 1e-14, "a step that lowers the loss stays as it is");
+    // The logarithm is not a number where the step leads, until it is an eighth: 0.3 − 0.05·lr·part.
+    let barrier = |_, x: f64| (0.05 * x - 0.0 * x.ln(), 0.05, 0.0);
+    assert!((0.3 * after(9, barrier, 40.0) - 0.05).abs() < 1e-14);
 }
 
 /// D = τ m / (|d| + ε) with d the bias-corrected average of signed row sums, written out for three visits.

@@ -7,9 +7,11 @@ use crate::data::loader::Source;
 use crate::error::{Error, Result};
 use crate::evaluation::evaluate_with;
 use crate::objective::Objective;
+use crate::suffix_average::SuffixAverage;
 use serde::{Deserialize, Serialize};
 use sph_nn::{Mode, Real, Store};
 use sph_optim::{EvalError, Optimizer};
+use sph_tensor::Array;
 use std::time::Instant;
 
 /// Settings of an adaptation.
@@ -23,6 +25,8 @@ pub struct AdaptSettings {
     pub eval_at: Vec<u64>,
     /// Batches over which BatchNorm's statistics are taken before an evaluation.
     pub recalibrate_batches: usize,
+    /// Evaluate, and end at, the mean of the points of the last half of the steps, instead of the last point.
+    pub average: bool,
     /// Seed of the order of the images.
     pub seed: u64,
 }
@@ -82,11 +86,13 @@ pub fn adapt<T: Real>(
         train_loss: Vec::new(),
         step_seconds: Vec::new(),
     };
-    let first = recalibrated(objective, data, settings)?;
+    let first = recalibrated(objective, objective.store.values.clone(), data, settings)?;
     out.evaluations.push(measure(objective, &first, data, 0, 0.0)?);
     let mut last = first;
     let (mut epoch, mut batches) = (0, epoch_of(objective, data, settings.seed, 0));
     let mut seconds = 0.0;
+    let ends = settings.eval_at.iter().copied().chain([settings.steps]);
+    let mut average = settings.average.then(|| SuffixAverage::new(&objective.store, ends));
     for step in 1..=settings.steps {
         let start = Instant::now();
         let batch = loop {
@@ -112,13 +118,18 @@ pub fn adapt<T: Real>(
         seconds += time;
         out.train_loss.push(report.loss);
         out.step_seconds.push(time);
+        if let Some(average) = &mut average {
+            average.add(&objective.store);
+        }
         if settings.eval_at.contains(&step) || step == settings.steps {
-            last = recalibrated(objective, data, settings)?;
+            let store = &objective.store;
+            let values = average.as_ref().map_or_else(|| store.values.clone(), |a| a.mean(store));
+            last = recalibrated(objective, values, data, settings)?;
             out.evaluations.push(measure(objective, &last, data, step, seconds)?);
         }
         each(step);
     }
-    objective.store.buffers = last.buffers;
+    objective.store = last;
     Ok(out)
 }
 
@@ -136,17 +147,21 @@ fn epoch_of<T: Real>(
     data.adapt.training(objective.pool(), Draws { seed, epoch, augmentation: Augmentation::default() }, 0)
 }
 
-/// The network's values with statistics over the first batches of an order of its own.
+/// The network at `values`, with statistics over the first batches of an order of its own.
 fn recalibrated<T: Real>(
-    objective: &Objective<T>,
+    objective: &mut Objective<T>,
+    values: Vec<Array<T>>,
     data: &AdaptData,
     settings: &AdaptSettings,
 ) -> Result<Store<T>> {
-    if objective.store.buffers.is_empty() {
-        return Ok(objective.store.clone());
-    }
+    let own = std::mem::replace(&mut objective.store.values, values);
     let batches = epoch_of(objective, data, settings.seed, u64::MAX).take(settings.recalibrate_batches);
-    Ok(objective.recalibrated(batches)?)
+    let there = match objective.store.buffers.is_empty() {
+        true => Ok(objective.store.clone()),
+        false => objective.recalibrated(batches),
+    };
+    objective.store.values = own;
+    Ok(there?)
 }
 
 fn measure<T: Real>(

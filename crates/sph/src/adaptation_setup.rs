@@ -4,7 +4,7 @@ use crate::adaptation::AdaptData;
 use crate::config::{AdaptArgs, AdaptOn, EvalOn};
 use crate::corrupt::{Corruptor, Range};
 use crate::data::loader::Source;
-use crate::data::{ImageSet, per_class};
+use crate::data::{ImageSet, per_class, stratified};
 use crate::error::{Error, Result};
 use crate::model_source::Found;
 use crate::objective::Objective;
@@ -72,6 +72,14 @@ pub fn images(args: &AdaptArgs, found: &Found) -> Result<AdaptData> {
             return Err(Error::Config(message));
         }
     }
+    let evaluate_on = match args.eval_images {
+        None => evaluate_on,
+        Some(count) => {
+            let set = if eval_part == AdaptOn::Test { &data.test } else { &data.train };
+            let labels: Vec<u32> = evaluate_on.iter().map(|&i| set.labels[i]).collect();
+            stratified(&labels, data.classes(), count, "eval").1.into_iter().map(|k| evaluate_on[k]).collect()
+        }
+    };
     let corruptor = match args.corrupt {
         None => None,
         Some(corruption) => {

@@ -37,6 +37,7 @@ pub mod observers;
 mod per_example;
 pub mod report;
 pub mod run;
+mod suffix_average;
 pub mod timing;
 pub mod train_loop;
 pub mod weight_average;

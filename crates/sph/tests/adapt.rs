@@ -92,6 +92,44 @@ fn second_order_steps_undo_an_inversion() {
 }
 
 #[test]
+fn a_step_that_raises_the_loss_is_halved() {
+    let dir = TempDir::new().unwrap();
+    let run = trained(&dir);
+    // All images in one batch: its loss is what the next step begins with.
+    let adapt = format!(
+        "adapt --checkpoint {run} --corrupt invert:5 --labels 5 --steps 6 --opt sgd --lr 30 --momentum 0"
+    );
+    let losses = |flags: &str| -> Vec<f64> {
+        let found = json(&format!("{adapt} {flags}"));
+        found["train_loss"].as_array().unwrap().iter().map(number).collect()
+    };
+    let falls = |losses: &[f64]| losses.windows(2).all(|w| w[1] <= w[0]);
+    let (free, watched) = (losses("--backtrack 0"), losses("--backtrack 32"));
+    assert!(!falls(&free), "{free:?}");
+    assert!(falls(&watched) && watched[5] < watched[0], "{watched:?}");
+}
+
+#[test]
+fn averaging_changes_what_is_evaluated_and_not_the_steps() {
+    let dir = TempDir::new().unwrap();
+    let run = trained(&dir);
+    let adapt =
+        format!("adapt --checkpoint {run} --corrupt invert:5 --labels 5 --steps 6 --eval-at 1 --opt krylov");
+    let file = dir.path().join("mean.safetensors");
+    let last = json(&format!("{adapt} --average-steps=false"));
+    let mean = json(&format!("{adapt} --output {}", file.display()));
+    assert_eq!(mean["settings"]["average-steps"], true, "krylov's default");
+    assert_eq!(mean["train_loss"], last["train_loss"]);
+    let loss = |found: &Value, i: usize| number(&found["evaluations"][i]["loss"]);
+    // The first evaluation is of no step; of one step the mean is the point.
+    assert_eq!(loss(&mean, 1), loss(&last, 1));
+    assert!(loss(&mean, 2) != loss(&last, 2));
+    // What is written is what was evaluated.
+    let again = json(&format!("adapt --checkpoint {} --corrupt invert:5 --steps 1", file.display()));
+    assert_eq!(number(&again["before"]["loss"]), number(&mean["final"]["loss"]));
+}
+
+#[test]
 fn every_optimizer_and_loss_adapts() {
     let dir = TempDir::new().unwrap();
     let run = trained(&dir);
@@ -116,6 +154,11 @@ fn every_optimizer_and_loss_adapts() {
             assert_eq!(found["evaluation_images"], images);
         }
     }
+    // Fewer images to evaluate on: another figure, the same steps.
+    let few = json(&format!("{adapt} --labels 5 --eval-images 50"));
+    let all = json(&format!("{adapt} --labels 5 --eval-images 5000"));
+    assert_eq!((&few["evaluation_images"], &all["evaluation_images"]), (&Value::from(50), &Value::from(360)));
+    assert_eq!(few["train_loss"], all["train_loss"]);
     let table = stdout(&format!("{adapt} --eval-at 4"));
     assert!(table.contains("before") && table.lines().count() == 6, "{table}");
 }

@@ -76,6 +76,8 @@ fn flags_and_names() {
     mistake("train --kernel portable --fast-math", &["--fast-math needs --kernel auto"]);
     mistake("train --clip-mode value", &["--clip-mode needs --clip-grad"]);
     mistake("train --first-order drs --clip-grad 1", &["--first-order drs", "--clip-grad"]);
+    mistake("train --first-order drs --backtrack 2", &["--first-order drs", "--backtrack"]);
+    mistake("train --backtrack 33", &["--backtrack", "33", "32"]);
     mistake("train --model-ema-decay 0.9", &["--model-ema-decay needs --model-ema"]);
     mistake("train --mixup-prob 0.5", &["--mixup-prob needs --mixup or --cutmix"]);
     mistake("train --sched one-cycle --decay-rate 0.5", &["--decay-rate", "step", "one-cycle"]);

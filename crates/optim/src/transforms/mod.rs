@@ -1,6 +1,7 @@
 //! The links of optimizers' chains, one file each.
 
 mod add_decayed_weights;
+mod backtrack;
 mod clip_gradient;
 mod drs;
 mod kfac;
@@ -11,6 +12,7 @@ mod scale_by_ada_hessian;
 mod scale_by_adam;
 
 pub use add_decayed_weights::AddDecayedWeights;
+pub use backtrack::Backtrack;
 pub use clip_gradient::{CLIP_MODES, ClipGradient, ClipMode};
 pub use drs::{Drs, DrsConfig};
 pub use kfac::{DrawLabels, Kfac, KfacConfig, sampled};

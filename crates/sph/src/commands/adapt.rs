@@ -32,6 +32,7 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
         lr: args.optimizer.lr()?,
         eval_at: args.eval_at.iter().map(|at| *at as u64).collect(),
         recalibrate_batches: args.recalibrate_batches,
+        average: args.average_steps.unwrap_or(false),
         seed: args.seed,
     };
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(settings.steps) };

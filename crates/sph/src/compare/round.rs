@@ -119,7 +119,7 @@ impl<'a> Round<'a> {
             Ok(())
         })?;
         watch.ends();
-        let over = runs.iter().filter(|r| launch.is_over(r)).count();
-        Ok(Carried { unfinished: runs.len() - over - failed.len(), failed })
+        let waits = |r: &&PlannedRun| !launch.is_over(r) && !failed.iter().any(|f| f.name == r.name);
+        Ok(Carried { unfinished: runs.iter().filter(waits).count(), failed })
     }
 }

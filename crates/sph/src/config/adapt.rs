@@ -18,14 +18,16 @@ use std::path::PathBuf;
     allow_negative_numbers = true,
     mut_arg("opt", |a| a.value_parser(adapt_optimizers())),
     mut_arg("trainable", |a| a.default_value("second-order")),
-    mut_arg("lr", |a| a.help("Learning rate, constant [default: sph: 0.85; krylov: 0.24; sgd: 0.45; adam, adamw: 0.026; adahessian: 0.1; a tenth of it with --loss entropy]")),
+    mut_arg("lr", |a| a.help("Learning rate, constant [default: sph, krylov: 0.65; sgd: 0.45; adam, adamw: 0.026; adahessian: 0.1; a tenth of it with --loss entropy]")),
     mut_arg("momentum", |a| a.help("Momentum of sph, sgd and of krylov's other parameters [default: sph: 0; others: 0.9]")),
     mut_arg("tau", |a| a.help("Scale τ of sph's direction [default: 1; preset seed: 0.001]")),
-    mut_arg("eps", |a| a.help("Damping ε of sph and krylov, added to rectified curvature [default: sph: 0.44; krylov: 0.041; preset seed: 0.0001]")),
+    mut_arg("eps", |a| a.help("Damping ε of sph and krylov, added to rectified curvature [default: 0.042, with --loss entropy 0.42 for sph; preset seed: 0.0001]")),
     mut_arg("probe", |a| a.help("Probe sequence of sph [default: rademacher; preset seed: ones]")),
     mut_arg("curvature_schedule", |a| a.help("Which blocks sph visits at which step [default: joint, or all where the probe cannot be joint; preset seed: cyclic]")),
     mut_arg("krylov_size", |a| a.help("Products with the joint Hessian of all blocks per step of krylov: the dimension of its space [default: 5]")),
+    mut_arg("trust_radius", |a| a.help("Largest length of krylov's direction, before the learning rate [default: 20]")),
     mut_arg("curvature_batch", |a| a.help("Take curvature on this part of each batch only, from 0 to 1 (sph, krylov, adahessian) [default: 1; krylov: 0.25]")),
+    mut_arg("backtrack", |a| a.help("Halve a step while it raises the loss of its own batch, at most so often; each look is a forward pass [default: 0, no look; sph, krylov: 4]")),
     after_help = "Only the scales and shifts of norms, the magnitudes and biases of decoupled layers are trained, unless --trainable says \
                   otherwise; no gradient of the rest is computed. BatchNorm normalizes by the batch while training; before every evaluation \
                   its running statistics are taken anew over the data that is adapted to. docs/adapt.md says more.\n\nExamples:\n  \
@@ -57,6 +59,10 @@ pub struct AdaptArgs {
     /// Images that are evaluated on; validation images are to tune settings with, and are never adapted to.
     #[arg(long, value_enum, default_value = "test")]
     pub eval_on: EvalOn,
+    /// Evaluate on so many of those images, drawn class by class, the same for every run, or on all where there are fewer [default: all].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_images: Option<usize>,
     /// Fraction of the training images held out for validation [default: that of the run].
     #[arg(long, value_parser = below_one, value_name = "FRACTION")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -73,6 +79,11 @@ pub struct AdaptArgs {
     /// Batches over which BatchNorm's statistics are taken before an evaluation, or all where there are fewer.
     #[arg(long, default_value = "32", value_parser = count, value_name = "N")]
     pub recalibrate_batches: usize,
+    /// Evaluate, and write, the mean of what is trained over the last half of the steps, instead of the last point [default: true for sph and
+    /// krylov, false for others].
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_steps: Option<bool>,
     /// Seed of labelled images, order and probes.
     #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
@@ -159,6 +170,9 @@ impl AdaptArgs {
         self.optimizer = self.optimizer.for_adaptation(loss);
         self.optimizer.validate()?;
         self.optimizer.lr = Some(self.optimizer.lr()?);
+        if ["sph", "krylov"].contains(&&*self.optimizer.opt) && self.optimizer.preset.is_none() {
+            self.average_steps.get_or_insert(true);
+        }
         let steps = self.steps;
         if let Some(at) = self.eval_at.iter().find(|at| **at > steps) {
             return Err(Error::Config(format!("--eval-at {at} is beyond --steps {steps}")));

@@ -18,7 +18,7 @@ use sph_optim::curvature::rectifiers::RECTIFIERS;
 use sph_optim::presets::{
     AdaHessian, Adam, AdamW, FirstOrder, Kfac, Krylov, PRESETS, PresetRow, Sgd, SphDrs,
 };
-use sph_optim::transforms::{CLIP_MODES, ClipGradient, ClipMode, DrsConfig};
+use sph_optim::transforms::{Backtrack, CLIP_MODES, ClipGradient, ClipMode, DrsConfig};
 
 /// The optimizer and its settings. A setting that the chosen optimizer does not have is an error.
 #[derive(Args, Debug, Clone, Serialize)]
@@ -64,6 +64,10 @@ pub struct OptArgs {
     #[arg(long, value_parser = names(CLIP_MODES.iter().map(|m| (m.0, m.2))))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_mode: Option<String>,
+    /// Halve a step while it raises the loss of its own batch, at most so often; each look is a forward pass [default: 0, no look].
+    #[arg(long, value_parser = clap::value_parser!(u32).range(0..=32), value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backtrack: Option<u32>,
     /// Decays of the averages of adam, adamw and adahessian, two numbers [default: 0.9,0.999].
     #[arg(long, value_parser = betas, value_name = "B1,B2")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -171,26 +175,33 @@ pub(super) fn adapt_optimizers() -> PossibleValuesParser {
 
 impl OptArgs {
     /// The settings that adaptation takes where none are given: for sph Newton's step as it is (τ = 1) from curvature of every block at every
-    /// step, instead of a small correction of SGD's; for krylov a small space from part of the batch; rates and damping are values that served
-    /// all settings of studies/adapt-digits.toml best or next to it (docs/results.md); a tenth of the rates without labels. A named preset
-    /// stays what it is.
+    /// step, instead of a small correction of SGD's; for krylov a small space from part of the batch; for both a look at where a step leads.
+    /// Rates and damping are values that served all settings of studies/adapt-digits.toml and adapt-fashion-mlp.toml best or next to it
+    /// (docs/results.md); a tenth of the rates without labels, and for sph ten times the damping. A named preset stays what it is.
     #[must_use]
     pub fn for_adaptation(mut self, loss: Loss) -> Self {
         if self.preset.is_some() {
             return self;
         }
         let lr = match &*self.opt {
-            "sph" => 0.85,
-            "krylov" => 0.24,
+            "sph" | "krylov" => 0.65,
             "adam" | "adamw" => 0.026,
             "sgd" => 0.45,
             _ => 0.1,
         };
         self.lr.get_or_insert(if loss == Loss::Entropy { 0.1 * lr } else { lr });
+        if ["sph", "krylov"].contains(&&*self.opt) {
+            // Small curvature means less yet where no label says which way.
+            let wary = self.opt == "sph" && loss == Loss::Entropy;
+            self.eps.get_or_insert(if wary { 0.42 } else { 0.042 });
+            // drs takes steps back by itself.
+            if self.first_order.as_deref() != Some("drs") {
+                self.backtrack.get_or_insert(4);
+            }
+        }
         if self.opt == "sph" {
             self.momentum.get_or_insert(0.0);
             self.tau.get_or_insert(1.0);
-            self.eps.get_or_insert(0.44);
             let probe = self.probe.get_or_insert("rademacher".into());
             let joint = PROBES.iter().any(|p| p.name == *probe && p.joint);
             self.curvature_schedule.get_or_insert(if joint { "joint" } else { "all" }.into());
@@ -198,7 +209,8 @@ impl OptArgs {
         if self.opt == "krylov" {
             self.krylov_size.get_or_insert(5);
             self.curvature_batch.get_or_insert(0.25);
-            self.eps.get_or_insert(0.041);
+            // Far away is where it goes in few steps; backtracking guards it.
+            self.trust_radius.get_or_insert(20.0);
         }
         self
     }
@@ -283,6 +295,11 @@ impl OptArgs {
         if self.clip_grad.is_some() && drs {
             return Err(Error::Config(
                 "--first-order drs models the loss by its gradient as it is; leave --clip-grad out".into(),
+            ));
+        }
+        if self.backtrack.is_some_and(|n| n > 0) && drs {
+            return Err(Error::Config(
+                "--first-order drs takes steps back by itself; leave --backtrack out".into(),
             ));
         }
         if self.preset.is_some() && drs {
@@ -400,6 +417,10 @@ impl OptArgs {
     pub fn build<T: Real>(&self, specs: &[ParamSpec], seed: u64) -> Result<Optimizer<T>> {
         self.validate()?;
         let optimizer = self.unclipped(specs, seed)?.with_overrides(overrides(&self.group, specs)?);
+        let optimizer = match self.backtrack.filter(|n| *n > 0) {
+            Some(halvings) => optimizer.followed_by("backtrack", Box::new(Backtrack { halvings })),
+            None => optimizer,
+        };
         let Some(limit) = self.clip_grad else { return Ok(optimizer) };
         let mode = match &self.clip_mode {
             Some(name) => row(CLIP_MODES, |m| m.0, name)?.1,
