@@ -95,9 +95,9 @@ fn second_order_steps_undo_an_inversion() {
 fn a_step_that_raises_the_loss_is_halved() {
     let dir = TempDir::new().unwrap();
     let run = trained(&dir);
-    // All images in one batch: its loss is what the next step begins with.
+    // All images in one batch, at a rate far too large: its loss is what the next step begins with.
     let adapt = format!(
-        "adapt --checkpoint {run} --corrupt invert:5 --labels 5 --steps 6 --opt sgd --lr 30 --momentum 0"
+        "adapt --checkpoint {run} --corrupt invert:5 --labels 5 --steps 6 --opt sgd --lr 1000 --momentum 0"
     );
     let losses = |flags: &str| -> Vec<f64> {
         let found = json(&format!("{adapt} {flags}"));
