@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """The one value of each setting that serves all settings of comparisons best, by their trials: what defaults are chosen from.
 
-    python studies/defaults.py runs/adapt-digits runs/adapt-fashion runs/adapt-fashion-mlp
+    python studies/defaults.py runs/adapt-digits runs/adapt-fashion-mlp
 
-Several comparisons count alike, however many settings they have. Every optimizer tries the same values in all settings (network, corruption, labels); a comparison of fewer trials has the first of them, and only
-what was tried everywhere can be chosen. A trial's regret is its held-out loss over the least that
-any trial of that optimizer had there, as a ratio; the value with the least geometric mean over settings is printed, with that mean, the worst
+Several comparisons count alike, however many settings they have. Every optimizer tries the same values in all settings (network, corruption,
+labels); a comparison of fewer trials has the first of them, and only what was tried everywhere can be chosen. A trial's regret is its held-out
+loss over the least that any trial of that optimizer had there, as a ratio; the value with the least geometric mean over settings is printed, with that mean, the worst
 ratio, and the mean of choosing anew in each setting against the best optimizer's. A trial that diverged counts as the worst of all in its setting.
 Reads trials.csv alone, and so never looks at test images.
 """
