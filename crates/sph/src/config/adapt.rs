@@ -170,7 +170,7 @@ impl AdaptArgs {
         self.optimizer = self.optimizer.for_adaptation(loss);
         self.optimizer.validate()?;
         self.optimizer.lr = Some(self.optimizer.lr()?);
-        if ["sph", "krylov"].contains(&&*self.optimizer.opt) && self.optimizer.preset.is_none() {
+        if self.optimizer.is_newton() {
             self.average_steps.get_or_insert(true);
         }
         let steps = self.steps;

@@ -190,7 +190,7 @@ impl OptArgs {
             _ => 0.1,
         };
         self.lr.get_or_insert(if loss == Loss::Entropy { 0.1 * lr } else { lr });
-        if ["sph", "krylov"].contains(&&*self.opt) {
+        if self.is_newton() {
             // Small curvature means less yet where no label says which way.
             let wary = self.opt == "sph" && loss == Loss::Entropy;
             self.eps.get_or_insert(if wary { 0.42 } else { 0.042 });
@@ -213,6 +213,11 @@ impl OptArgs {
             self.trust_radius.get_or_insert(20.0);
         }
         self
+    }
+
+    /// Whether adaptation gives it Newton steps, which the ancestor's, small corrections of SGD's, are not.
+    pub(super) fn is_newton(&self) -> bool {
+        ["sph", "krylov"].contains(&&*self.opt) && self.preset.is_none()
     }
 
     fn preset_row(&self) -> Result<&'static PresetRow> {
