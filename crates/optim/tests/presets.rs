@@ -291,6 +291,24 @@ fn drs_makes_progress_where_curvature_is_negative_and_its_state_goes_on() {
     }
 }
 
+/// Beside AdamW the weights move as AdamW moves them, and blocks as they do beside SGD.
+#[test]
+fn adamw_moves_the_weights_and_curvature_the_blocks() {
+    let adamw = AdamW { betas: (0.8, 0.95), eps: 1e-6, weight_decay: 0.1, weight_decay_1d: 0.0 };
+    let sph = |first_order| SphDrs { tau: 0.2, weight_decay: 0.1, first_order, ..SphDrs::default() };
+    let ends = |build: &dyn Fn(&[ParamSpec]) -> Optimizer<f64>| {
+        let mut toy = Toy::new(double_well);
+        let mut optimizer = build(toy.params());
+        (0..20).for_each(|_| assert!(optimizer.step(&mut toy, 0.02).is_ok()));
+        toy.values
+    };
+    // What an AdamW of other decay has there would be written over.
+    let inner = AdamW { weight_decay: 0.7, ..adamw.clone() };
+    let both = ends(&|specs| sph(FirstOrder::AdamW(inner.clone())).build(specs).unwrap());
+    assert_eq!(both[0].as_slice(), ends(&|specs| adamw.build(specs))[0].as_slice());
+    assert_eq!(both[1].as_slice(), ends(&|specs| sph(FirstOrder::Sgd).build(specs).unwrap())[1].as_slice());
+}
+
 /// A loss that the model does not foresee rising is not stepped into.
 #[test]
 fn drs_takes_back_a_step_that_rises_too_far() {

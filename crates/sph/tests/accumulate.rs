@@ -6,7 +6,7 @@ use sph_nn::models::{self, ModelConfig};
 use sph_nn::{Builder, norms};
 use sph_optim::curvature::probes::PROBES;
 use sph_optim::curvature::{Accumulate, ScheduleKind};
-use sph_optim::presets::{AdaHessian, FirstOrder, Kfac, Sgd, SphDrs};
+use sph_optim::presets::{AdaHessian, AdamW, FirstOrder, Kfac, Sgd, SphDrs};
 use sph_optim::transforms::{ClipGradient, ClipMode, DrsConfig};
 use sph_optim::{Answer, Curvature, Directions, Optimizer, ParamSpec, Request, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
@@ -87,6 +87,7 @@ fn parts_give_the_step_of_the_whole_batch() {
                 s.probe = PROBES.iter().find(|p| p.name == "dense").unwrap();
             }),
         ),
+        ("sph, adamw", sph(|s| s.first_order = FirstOrder::AdamW(AdamW::default()))),
         ("drs", sph(|s| s.first_order = FirstOrder::Drs(DrsConfig { refresh: 2, ..DrsConfig::default() }))),
         ("adahessian", Box::new(|specs| AdaHessian::default().build(specs))),
         ("kfac", Box::new(|specs| Kfac { factor_every: 2, ..Kfac::default() }.build(specs))),

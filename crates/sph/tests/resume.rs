@@ -40,6 +40,7 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
     let settings = [
         "sph",
         "sph --preset seed",
+        "sph --first-order adamw --opt-betas 0.8,0.99",
         "sph --first-order drs --drs-refresh 2 --probe dense --curvature-schedule all",
         "krylov --krylov-size 3",
         "sgd --trainable 1d",

@@ -2,6 +2,7 @@
 
 use super::select;
 use crate::group::{Group, Optimizer};
+use crate::transform::Transform;
 use crate::transforms::{AddDecayedWeights, ScaleByAdam};
 use sph_nn::ParamSpec;
 use sph_tensor::Element;
@@ -26,16 +27,14 @@ impl Default for AdamW {
 }
 
 impl AdamW {
+    /// Adam's direction, then decay.
+    pub(super) fn chain<T: Element>(&self, weight_decay: f64) -> Vec<Box<dyn Transform<T>>> {
+        vec![Box::new(ScaleByAdam::new(self.betas, self.eps)), Box::new(AddDecayedWeights { weight_decay })]
+    }
+
     /// The optimizer over `specs`.
     pub fn build<T: Element>(&self, specs: &[ParamSpec]) -> Optimizer<T> {
-        let group = |name, members, weight_decay| Group {
-            name,
-            members,
-            chain: vec![
-                Box::new(ScaleByAdam::new(self.betas, self.eps)),
-                Box::new(AddDecayedWeights { weight_decay }),
-            ],
-        };
+        let group = |name, members, decay| Group { name, members, chain: self.chain(decay) };
         Optimizer::new(
             specs,
             vec![

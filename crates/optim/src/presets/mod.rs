@@ -37,7 +37,7 @@ pub struct PresetRow {
 pub const PRESETS: &[PresetRow] = &[
     PresetRow {
         name: "sph",
-        about: "SPH-DRS: Newton-type on 1-D blocks, SGD on the rest",
+        about: "SPH-DRS: Newton-type on 1-D blocks, SGD on the rest (or --first-order)",
         lr: 0.1,
         weight_decay: 5e-4,
     },

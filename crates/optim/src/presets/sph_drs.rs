@@ -1,24 +1,28 @@
-//! SPH-DRS: Newton-type steps on 1-D blocks by exact partial curvature, momentum SGD on the rest (docs/algorithm.md §5).
+//! SPH-DRS: Newton-type steps on 1-D blocks by exact partial curvature, momentum SGD or another first-order step on the rest
+//! (docs/algorithm.md §5).
 //!
 //! On a block b:  θ_b ← θ_b − lr (τ m_b / rectified(d_b) + λ_b θ_b), with momentum m_b of the gradient and d_b the average of
 //! what the probes found.
 
-use super::{SettingsError, Sgd, select};
+use super::{AdamW, SettingsError, Sgd, select};
 use crate::curvature::estimator::{Averaging, Correction};
 use crate::curvature::probes::{Estimate, PROBES, Probe};
 use crate::curvature::rectifiers::{RECTIFIERS, Rectifier};
 use crate::curvature::{Schedule, ScheduleKind};
 use crate::group::{Group, Optimizer};
+use crate::transform::Transform;
 use crate::transforms::{AddDecayedWeights, Drs, DrsConfig, Momentum, Precondition, PreconditionConfig};
 use sph_nn::{ParamSpec, Role, Selection};
 use sph_tensor::Element;
 
-/// What is done with the parameters that are not second-order blocks.
+/// What is done with the parameters that are not second-order blocks; weight decays in it are replaced by the optimizer's own.
 #[derive(Debug, Clone, PartialEq)]
 pub enum FirstOrder {
     /// Momentum SGD.
     Sgd,
-    /// Dimension-reduced second-order steps, our reading of the letters "DRS"; its weight decays are the optimizer's own.
+    /// AdamW, which transformers want. Its usual rate is a hundredth of SGD's, so τ wants to be [`SphDrs::TAU_WITH_ADAMW`].
+    AdamW(AdamW),
+    /// Dimension-reduced second-order steps, our reading of the letters "DRS".
     Drs(DrsConfig),
 }
 
@@ -94,6 +98,9 @@ impl Default for SphDrs {
 }
 
 impl SphDrs {
+    /// The τ with which blocks move beside AdamW's usual rate, 0.001, as they do by default beside SGD's, 0.1.
+    pub const TAU_WITH_ADAMW: f64 = 0.1;
+
     /// The ancestor's step to the letter (arXiv 2403.02681; docs/algorithm.md §5, `--preset seed`): lr 0.1 expected, averages of
     /// |H·1| with decay μ, D = τ m (1−μⁿ)/(d+ε), the classifier's bias counted in the cycle but updated first-order.
     pub fn seed() -> Self {
@@ -199,13 +206,19 @@ impl SphDrs {
         } else {
             (Correction::OwnVisits, self.curvature_decay)
         };
-        let sgd = Sgd { momentum: self.momentum, nesterov: false, ..Sgd::default() };
-        let sgd_group = |name, members, decay| Group { name, members, chain: sgd.chain(decay) };
+        let by_decay = |chain: &dyn Fn(f64) -> Vec<Box<dyn Transform<T>>>| {
+            let group = |name, members, decay| Group { name, members, chain: chain(decay) };
+            vec![
+                group("weights", others(&|s| !s.is_1d()), self.weight_decay),
+                group("1d", others(&ParamSpec::is_1d), self.weight_decay_1d),
+            ]
+        };
         let mut groups = match &self.first_order {
-            FirstOrder::Sgd => vec![
-                sgd_group("weights", others(&|s| !s.is_1d()), self.weight_decay),
-                sgd_group("1d", others(&ParamSpec::is_1d), self.weight_decay_1d),
-            ],
+            FirstOrder::Sgd => {
+                let sgd = Sgd { momentum: self.momentum, nesterov: false, ..Sgd::default() };
+                by_decay(&|decay| sgd.chain(decay))
+            }
+            FirstOrder::AdamW(adamw) => by_decay(&|decay| adamw.chain(decay)),
             FirstOrder::Drs(config) => {
                 let (weight_decay, weight_decay_1d) = (self.weight_decay, self.weight_decay_1d);
                 let config = DrsConfig { weight_decay, weight_decay_1d, ..config.clone() };

@@ -20,6 +20,10 @@ use sph_optim::presets::{
 };
 use sph_optim::transforms::{Backtrack, CLIP_MODES, ClipGradient, ClipMode, DrsConfig};
 
+/// Rates of adaptation: of Newton steps, and of Adam.
+const NEWTON_IN_ADAPTATION: f64 = 0.65;
+const ADAMW_IN_ADAPTATION: f64 = 0.026;
+
 /// The optimizer and its settings. A setting that the chosen optimizer does not have is an error.
 #[derive(Args, Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -36,11 +40,11 @@ pub struct OptArgs {
     /// such as 'layer4.*,fc.*'. The others are frozen: no gradient of theirs is computed.
     #[arg(long, default_value = "all", value_parser = selection, value_name = "WHICH")]
     pub trainable: String,
-    /// Learning rate [default: 0.1; adam, adamw: 0.001; adahessian: 0.15; kfac: 0.01].
+    /// Learning rate [default: 0.1; adam, adamw, --first-order adamw: 0.001; adahessian: 0.15; kfac: 0.01].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
-    /// Momentum of sph, sgd and kfac, and of krylov's other parameters [default: 0.9].
+    /// Momentum of sph (of its blocks, where others have adamw), sgd and kfac, and of krylov's other parameters [default: 0.9].
     #[arg(long, value_parser = below_one)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub momentum: Option<f64>,
@@ -48,7 +52,7 @@ pub struct OptArgs {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub nesterov: Option<bool>,
-    /// Weight decay on weights [default: 0.0005; adam: 0; adamw: 0.05; preset seed: 0].
+    /// Weight decay on weights [default: 0.0005; adam: 0; adamw, --first-order adamw: 0.05; preset seed: 0].
     #[arg(long, value_parser = not_negative)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
@@ -68,7 +72,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = clap::value_parser!(u32).range(0..=32), value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub backtrack: Option<u32>,
-    /// Decays of the averages of adam, adamw and adahessian, two numbers [default: 0.9,0.999].
+    /// Decays of the averages of adam, adamw (of sph's, too) and adahessian, two numbers [default: 0.9,0.999].
     #[arg(long, value_parser = betas, value_name = "B1,B2")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opt_betas: Option<Betas>,
@@ -76,7 +80,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opt_eps: Option<f64>,
-    /// Scale τ of sph's direction on 1-D blocks [default: 0.001].
+    /// Scale τ of sph's direction on 1-D blocks [default: 0.001; --first-order adamw: 0.1].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tau: Option<f64>,
@@ -121,7 +125,7 @@ pub struct OptArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second_order: Option<String>,
     /// What sph does with the other parameters [default: sgd].
-    #[arg(long, value_parser = names([("sgd", "momentum SGD"), ("drs", "dimension-reduced second-order steps; want large batches")].into_iter()))]
+    #[arg(long, value_parser = names([("sgd", "momentum SGD"), ("adamw", "AdamW; what transformers want"), ("drs", "dimension-reduced second-order steps; want large batches")].into_iter()))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_order: Option<String>,
     /// Steps between measurements of drs's model [default: 10].
@@ -179,13 +183,14 @@ impl OptArgs {
     /// Rates and damping are values that served all settings of studies/adapt-digits.toml and adapt-fashion-mlp.toml best or next to it
     /// (docs/results.md); a tenth of the rates without labels, and for sph ten times the damping. A named preset stays what it is.
     #[must_use]
-    pub fn for_adaptation(mut self, loss: Loss) -> Self {
+    pub fn for_adaptation(mut self, loss: Loss, batch_size: usize) -> Self {
         if self.preset.is_some() {
             return self;
         }
         let lr = match &*self.opt {
-            "sph" | "krylov" => 0.65,
-            "adam" | "adamw" => 0.026,
+            "sph" if self.beside_adamw() => ADAMW_IN_ADAPTATION,
+            "sph" | "krylov" => NEWTON_IN_ADAPTATION,
+            "adam" | "adamw" => ADAMW_IN_ADAPTATION,
             "sgd" => 0.45,
             _ => 0.1,
         };
@@ -201,14 +206,17 @@ impl OptArgs {
         }
         if self.opt == "sph" {
             self.momentum.get_or_insert(0.0);
-            self.tau.get_or_insert(1.0);
+            // Newton's step has the same length beside either.
+            let tau = if self.beside_adamw() { NEWTON_IN_ADAPTATION / ADAMW_IN_ADAPTATION } else { 1.0 };
+            self.tau.get_or_insert(tau);
             let probe = self.probe.get_or_insert("rademacher".into());
             let joint = PROBES.iter().any(|p| p.name == *probe && p.joint);
             self.curvature_schedule.get_or_insert(if joint { "joint" } else { "all" }.into());
         }
         if self.opt == "krylov" {
             self.krylov_size.get_or_insert(5);
-            self.curvature_batch.get_or_insert(0.25);
+            // What more images tell is not worth their time (docs/results.md).
+            self.curvature_batch.get_or_insert((32.0 / batch_size as f64).min(0.25));
             // Far away is where it goes in few steps; backtracking guards it.
             self.trust_radius.get_or_insert(20.0);
         }
@@ -220,8 +228,14 @@ impl OptArgs {
         ["sph", "krylov"].contains(&&*self.opt) && self.preset.is_none()
     }
 
+    /// Whether sph leaves the other parameters to AdamW.
+    fn beside_adamw(&self) -> bool {
+        self.first_order.as_deref() == Some("adamw")
+    }
+
+    /// The row of the optimizer that weights get, whose rate and decay are the defaults.
     fn preset_row(&self) -> Result<&'static PresetRow> {
-        row(PRESETS, |p| p.name, &self.opt)
+        row(PRESETS, |p| p.name, if self.beside_adamw() { "adamw" } else { &self.opt })
     }
 
     /// The learning rate: the one given or the optimizer's usual one.
@@ -237,7 +251,10 @@ impl OptArgs {
     /// # Errors
     /// Naming the first that does not.
     pub fn validate(&self) -> Result<()> {
-        let averages: &[&str] = &["adam", "adamw", "adahessian"];
+        let averages: &[&str] = match self.beside_adamw() {
+            true => &["adam", "adamw", "adahessian", "sph"],
+            false => &["adam", "adamw", "adahessian"],
+        };
         let given: [(&str, bool, &[&str]); 25] = [
             ("curvature-schedule", self.curvature_schedule.is_some(), &["sph"]),
             ("curvature-every", self.curvature_every.is_some(), &["sph", "adahessian"]),
@@ -289,6 +306,11 @@ impl OptArgs {
                 self.opt
             )));
         }
+        if self.beside_adamw() && self.group.iter().any(|g| g.momentum.is_some()) {
+            return Err(Error::Config(
+                "--group: --first-order adamw has no momentum; leave momentum out".into(),
+            ));
+        }
         if drs && self.group.iter().any(|g| g.lr_mult.is_some() || g.momentum.is_some()) {
             return Err(Error::Config(
                 "--group: --first-order drs has one learning rate and no momentum; leave lr-mult and momentum out".into(),
@@ -307,7 +329,7 @@ impl OptArgs {
                 "--first-order drs takes steps back by itself; leave --backtrack out".into(),
             ));
         }
-        if self.preset.is_some() && drs {
+        if self.preset.is_some() && self.first_order.as_deref().is_some_and(|f| f != "sgd") {
             return Err(Error::Config(
                 "--preset seed is SGD on the other parameters; leave --first-order out".into(),
             ));
@@ -390,6 +412,11 @@ impl OptArgs {
         };
         let selection = self.selection()?;
         let first_order = match self.first_order.as_deref() {
+            Some("adamw") => {
+                let d = AdamW::default();
+                let (betas, eps) = self.averages(d.betas, d.eps);
+                FirstOrder::AdamW(AdamW { betas, eps, ..d })
+            }
             Some("drs") => {
                 let d = DrsConfig::default();
                 let refresh = self.drs_refresh.map_or(d.refresh, |n| n as u64);
@@ -401,7 +428,7 @@ impl OptArgs {
             selection,
             first_order,
             momentum,
-            tau: self.tau.unwrap_or(d.tau),
+            tau: self.tau.unwrap_or(if self.beside_adamw() { SphDrs::TAU_WITH_ADAMW } else { d.tau }),
             eps: self.eps.unwrap_or(d.eps),
             curvature_decay: self.curvature_decay.unwrap_or(d.curvature_decay),
             averaging,

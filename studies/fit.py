@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""How fast optimizers minimise the loss on the images that they adapt to, of a comparison whose batches hold them all.
+
+    python studies/fit.py runs/adapt-digits-full-batch > table.md
+
+Of the values that an optimizer ran with, the one with the least mean final loss over seeds counts, setting by setting. Its runs stand
+beside the baseline's of the same seed: the ratio of the steps (seconds) to the loss where that one ends, to those that it took itself; medians over
+seeds, infinite where a run never gets there. Losses are those before each step, on the whole batch. Reads runs.csv and the runs' files.
+"""
+
+import argparse
+import csv
+import json
+import math
+import statistics
+from collections import defaultdict
+from itertools import accumulate
+from pathlib import Path
+
+
+def curve(folder, run):
+    """(steps, seconds, loss on the images adapted to) before every step, of a run's file."""
+    record = json.loads((folder / f"{run['run']}.json").read_text())
+    assert record["batch_size"] >= record["adaptation_images"], f"{run['run']}: batches do not hold all images"
+    seconds = [0, *accumulate(record["step_seconds"])]
+    return [(step, seconds[step], loss) for step, loss in enumerate(record["train_loss"])]
+
+
+def ratio(own, base, what):
+    """Steps (`what` 0) or seconds (1) of `own` to the loss where `base` ends, over those of `base`."""
+    target = base[-1][2]
+    first = lambda points: next((point[what] for point in points if point[2] <= target), math.inf)
+    return first(own) / first(base)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--baseline", default="adam")
+    args = parser.parse_args()
+    settings = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
+    for run in csv.DictReader(open(args.folder / "runs.csv", newline="")):
+        words = run["optimizer"].split()
+        name = " ".join(word for word in words if "=" not in word)
+        values = ", ".join(word for word in words if "=" in word)
+        setting = (Path(run["checkpoint"]).name, run["corrupt"])
+        settings[setting][name][values][run["seed"]] = curve(args.folder, run)
+
+    print("| network, corruption | | value | loss at the end | steps | seconds |")
+    print("|---|---|---|---|---|---|")
+    ratios = defaultdict(list)
+    for setting, optimizers in settings.items():
+        end = lambda by_seed: statistics.mean(points[-1][2] for points in by_seed.values())
+        best = {name: min(values.items(), key=lambda item: end(item[1])) for name, values in optimizers.items()}
+        base = best[args.baseline][1]
+        for name, (values, by_seed) in best.items():
+            both = [statistics.median(ratio(by_seed[seed], base[seed], what) for seed in base) for what in (0, 1)]
+            ratios[name].append(both)
+            shown = " | ".join("never" if r == math.inf else f"{r:.2f}" for r in both)
+            where = ", ".join(setting) if name == next(iter(best)) else ""
+            print(f"| {where} | {name} | {values} | {end(by_seed):.4f} | {shown} |")
+    print()
+    print(f"| of {len(settings)} settings | steps, median | seconds, median | steps ≤ 1/3 | seconds ≤ 2/3 | one of them |")
+    print("|---|---|---|---|---|---|")
+    for name, both in ratios.items():
+        if name != args.baseline:
+            medians = " | ".join(f"{statistics.median(r[what] for r in both):.2f}" for what in (0, 1))
+            third, faster = ([r[what] <= bound for r in both] for what, bound in ((0, 1 / 3), (1, 2 / 3)))
+            counts = (sum(third), sum(faster), sum(map(max, third, faster)))
+            print(f"| {name} | {medians} | {' | '.join(map(str, counts))} |")
+
+
+if __name__ == "__main__":
+    main()
