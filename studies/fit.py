@@ -4,7 +4,7 @@
     python studies/fit.py runs/adapt-digits-full-batch > table.md
 
 Of the values that an optimizer ran with, the one with the least mean final loss over seeds counts, setting by setting. Its runs stand
-beside the baseline's of the same seed: the ratio of the steps (seconds) to the loss where that one ends, to those that it took itself; medians over
+beside the baseline's of the same seed: the ratio of the steps (seconds) to the loss where that one ends (or is --after N steps), to those that it took itself; medians over
 seeds, infinite where a run never gets there. Losses are those before each step, on the whole batch. Reads runs.csv and the runs' files.
 """
 
@@ -26,9 +26,8 @@ def curve(folder, run):
     return [(step, seconds[step], loss) for step, loss in enumerate(record["train_loss"])]
 
 
-def ratio(own, base, what):
-    """Steps (`what` 0) or seconds (1) of `own` to the loss where `base` ends, over those of `base`."""
-    target = base[-1][2]
+def ratio(own, base, target, what):
+    """Steps (`what` 0) or seconds (1) of `own` to the target loss, over those of `base`."""
     first = lambda points: next((point[what] for point in points if point[2] <= target), math.inf)
     return first(own) / first(base)
 
@@ -37,7 +36,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--baseline", default="adam")
+    parser.add_argument("--after", type=int, help="steps after which the baseline's loss is the target [default: all but the last]")
     args = parser.parse_args()
+    end_of = lambda points: points[-1 if args.after is None else args.after]
     settings = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     for run in csv.DictReader(open(args.folder / "runs.csv", newline="")):
         words = run["optimizer"].split()
@@ -46,15 +47,17 @@ def main():
         setting = (Path(run["checkpoint"]).name, run["corrupt"])
         settings[setting][name][values][run["seed"]] = curve(args.folder, run)
 
-    print("| network, corruption | | value | loss at the end | steps | seconds |")
+    at = "at the end" if args.after is None else f"after {args.after} steps"
+    print(f"| network, corruption | | value | loss {at} | steps | seconds |")
     print("|---|---|---|---|---|---|")
     ratios = defaultdict(list)
     for setting, optimizers in settings.items():
-        end = lambda by_seed: statistics.mean(points[-1][2] for points in by_seed.values())
+        end = lambda by_seed: statistics.mean(end_of(points)[2] for points in by_seed.values())
         best = {name: min(values.items(), key=lambda item: end(item[1])) for name, values in optimizers.items()}
         base = best[args.baseline][1]
         for name, (values, by_seed) in best.items():
-            both = [statistics.median(ratio(by_seed[seed], base[seed], what) for seed in base) for what in (0, 1)]
+            targets = {seed: end_of(points)[2] for seed, points in base.items()}
+            both = [statistics.median(ratio(by_seed[s], base[s], targets[s], what) for s in base) for what in (0, 1)]
             ratios[name].append(both)
             shown = " | ".join("never" if r == math.inf else f"{r:.2f}" for r in both)
             where = ", ".join(setting) if name == next(iter(best)) else ""
