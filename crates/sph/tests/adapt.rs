@@ -130,6 +130,16 @@ fn averaging_changes_what_is_evaluated_and_not_the_steps() {
 }
 
 #[test]
+fn krylov_takes_curvature_from_a_quarter_or_32_images() {
+    let dir = TempDir::new().unwrap();
+    let adapt = format!("adapt --checkpoint {} --corrupt fog:3 --steps 1 --opt krylov", trained(&dir));
+    for (batch, part) in [(64, 0.25), (128, 0.25), (512, 0.0625)] {
+        let found = json(&format!("{adapt} --batch-size {batch}"));
+        assert_eq!(number(&found["settings"]["curvature-batch"]), part, "{batch}");
+    }
+}
+
+#[test]
 fn every_optimizer_and_loss_adapts() {
     let dir = TempDir::new().unwrap();
     let run = trained(&dir);
