@@ -10,20 +10,21 @@ seeds, infinite where a run never gets there. Losses are those before each step,
 
 import argparse
 import csv
-import json
 import math
 import statistics
 from collections import defaultdict
 from itertools import accumulate
 from pathlib import Path
 
+from ratios import name_of, record
+
 
 def curve(folder, run):
     """(steps, seconds, loss on the images adapted to) before every step, of a run's file."""
-    record = json.loads((folder / f"{run['run']}.json").read_text())
-    assert record["batch_size"] >= record["adaptation_images"], f"{run['run']}: batches do not hold all images"
-    seconds = [0, *accumulate(record["step_seconds"])]
-    return [(step, seconds[step], loss) for step, loss in enumerate(record["train_loss"])]
+    said = record(folder, run)
+    assert said["batch_size"] >= said["adaptation_images"], f"{run['run']}: batches do not hold all images"
+    seconds = [0, *accumulate(said["step_seconds"])]
+    return [(step, seconds[step], loss) for step, loss in enumerate(said["train_loss"])]
 
 
 def ratio(own, base, target, what):
@@ -41,11 +42,9 @@ def main():
     end_of = lambda points: points[-1 if args.after is None else args.after]
     settings = defaultdict(lambda: defaultdict(lambda: defaultdict(dict)))
     for run in csv.DictReader(open(args.folder / "runs.csv", newline="")):
-        words = run["optimizer"].split()
-        name = " ".join(word for word in words if "=" not in word)
-        values = ", ".join(word for word in words if "=" in word)
+        values = ", ".join(word for word in run["optimizer"].split() if "=" in word)
         setting = (Path(run["checkpoint"]).name, run["corrupt"])
-        settings[setting][name][values][run["seed"]] = curve(args.folder, run)
+        settings[setting][name_of(run)][values][run["seed"]] = curve(args.folder, run)
 
     at = "at the end" if args.after is None else f"after {args.after} steps"
     print(f"| network, corruption | | value | loss {at} | steps | seconds |")

@@ -22,6 +22,11 @@ def record(folder, run):
     return json.loads((folder / f"{run['run']}.json").read_text())
 
 
+def name_of(run):
+    """The optimizer's, without its chosen values, which its label goes on with."""
+    return " ".join(part for part in run["optimizer"].split() if "=" not in part)
+
+
 def to_target(run, target, what):
     """Steps or seconds until the test loss is the target or less; infinite where that never happens."""
     evaluations = run["evaluations"] + [run["final"]]
@@ -42,10 +47,8 @@ def main():
     args = parser.parse_args()
     settings = defaultdict(lambda: defaultdict(dict))
     for run in csv.DictReader(open(args.folder / "runs.csv")):
-        # The label is the optimizer's name, then its chosen values.
-        name = " ".join(part for part in run["optimizer"].split() if "=" not in part)
         setting = (Path(run["checkpoint"]).name, run["corrupt"], run.get("labels") or "")
-        settings[setting][name][run["seed"]] = run
+        settings[setting][name_of(run)][run["seed"]] = run
 
     percent = lambda runs, column: f"{100 * statistics.mean(float(r[column]) for r in runs):.1f}"
     print("| network, corruption, labels a class | before, recalibrated | | after 5, 10, 20 steps | end | loss | steps | seconds |")

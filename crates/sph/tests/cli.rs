@@ -75,7 +75,7 @@ fn flags_and_names() {
     mistake("train --kernel fast", &["--kernel", "auto, direct, gemm, portable"]);
     mistake("train --kernel portable --fast-math", &["--fast-math needs --kernel auto"]);
     mistake("train --clip-mode value", &["--clip-mode needs --clip-grad"]);
-    mistake("train --opt-betas 0.8,0.9", &["--opt-betas", "adamw"]);
+    mistake("train --opt-betas 0.8,0.9", &["--opt-betas", "need --first-order adamw"]);
     mistake("train --first-order adamw --preset seed", &["--preset seed", "--first-order"]);
     mistake("train --first-order adamw --group head:momentum=0.5", &["--first-order adamw", "momentum"]);
     mistake("train --first-order drs --clip-grad 1", &["--first-order drs", "--clip-grad"]);

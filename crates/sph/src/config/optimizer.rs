@@ -215,7 +215,7 @@ impl OptArgs {
         }
         if self.opt == "krylov" {
             self.krylov_size.get_or_insert(5);
-            // What more images tell is not worth their time (docs/results.md).
+            // What more images tell is not worth their time (docs/adapt.md).
             self.curvature_batch.get_or_insert((32.0 / batch_size as f64).min(0.25));
             // Far away is where it goes in few steps; backtracking guards it.
             self.trust_radius.get_or_insert(20.0);
@@ -251,10 +251,7 @@ impl OptArgs {
     /// # Errors
     /// Naming the first that does not.
     pub fn validate(&self) -> Result<()> {
-        let averages: &[&str] = match self.beside_adamw() {
-            true => &["adam", "adamw", "adahessian", "sph"],
-            false => &["adam", "adamw", "adahessian"],
-        };
+        let averages: &[&str] = &["adam", "adamw", "adahessian", "sph"];
         let given: [(&str, bool, &[&str]); 25] = [
             ("curvature-schedule", self.curvature_schedule.is_some(), &["sph"]),
             ("curvature-every", self.curvature_every.is_some(), &["sph", "adahessian"]),
@@ -292,6 +289,11 @@ impl OptArgs {
         if self.preset.is_some() && self.curvature_decay.is_some() {
             return Err(Error::Config(
                 "--preset seed averages curvature with --momentum; leave --curvature-decay out".into(),
+            ));
+        }
+        if self.opt == "sph" && !self.beside_adamw() && (self.opt_betas.is_some() || self.opt_eps.is_some()) {
+            return Err(Error::Config(
+                "--opt-betas and --opt-eps need --first-order adamw with --opt sph".into(),
             ));
         }
         let drs = self.first_order.as_deref() == Some("drs");
