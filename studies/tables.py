@@ -3,10 +3,11 @@
 
     python studies/tables.py runs/full-digits
     python studies/tables.py runs/robustness-digits --over lr
+    python studies/tables.py runs/choice-of-tau --held-out
 
 A row per optimizer: final test accuracy (mean ± standard deviation over seeds), its paired difference from the baseline with a 95 % interval,
 and epochs until the test accuracy is where the baseline's mean ends, of the runs that get there. With --over, a column per value of a
-setting instead. Reads configurations.csv, runs.csv and the runs' summary.csv.
+setting instead; with --held-out, accuracy and loss on the images that --val-split holds out. Reads configurations.csv, runs.csv and the runs' summary.csv.
 """
 
 import argparse
@@ -76,6 +77,20 @@ def print_by_optimizer(folder, configurations, runs):
             print(f"| {' | '.join(cells)} |")
 
 
+def print_held_out(folder, configurations, runs):
+    for where in dict.fromkeys(condition(row) for row in configurations):
+        print(f"\n**{', '.join(value for _, value in where)}**\n")
+        print("| | held-out accuracy, % | loss | |")
+        print("|---|---|---|---|")
+        for row in (row for row in configurations if condition(row) == where):
+            own = [r for r in runs if r["optimizer"] == row["optimizer"] and condition(r) == where]
+            last = [read(folder / run["run"] / "summary.csv")[-1] for run in own]
+            accuracies = [100 * float(epoch["val_accuracy"]) for epoch in last]
+            mean, std = statistics.mean(accuracies), statistics.stdev(accuracies)
+            loss = statistics.mean(float(epoch["val_loss"]) for epoch in last)
+            print(f"| {name(row)} | {mean:.2f} ± {std:.2f} | {loss:.3f} | {settings(row, CONDITIONS)} |")
+
+
 def print_over(configurations, setting):
     for where in dict.fromkeys(condition(row) for row in configurations):
         rows = [row for row in configurations if condition(row) == where]
@@ -93,10 +108,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--over", metavar="SETTING", help="a column per value of this setting")
+    parser.add_argument("--held-out", action="store_true", help="accuracy and loss on held-out images")
     args = parser.parse_args()
     configurations = read(args.folder / "configurations.csv")
     if args.over:
         print_over(configurations, args.over)
+    elif args.held_out:
+        print_held_out(args.folder, configurations, read(args.folder / "runs.csv"))
     else:
         print_by_optimizer(args.folder, configurations, read(args.folder / "runs.csv"))
 

@@ -4,7 +4,7 @@ use crate::adaptation::AdaptData;
 use crate::config::{AdaptArgs, AdaptOn, EvalOn};
 use crate::corrupt::{Corruptor, Range};
 use crate::data::loader::Source;
-use crate::data::{ImageSet, per_class, stratified};
+use crate::data::{Division, ImageSet, sample};
 use crate::error::{Error, Result};
 use crate::model_source::Found;
 use crate::objective::Objective;
@@ -45,41 +45,25 @@ impl Setup {
 pub fn images(args: &AdaptArgs, found: &Found) -> Result<AdaptData> {
     let data = found.data()?;
     let classes = found.info.class_names.len();
-    let fraction = args.val_split.unwrap_or(found.val_split);
-    let (rest, held_out) = match fraction > 0.0 {
-        true => data.validation_numbers(fraction),
-        false => ((0..data.train.len()).collect(), Vec::new()),
+    let val_split = args.val_split.unwrap_or(found.division.val_split);
+    let division = Division { val_split, labels: args.labels, seed: args.seed };
+    let (labelled, held_out) = division.numbers(data)?;
+    let all_test: Vec<usize> = (0..data.test.len()).collect();
+    let adapt_to = match args.adapt_on {
+        AdaptOn::Test => all_test.clone(),
+        AdaptOn::Train => labelled,
     };
-    let adapt_to = match (args.adapt_on, args.labels) {
-        (AdaptOn::Test, _) => (0..data.test.len()).collect(),
-        (AdaptOn::Train, None) => rest,
-        (AdaptOn::Train, Some(count)) => {
-            let short = |(class, has): (usize, usize)| {
-                let name = data.class_names.get(class).map_or("", String::as_str);
-                Error::Config(format!("--labels {count}: class '{name}' has {has} training images"))
-            };
-            per_class(&data.train.labels, &rest, data.classes(), count, args.seed).map_err(short)?
-        }
-    };
-    let all_test = (0..data.test.len()).collect();
-    let (eval_part, evaluate_on) = match args.eval_on {
-        EvalOn::Test => (AdaptOn::Test, all_test),
-        EvalOn::Validation => (AdaptOn::Train, held_out),
+    let (eval_part, labels, evaluate_on) = match args.eval_on {
+        EvalOn::Test => (AdaptOn::Test, &data.test.labels, all_test),
+        EvalOn::Validation => (AdaptOn::Train, &data.train.labels, held_out),
     };
     for (flag, numbers) in [("adapt-on", &adapt_to), ("eval-on", &evaluate_on)] {
         if numbers.is_empty() {
-            let message = format!("--{flag}: no images are left for it with --val-split {fraction}");
+            let message = format!("--{flag}: no images are left for it with --val-split {val_split}");
             return Err(Error::Config(message));
         }
     }
-    let evaluate_on = match args.eval_images {
-        None => evaluate_on,
-        Some(count) => {
-            let set = if eval_part == AdaptOn::Test { &data.test } else { &data.train };
-            let labels: Vec<u32> = evaluate_on.iter().map(|&i| set.labels[i]).collect();
-            stratified(&labels, data.classes(), count, "eval").1.into_iter().map(|k| evaluate_on[k]).collect()
-        }
-    };
+    let evaluate_on = sample(labels, evaluate_on, data.classes(), args.eval_images);
     let corruptor = match args.corrupt {
         None => None,
         Some(corruption) => {

@@ -38,7 +38,7 @@ pub struct Worst {
     pub pixels: Vec<f64>,
 }
 
-/// Evaluates `best.safetensors` of a run on the test images of its data set and keeps the `worst` of largest loss.
+/// Evaluates `best.safetensors` of a run on the test images that the run evaluated on and keeps the `worst` of largest loss.
 ///
 /// # Errors
 /// When the model or the data cannot be read any more.
@@ -47,11 +47,8 @@ pub fn of_run(run: &RunDir, args: &TrainArgs, worst: usize) -> Result<Mistakes> 
     let found = ModelSource::default().find(Some(run.path()), true)?;
     let objective = found.objective(&pool, args.seed)?;
     let (info, data) = (&found.info, found.data()?);
-    let source = Source {
-        set: data.test.clone(),
-        normalisation: info.normalisation.clone(),
-        batch_size: args.batch_size,
-    };
+    let (set, numbers) = data.evaluated(&data.test, args.eval_images);
+    let source = Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size };
     let class_names = info.class_names.clone();
     let classes = class_names.len();
     let mut found = Mistakes { class_names, confusion: vec![0; classes * classes], worst: Vec::new() };
@@ -78,6 +75,7 @@ pub fn of_run(run: &RunDir, args: &TrainArgs, worst: usize) -> Result<Mistakes> 
     for w in &mut found.worst {
         let image = source.batch(&pool, &[w.number], None).images;
         let &[_, h, width, c] = image.shape().dims() else { continue };
+        w.number = numbers[w.number];
         w.size = (h, width, c);
         let n = &info.normalisation;
         let raw = |(i, v): (usize, &f32)| f64::from(*v) * n.std[i % c] + n.mean[i % c];

@@ -2,7 +2,7 @@
 
 use crate::checkpoint;
 use crate::config::{self, DataOptions, ModelSource, TrainArgs, shown};
-use crate::data::{self, Dataset};
+use crate::data::{self, Dataset, Division};
 use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
 use crate::objective::Objective;
@@ -19,8 +19,8 @@ pub struct Found {
     pub data: Option<Dataset>,
     /// How the data set is read.
     pub options: DataOptions,
-    /// The run's `--val-split`; 0 for a file.
-    pub val_split: f64,
+    /// How the run divided the training images; for a file, all are trained on.
+    pub division: Division,
     classes_of_file: Option<Vec<String>>,
     file: Option<(PathBuf, Vec<u8>)>,
 }
@@ -96,8 +96,8 @@ impl ModelSource {
             (None, None) => return Err(Error::Config("neither a file nor a data set".into())),
         };
         let info = ModelInfo { decouple, stem, ..info };
-        let val_split = settings.map_or(0.0, |s| s.val_split);
-        Ok(Found { info, data, options, val_split, classes_of_file, file })
+        let division = settings.map_or(Division::default(), |s| s.division());
+        Ok(Found { info, data, options, division, classes_of_file, file })
     }
 }
 

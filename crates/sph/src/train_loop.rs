@@ -4,7 +4,7 @@ use crate::augment::{Augmentation, Draws};
 use crate::checkpoint::{self, Best, Checkpoint, EpochSums, Progress};
 use crate::config::{self, TrainArgs, shown};
 use crate::data::loader::Source;
-use crate::data::{self, DataOptions, Dataset};
+use crate::data::{self, DataOptions, Dataset, ImageSet};
 use crate::error::{Error, Result};
 use crate::evaluation::argmax;
 use crate::model_info::ModelInfo;
@@ -132,9 +132,10 @@ impl<T: Real> Trainer<T> {
         network: Network,
         info: ModelInfo,
     ) -> Result<Self> {
-        let held_out = (args.val_split > 0.0).then(|| data.split_validation(args.val_split));
+        let n = data.train.len();
+        let held_out = data.divide(&args.division())?;
+        let held_out = (args.val_split > 0.0).then_some(held_out);
         if held_out.as_ref().is_some_and(|v| v.is_empty()) {
-            let n = data.train.len();
             return Err(Error::Config(format!("--val-split {} holds out no image of {n}", args.val_split)));
         }
         if data.train.is_empty() {
@@ -153,6 +154,7 @@ impl<T: Real> Trainer<T> {
             normalisation: data.normalisation.clone(),
             batch_size: args.batch_size,
         };
+        let evaluated = |set: &Arc<ImageSet>| data.evaluated(set, args.eval_images).0;
         let train = source(data.train.clone());
         if train.training_batches() == 0 {
             let (b, n) = (args.batch_size, train.set.len());
@@ -174,8 +176,8 @@ impl<T: Real> Trainer<T> {
             schedule,
             augmentation: args.augment.build()?,
             train,
-            validation: held_out.map(source),
-            test: source(data.test.clone()),
+            validation: held_out.map(|set| source(evaluated(&set))),
+            test: source(evaluated(&data.test)),
             progress: Progress {
                 version: checkpoint::VERSION,
                 args: args.to_toml()?,

@@ -73,6 +73,31 @@ fn eval_says_what_training_said() {
 }
 
 #[test]
+fn few_labelled_images_are_trained_on_and_few_evaluated() {
+    let dir = TempDir::new().unwrap();
+    let (run, said) = run(&dir, "--model mlp --val-split 0.1 --labels 10 --eval-images 50 --epochs 3");
+    let images = |split: &str| json(&format!("eval {run} --split {split}"));
+    let classes = images("train")["classes"].as_array().unwrap().clone();
+    assert!(classes.len() == 10 && classes.iter().all(|class| class["images"] == 10), "{classes:?}");
+    assert_eq!((&images("validation")["images"], &images("test")["images"]), (&144.into(), &360.into()));
+    let right = 50.0 * said["test_accuracy"].as_f64().unwrap();
+    assert!((right - right.round()).abs() < 1e-9, "{said}");
+    let page = std::fs::read_to_string(format!("{run}/report.html")).unwrap();
+    let shown = format!("The best model on the 50 test images: {right:.0} right, {:.0} wrong", 50.0 - right);
+    assert!(page.contains(&shown), "no {shown:?}");
+    // Worst images go by their number in the whole test set.
+    let number = |text: &str| text.split(' ').next().unwrap().parse::<usize>().unwrap();
+    let numbers: Vec<usize> = page.split("alt=\"test image ").skip(1).map(number).collect();
+    assert!(numbers.iter().any(|&n| n >= 50) && numbers.iter().all(|&n| n < 360), "{numbers:?}");
+    let out = dir.path().display();
+    let train = format!("train --model mlp --output {out} --experiment other");
+    mistake(&format!("{train} --labels 200"), &["--labels 200", "class '0'", "142"]);
+    mistake(&format!("{train} --labels 5"), &["--batch-size 64", "50 training images"]);
+    mistake(&format!("{train} --labels 0"), &["--labels"]);
+    assert!(!dir.path().join("other").exists());
+}
+
+#[test]
 fn a_folder_of_pictures_is_trained_on_and_predicted() {
     let dir = TempDir::new().unwrap();
     let photos = dir.path().join("photos");

@@ -30,7 +30,7 @@ pub enum FirstOrder {
 ///
 /// ```
 /// use sph_optim::presets::SphDrs;
-/// let ours = SphDrs { tau: 0.01, ..SphDrs::default() };
+/// let ours = SphDrs { tau: 0.1, ..SphDrs::default() };
 /// let ancestor = SphDrs::seed();
 /// assert_eq!(ancestor.weight_decay, 0.0);
 /// assert_eq!((ours.probe.name, ours.rectifier.name), ("ones", "absolute"));
@@ -80,8 +80,8 @@ impl Default for SphDrs {
             momentum: 0.9,
             weight_decay: 5e-4,
             weight_decay_1d: 0.0,
-            tau: 1e-3,
-            eps: 1e-4,
+            tau: 1e-2,
+            eps: 1e-3,
             curvature_decay: 0.9,
             averaging: Averaging::Signed,
             probe: &PROBES[0],
@@ -102,9 +102,16 @@ impl SphDrs {
     pub const TAU_WITH_ADAMW: f64 = 0.1;
 
     /// The ancestor's step to the letter (arXiv 2403.02681; docs/algorithm.md §5, `--preset seed`): lr 0.1 expected, averages of
-    /// |H·1| with decay μ, D = τ m (1−μⁿ)/(d+ε), the classifier's bias counted in the cycle but updated first-order.
+    /// |H·1| with decay μ, D = τ m (1−μⁿ)/(d+ε), τ 0.001, ε 0.0001, the classifier's bias counted in the cycle but updated first-order.
     pub fn seed() -> Self {
-        SphDrs { weight_decay: 0.0, averaging: Averaging::Absolute, ancestor: true, ..SphDrs::default() }
+        SphDrs {
+            weight_decay: 0.0,
+            averaging: Averaging::Absolute,
+            tau: 1e-3,
+            eps: 1e-4,
+            ancestor: true,
+            ..SphDrs::default()
+        }
     }
 
     /// The second-order blocks among `specs`, in order, chosen by role.

@@ -20,7 +20,7 @@ pub struct EvalArgs {
     /// The folder of a run, whose best epoch is taken, or a model file.
     #[arg(value_name = "RUN|FILE")]
     pub path: PathBuf,
-    /// Part of the data set; train and validation as the run's --val-split has them.
+    /// Part of the data set; train and validation as the run's --val-split and --labels have them.
     #[arg(long, value_enum, default_value = "test")]
     pub split: Split,
     /// Images evaluated at a time; the results depend on it only by rounding.
@@ -65,15 +65,17 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         );
         let _ = writeln!(std::io::stderr(), "{line}");
     }
-    let held_out = (found.val_split > 0.0).then(|| data.split_validation(found.val_split));
     let (name, set) = match args.split {
-        Split::Train => ("training", data.train.clone()),
         Split::Test => ("test", data.test.clone()),
-        Split::Validation => {
-            let none = || Error::Config("--split validation: no run with --val-split held images out".into());
-            ("validation", held_out.ok_or_else(none)?)
+        Split::Train => {
+            data.divide(&found.division)?;
+            ("training", data.train.clone())
         }
+        Split::Validation => ("validation", data.divide(&found.division)?),
     };
+    if args.split == Split::Validation && set.is_empty() {
+        return Err(Error::Config("--split validation: no run with --val-split held images out".into()));
+    }
     let source =
         Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size as usize };
     let result = evaluate(&objective, &source, info.class_names.len())?;

@@ -130,7 +130,9 @@ impl RunArgs {
     pub fn longer_than(&self, trial: &RunArgs) -> f64 {
         match (self, trial) {
             (RunArgs::Train(run), RunArgs::Train(trial)) => {
-                let work = |args: &TrainArgs| args.epochs as f64 * (1.0 - args.val_split);
+                // Held-out images are missed where all others are trained on.
+                let images = |args: &TrainArgs| args.labels.map_or(1.0 - args.val_split, |_| 1.0);
+                let work = |args: &TrainArgs| args.epochs as f64 * images(args);
                 work(run) / work(trial)
             }
             _ => self.length() as f64 / trial.length() as f64,

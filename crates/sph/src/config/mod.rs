@@ -33,7 +33,7 @@ pub(crate) use values::{
     below_one, between, count, dataset_names, model_names, pixels, positive, seed, sha256, threads,
 };
 
-use crate::data::DEFAULT as DEFAULT_DATASET;
+use crate::data::{DEFAULT as DEFAULT_DATASET, Division};
 use crate::error::{Error, Result};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
@@ -62,6 +62,15 @@ pub struct TrainArgs {
     /// Fraction of the training images held out to choose the best epoch on.
     #[arg(long, default_value_t = 0.0, value_parser = below_one, value_name = "FRACTION")]
     pub val_split: f64,
+    /// Train on so many labelled images per class, drawn by --seed from those that are not held out [default: all].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<usize>,
+    /// Evaluate on so many of the test images, and of those held out, drawn class by class, the same for every run, or on all where there
+    /// are fewer [default: all].
+    #[arg(long, value_parser = count, value_name = "N")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eval_images: Option<usize>,
     /// Its files.
     #[command(flatten)]
     #[serde(flatten)]
@@ -91,7 +100,7 @@ pub struct TrainArgs {
     /// Label smoothing.
     #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     pub smoothing: f64,
-    /// Seed of initial values, order and augmentation.
+    /// Seed of initial values, labelled images, order and augmentation.
     #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
     /// Worker threads [default: the cores that this process may use; container limits count]; the results do not depend on it.
@@ -266,6 +275,11 @@ impl TrainArgs {
             )));
         }
         Ok(())
+    }
+
+    /// How the training images are divided.
+    pub fn division(&self) -> Division {
+        Division { val_split: self.val_split, labels: self.labels, seed: self.seed }
     }
 
     /// The schedule and its settings.

@@ -80,11 +80,11 @@ pub struct OptArgs {
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub opt_eps: Option<f64>,
-    /// Scale τ of sph's direction on 1-D blocks [default: 0.001; --first-order adamw: 0.1].
+    /// Scale τ of sph's direction on 1-D blocks [default: 0.01; --first-order adamw: 0.1; preset seed: 0.001].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tau: Option<f64>,
-    /// Damping ε of sph and krylov, added to rectified curvature [default: 0.0001; krylov: 0.1].
+    /// Damping ε of sph and krylov, added to rectified curvature [default: 0.001; preset seed: 0.0001; krylov: 0.1].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eps: Option<f64>,

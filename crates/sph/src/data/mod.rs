@@ -20,7 +20,8 @@ mod split;
 pub use crate::config::DataOptions;
 pub use fit::fit;
 pub use image_set::{ImageSet, Pixels};
-pub use split::{per_class, stratified};
+use split::stratified;
+pub use split::{Division, sample};
 
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -62,19 +63,24 @@ impl Dataset {
         self.class_names.len()
     }
 
-    /// Takes `fraction` of the training images away, class by class, as validation images. The split is the same for every
-    /// run.
-    pub fn split_validation(&mut self, fraction: f64) -> Arc<ImageSet> {
-        let (rest, taken) = self.validation_numbers(fraction);
-        let validation = Arc::new(self.train.select(&taken));
-        self.train = Arc::new(self.train.select(&rest));
-        validation
+    /// Leaves of the training images those that `division` trains on, and returns those that it holds out.
+    ///
+    /// # Errors
+    /// As [`Division::numbers`].
+    pub fn divide(&mut self, division: &Division) -> Result<Arc<ImageSet>> {
+        let (train, held_out) = division.numbers(self)?;
+        let held_out = Arc::new(self.train.select(&held_out));
+        if train.len() < self.train.len() {
+            self.train = Arc::new(self.train.select(&train));
+        }
+        Ok(held_out)
     }
 
-    /// The numbers of the training images that [`Dataset::split_validation`] leaves and takes.
-    pub fn validation_numbers(&self, fraction: f64) -> (Vec<usize>, Vec<usize>) {
-        let count = (fraction * self.train.len() as f64).round() as usize;
-        stratified(&self.train.labels, self.classes(), count, "val")
+    /// The images of `set`, one of this data set's, that a run with `--eval-images count` evaluates on, and their numbers in it.
+    pub fn evaluated(&self, set: &Arc<ImageSet>, count: Option<usize>) -> (Arc<ImageSet>, Vec<usize>) {
+        let numbers = sample(&set.labels, (0..set.len()).collect(), self.classes(), count);
+        let all = numbers.len() == set.len();
+        (if all { set.clone() } else { Arc::new(set.select(&numbers)) }, numbers)
     }
 }
 

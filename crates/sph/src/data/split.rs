@@ -1,6 +1,37 @@
-//! A fixed split of labelled images, class by class.
+//! How labelled images are divided, class by class.
 
+use super::Dataset;
+use crate::error::{Error, Result};
 use sph_tensor::Rng;
+
+/// How the training images of a data set are divided.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Division {
+    /// Fraction held out; the same images for every run.
+    pub val_split: f64,
+    /// So many per class of the others are trained on; `None`: all.
+    pub labels: Option<usize>,
+    /// Seed that these are drawn by.
+    pub seed: u64,
+}
+
+impl Division {
+    /// The numbers of the images trained on, and of those held out, both in ascending order.
+    ///
+    /// # Errors
+    /// When a class has fewer images than are asked for.
+    pub fn numbers(&self, data: &Dataset) -> Result<(Vec<usize>, Vec<usize>)> {
+        let labels = &data.train.labels;
+        let count = (self.val_split * labels.len() as f64).round() as usize;
+        let (rest, held_out) = stratified(labels, data.classes(), count, "val");
+        let Some(count) = self.labels else { return Ok((rest, held_out)) };
+        let short = |(class, has): (usize, usize)| {
+            let name = data.class_names.get(class).map_or("", String::as_str);
+            Error::Config(format!("--labels {count}: class '{name}' has {has} training images"))
+        };
+        Ok((per_class(labels, &rest, data.classes(), count, self.seed).map_err(short)?, held_out))
+    }
+}
 
 /// Splits image numbers into (rest, taken): `taken` has `count` images, shared out over the classes in proportion by
 /// largest remainder (the lower class first on a tie), drawn from each class by the stream (0, `purpose`, class). Both
@@ -27,17 +58,25 @@ pub fn stratified(labels: &[u32], classes: usize, count: usize, purpose: &str) -
     (rest, taken)
 }
 
+/// `count` of the image numbers `among`, or all where there are fewer, shared out over the classes as [`stratified`] does it, the same
+/// ones whenever; in ascending order.
+pub fn sample(labels: &[u32], among: Vec<usize>, classes: usize, count: Option<usize>) -> Vec<usize> {
+    let Some(count) = count else { return among };
+    let labels: Vec<u32> = among.iter().map(|&i| labels[i]).collect();
+    stratified(&labels, classes, count, "eval").1.into_iter().map(|k| among[k]).collect()
+}
+
 /// `count` of the image numbers `among`, from each class, drawn by the stream (`seed`, "labels", class); in ascending order.
 ///
 /// # Errors
 /// The first class that has fewer, and how many it has.
-pub fn per_class(
+fn per_class(
     labels: &[u32],
     among: &[usize],
     classes: usize,
     count: usize,
     seed: u64,
-) -> Result<Vec<usize>, (usize, usize)> {
+) -> std::result::Result<Vec<usize>, (usize, usize)> {
     let mut taken = Vec::with_capacity(classes * count);
     for class in 0..classes {
         let mut members: Vec<usize> =
