@@ -98,7 +98,7 @@ impl Default for SphDrs {
 }
 
 impl SphDrs {
-    /// The τ with which blocks move beside AdamW's usual rate, 0.001, as they do by default beside SGD's, 0.1.
+    /// τ beside AdamW, whose usual rate, 0.001, is a hundredth of SGD's.
     pub const TAU_WITH_ADAMW: f64 = 0.1;
 
     /// The ancestor's step to the letter (arXiv 2403.02681; docs/algorithm.md §5, `--preset seed`): lr 0.1 expected, averages of

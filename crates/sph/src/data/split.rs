@@ -36,7 +36,12 @@ impl Division {
 /// Splits image numbers into (rest, taken): `taken` has `count` images, shared out over the classes in proportion by
 /// largest remainder (the lower class first on a tie), drawn from each class by the stream (0, `purpose`, class). Both
 /// parts are in ascending order.
-pub fn stratified(labels: &[u32], classes: usize, count: usize, purpose: &str) -> (Vec<usize>, Vec<usize>) {
+pub(super) fn stratified(
+    labels: &[u32],
+    classes: usize,
+    count: usize,
+    purpose: &str,
+) -> (Vec<usize>, Vec<usize>) {
     let mut by_class: Vec<Vec<usize>> = vec![Vec::new(); classes];
     labels.iter().enumerate().for_each(|(i, l)| by_class[*l as usize].push(i));
     let total = labels.len().max(1);
@@ -58,8 +63,8 @@ pub fn stratified(labels: &[u32], classes: usize, count: usize, purpose: &str) -
     (rest, taken)
 }
 
-/// `count` of the image numbers `among`, or all where there are fewer, shared out over the classes as [`stratified`] does it, the same
-/// ones whenever; in ascending order.
+/// `count` of the image numbers `among`, or all where there are fewer, shared out over the classes in proportion, the same ones whenever
+/// and whatever the run's seed; in ascending order.
 pub fn sample(labels: &[u32], among: Vec<usize>, classes: usize, count: Option<usize>) -> Vec<usize> {
     let Some(count) = count else { return among };
     let labels: Vec<u32> = among.iter().map(|&i| labels[i]).collect();
@@ -107,6 +112,18 @@ mod tests {
             let n = taken.iter().filter(|&&i| labels[i] == class).count();
             assert!((6..=7).contains(&n));
         }
+    }
+
+    #[test]
+    fn what_is_trained_on_is_not_held_out() {
+        let data = crate::data::load("digits", &crate::data::DataOptions::default()).unwrap();
+        let parts = |labels, seed| Division { val_split: 0.2, labels, seed }.numbers(&data).unwrap();
+        let (few, held_out) = parts(Some(100), 1);
+        assert_eq!((few.len(), held_out.len()), (1000, 287));
+        assert!(few.iter().all(|i| !held_out.contains(i)));
+        // What is held out depends on nothing else.
+        assert!(parts(None, 1).1 == held_out && parts(Some(100), 2).1 == held_out);
+        assert!(parts(Some(100), 2).0 != few);
     }
 
     #[test]
