@@ -15,7 +15,7 @@ import csv
 import statistics
 from pathlib import Path
 
-CONDITIONS = ("dataset", "model", "norm", "batch-size", "warmup-epochs")
+CONDITIONS = ("dataset", "model", "norm", "labels", "batch-size", "warmup-epochs")
 
 
 def read(path):
