@@ -5,7 +5,8 @@
 
 Every run stands beside the baseline's run of the same seed: the ratio of its steps (seconds) to the loss where that one ends, to those
 that it took itself. Medians over seeds; a run that never gets there counts as infinitely long, and where the baseline ends no better than it began there
-is no ratio. Reads runs.csv and the runs' files.
+is no ratio. Below, means over settings, with those of recalibration alone, and how often what was chosen is the smallest or the largest value
+that was tried. Reads runs.csv, trials.csv and the runs' files.
 """
 
 import argparse
@@ -38,6 +39,22 @@ def median_ratio(pairs, what):
     both = [[to_target(run, base["final"]["loss"], what) for run in (run, base)] for run, base in pairs]
     ratios = [own / base for own, base in both if base > 0]
     return statistics.median(ratios) if 2 * len(ratios) > len(pairs) else None
+
+
+def at_edges(folder):
+    """In how many settings an optimizer's chosen value is the smallest or the largest one that was tried."""
+    searches = defaultdict(list)
+    for trial in csv.DictReader(open(folder / "trials.csv")):
+        searches[trial["optimizer"], trial["checkpoint"], trial["corrupt"], trial.get("labels")].append(trial)
+    counts = defaultdict(Counter)
+    for (optimizer, *_), trials in searches.items():
+        chosen = next(t for t in trials if t["chosen"] == "true")
+        for key in ("lr", "eps"):
+            if chosen.get(key):
+                values = [float(t[key]) for t in trials]
+                for which, end in (("smallest", min(values)), ("largest", max(values))):
+                    counts[optimizer][f"{key}, {which}"] += float(chosen[key]) == end
+    return counts
 
 
 def main():
@@ -82,7 +99,12 @@ def main():
     print(f"| | test accuracy after 5, 10, 20 steps and at the end, %, mean over settings | ahead of {args.baseline} in | final test loss over {args.baseline}'s, geometric mean |")
     print("|---|---|---|---|")
     columns = [*(f"accuracy_after_{n}" for n in (5, 10, 20)), "final_test_accuracy"]
-    recalibrated = []
+    recalibrated = [
+        statistics.mean(float(run["accuracy_recalibrated"]) for run in by_name[args.baseline].values())
+        for by_name in settings.values()
+    ]
+    print(f"| recalibration alone | {100 * statistics.mean(recalibrated):.1f} | | |")
+    below = {}
     for name in total:
         means, ahead, losses = defaultdict(list), Counter(), []
         for by_name in settings.values():
@@ -92,17 +114,21 @@ def main():
                 means[column].append(of(own, column))
                 ahead[column] += of(own, column) > of(base, column)
             losses.append(math.log(of(own, "final_test_loss") / of(base, "final_test_loss")))
-            if name == args.baseline:
-                recalibrated.append(of(base, "accuracy_recalibrated"))
         accuracies = ", ".join(f"{100 * statistics.mean(means[c]):.1f}" for c in columns)
         counts = "" if name == args.baseline else ", ".join(str(ahead[c]) for c in columns)
         print(f"| {name} | {accuracies} | {counts} | {math.exp(statistics.mean(losses)):.2f} |")
-    print(f"\nRecalibration alone: {100 * statistics.mean(recalibrated):.1f} %.\n")
+        below[name] = ", ".join(str(sum(m < r for m, r in zip(means[c], recalibrated))) for c in columns)
+    print("\nLess accurate than recalibration alone, after 5, 10, 20 steps and at the end:", end=" ")
+    print("; ".join(f"{name} {counts}" for name, counts in below.items()) + ".\n")
     print(f"| of {max(total.values())} settings | steps ≤ 1/3 | seconds ≤ 2/3 | one of them | accuracy at the end not below {args.baseline}'s |")
     print("|---|---|---|---|---|")
     for name in total:
         if name != args.baseline:
             print(f"| {name} | {third[name]} | {faster[name]} | {either[name]} | {accurate[name]} |")
+    if (args.folder / "trials.csv").exists():
+        print("\nChosen at the end of what was tried:")
+        for name, counts in at_edges(args.folder).items():
+            print(f"{name}: " + "; ".join(f"{what} {count}" for what, count in counts.items()))
 
 
 if __name__ == "__main__":

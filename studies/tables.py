@@ -4,10 +4,13 @@
     python studies/tables.py runs/full-digits
     python studies/tables.py runs/robustness-digits --over lr
     python studies/tables.py runs/choice-of-tau --held-out
+    python studies/tables.py runs/time --step-time
 
 A row per optimizer: final test accuracy (mean ± standard deviation over seeds), its paired difference from the baseline with a 95 % interval,
-and epochs until the test accuracy is where the baseline's mean ends, of the runs that get there. With --over, a column per value of a
-setting instead; with --held-out, accuracy and loss on the images that --val-split holds out. Reads configurations.csv, runs.csv and the runs' summary.csv.
+epochs until the test accuracy is where the baseline's mean ends, of the runs that get there, and what was chosen, with the end of what was
+tried where it lies there. With --over, a column per value of a setting instead; with --held-out, accuracy and loss on the images that
+--val-split holds out; with --step-time, the time of a step over the baseline's, medians over seeds of each run's median, and their range.
+Reads configurations.csv, runs.csv, trials.csv and the runs' summary.csv.
 """
 
 import argparse
@@ -57,12 +60,23 @@ def epochs_to(folder, runs, target):
     return f"{statistics.mean(reached):.1f} ({len(reached)} of {len(runs)})"
 
 
-def settings(row, skip):
-    chosen = [part for part in row["optimizer"].split() if "=" in part and part.split("=")[0] not in skip]
-    return ", ".join(chosen)
+def settings(row, trials):
+    """The chosen values; of a number that is the smallest or the largest one tried, that it is."""
+    chosen = [part.split("=") for part in row["optimizer"].split() if "=" in part]
+    tried = [t for t in trials if name(t) == name(row) and condition(t) == condition(row)]
+
+    def shown(key, value):
+        try:
+            values = sorted({float(t[key]) for t in tried})
+        except ValueError:
+            values = []
+        at_end = len(values) > 1 and {values[0]: " (smallest)", values[-1]: " (largest)"}.get(float(value))
+        return f"{key}={value}{at_end or ''}"
+
+    return ", ".join(shown(key, value) for key, value in chosen if key not in CONDITIONS)
 
 
-def print_by_optimizer(folder, configurations, runs):
+def print_by_optimizer(folder, configurations, runs, trials):
     for where in dict.fromkeys(condition(row) for row in configurations):
         rows = [row for row in configurations if condition(row) == where]
         print(f"\n**{', '.join(value for _, value in where)}**\n")
@@ -73,7 +87,7 @@ def print_by_optimizer(folder, configurations, runs):
         target = float(base["final_test_accuracy_mean"])
         for row in rows:
             own = [r for r in runs if r["optimizer"] == row["optimizer"] and condition(r) == where]
-            cells = [name(row), accuracy(row), difference(row), epochs_to(folder, own, target), settings(row, CONDITIONS)]
+            cells = [name(row), accuracy(row), difference(row), epochs_to(folder, own, target), settings(row, trials)]
             print(f"| {' | '.join(cells)} |")
 
 
@@ -88,7 +102,25 @@ def print_held_out(folder, configurations, runs):
             accuracies = [100 * float(epoch["val_accuracy"]) for epoch in last]
             mean, std = statistics.mean(accuracies), statistics.stdev(accuracies)
             loss = statistics.mean(float(epoch["val_loss"]) for epoch in last)
-            print(f"| {name(row)} | {mean:.2f} ± {std:.2f} | {loss:.3f} | {settings(row, CONDITIONS)} |")
+            print(f"| {name(row)} | {mean:.2f} ± {std:.2f} | {loss:.3f} | {settings(row, [])} |")
+
+
+def print_step_time(configurations, runs):
+    names = list(dict.fromkeys(map(name, configurations)))
+    print("| | " + " | ".join(names[1:]) + " |")
+    print("|---|" + "---|" * len(names[1:]))
+    for where in dict.fromkeys(condition(row) for row in configurations):
+        times = {n: {r["seed"]: float(r["step_ms"]) for r in runs if (name(r), condition(r)) == (n, where)} for n in names}
+
+        def ratio(optimizer):
+            # Runs of one seed followed each other: they met the same load.
+            ratios = [time / times[names[0]][seed] for seed, time in times[optimizer].items()]
+            if not ratios:
+                return ""
+            return f"{statistics.median(ratios):.2f} ({min(ratios):.2f}–{max(ratios):.2f})"
+
+        place = ", ".join(value if key != "batch-size" else f"batches of {value}" for key, value in where)
+        print(f"| {place} | " + " | ".join(map(ratio, names[1:])) + " |")
 
 
 def print_over(configurations, setting):
@@ -109,14 +141,19 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--over", metavar="SETTING", help="a column per value of this setting")
     parser.add_argument("--held-out", action="store_true", help="accuracy and loss on held-out images")
+    parser.add_argument("--step-time", action="store_true", help="time of a step over that of the first optimizer")
     args = parser.parse_args()
     configurations = read(args.folder / "configurations.csv")
+    runs = read(args.folder / "runs.csv")
+    trials = args.folder / "trials.csv"
     if args.over:
         print_over(configurations, args.over)
     elif args.held_out:
-        print_held_out(args.folder, configurations, read(args.folder / "runs.csv"))
+        print_held_out(args.folder, configurations, runs)
+    elif args.step_time:
+        print_step_time(configurations, runs)
     else:
-        print_by_optimizer(args.folder, configurations, read(args.folder / "runs.csv"))
+        print_by_optimizer(args.folder, configurations, runs, read(trials) if trials.exists() else [])
 
 
 if __name__ == "__main__":

@@ -55,7 +55,7 @@ fn pages_render_without_network_or_complaints() {
         ("a/report.html", 7, 24, "Curvature of the second-order blocks"),
         ("<b>&c/report.html", 4, 24, "&lt;b&gt;&amp;c"),
         ("both.html", 8, 0, "&lt;b&gt;&amp;c"),
-        ("comparison/report.html", 8, 0, "mean ± standard deviation over 2 seeds"),
+        ("comparison/report.html", 8, 0, "<pre>sph compare --model=mlp"),
     ];
     for (page, charts, pictures, words) in pages {
         let text = std::fs::read_to_string(dir.path().join(page)).unwrap();

@@ -11,7 +11,8 @@ use crate::compare::trials::{self, Trials};
 use crate::corruption_sheet::{self, Sheet};
 use crate::error::{Error, Result};
 use crate::history::{Adaptation, History};
-use crate::report::{compare as report, trials as trials_report};
+use crate::report::compare::{self as report, Made};
+use crate::report::trials as trials_report;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::path::Path;
@@ -33,7 +34,8 @@ pub enum Ended {
 /// # Errors
 /// For the user's mistakes, before anything is run; when files cannot be written.
 pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
-    let Resolved { plan, baseline, jobs, threads, output } = args.resolve()?;
+    let Resolved { plan, baseline, jobs, threads, output, file } = args.resolve()?;
+    let made = Made { command: args.command(), file, jobs, threads };
     let program =
         std::env::current_exe().map_err(|e| Error::Config(format!("cannot find this program: {e}")))?;
     let launch = Launch { program, output, jobs, threads, divergence_ends: false };
@@ -55,7 +57,7 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     let round = Round::new("run", &launch, &runs)?;
     // Once, and before anything is measured.
     let sheets = corruption_sheet::of_runs(&runs);
-    let write = |results: &Results| write_files(&launch.output, results, &sheets);
+    let write = |results: &Results| write_files(&launch.output, results, &sheets, &made);
     let carried = round.carry_out(stop, &mut console, &mut || write(&results()?))?;
     let results = results()?;
     write(&results)?;
@@ -95,12 +97,13 @@ fn write_files(
     output: &Path,
     results: &Results,
     sheets: &[std::result::Result<Sheet, String>],
+    made: &Made,
 ) -> Result<()> {
     let write = |name: &str, text: String| write_atomically(&output.join(name), text.as_bytes());
     write("table.txt", report::table(results))?;
     write("runs.csv", report::runs_csv(results))?;
     write("configurations.csv", report::configurations_csv(results))?;
-    let page = report::page(results, sheets)
+    let page = report::page(results, sheets, made)
         .map_err(|e| Error::Config(format!("the report cannot be drawn: {e}")))?;
     write("report.html", page)
 }

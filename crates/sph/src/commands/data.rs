@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{check_writable, write_atomically};
 use crate::config::{DataOptions, count, dataset_names, seed, sha256, shown, threads};
-use crate::corrupt::{Corruption, Corruptor, Range};
+use crate::corrupt::{CORRUPTIONS, Corruption, CorruptionRow, Corruptor, Range, SEVERITIES};
 use crate::corruption_sheet;
 use crate::data::fetch::{self, Fetched};
 use crate::data::{self, Dataset, ImageSet, Pixels, npz};
@@ -31,12 +31,7 @@ pub enum DataCommand {
     )]
     Stats(StatsArgs),
     /// Write a corrupted copy of a data set's images, and a sheet of pictures of all corruptions.
-    #[command(
-        after_help = "The families and constants of Hendrycks and Dietterich's CIFAR-10-C; docs/data.md lists them. What becomes of an image \
-                      depends on --seed, the corruption and the image's number alone.\n\nExamples:\n  sph data corrupt fashion-mnist --sheet \
-                      sheet.html\n  sph data corrupt fashion-mnist --corrupt fog:3 --output fog3.npz\n  sph eval runs/first --dataset npz \
-                      --data-dir fog3.npz\n  sph data corrupt cifar10 --corrupt jpeg:5 --output jpeg5.npz  # read with --layout nhwc"
-    )]
+    #[command(after_help = about_corruptions())]
     Corrupt(CorruptArgs),
     /// Download a data set into the user's cache directory, where --dataset finds it.
     #[command(
@@ -107,6 +102,17 @@ pub struct FetchArgs {
     /// Folder of the cache [default: the user's].
     #[arg(long, value_name = "DIR")]
     pub cache: Option<PathBuf>,
+}
+
+fn about_corruptions() -> String {
+    let row = |c: &CorruptionRow| format!("  {:<16}{}\n", c.name, c.about);
+    let rows = CORRUPTIONS.iter().map(row).collect::<String>();
+    format!(
+        "Corruptions, each with severities from 1 to {SEVERITIES}:\n{rows}\nThe families and constants of Hendrycks and Dietterich's \
+         CIFAR-10-C. What becomes of an image depends on --seed, the corruption and the image's number alone.\n\nExamples:\n  sph data \
+         corrupt digits --sheet sheet.html\n  sph data corrupt digits --corrupt fog:3 --output fog3.npz\n  sph eval runs/first --dataset npz \
+         --data-dir fog3.npz\n  sph data corrupt cifar10 --corrupt jpeg:5 --output jpeg5.npz  # read with --layout nhwc"
+    )
 }
 
 /// Does it.

@@ -14,6 +14,8 @@ const TUNING: &str = "tuning-";
 /// A file's part of the settings.
 #[derive(Default)]
 pub(super) struct FromFile {
+    /// The file as it is.
+    pub(super) text: Option<String>,
     /// Flags of the comparison itself.
     pub(super) own: Vec<String>,
     /// Settings that all its runs have.
@@ -86,6 +88,7 @@ pub(super) fn read(path: &Path, adapts: bool, own: &Command) -> Result<(FromFile
             }
         }
     }
+    found.text = Some(text);
     Ok((found, job))
 }
 

@@ -31,7 +31,7 @@ use std::path::PathBuf;
                   true\n\nWith [tuning], \
                   settings are chosen by trials on held-out training images: lists of an optimizer's own, and ranges, are what is \
                   tried.\n\n  [tuning]\n  trials = 8\n  budget-cpu-hours = 2\n\n  [[optimizer]]\n  opt = \"sgd\"\n  lr = { log = [0.001, 1] \
-                  }\n\nExamples:\n  sph compare --dataset digits --opt sph,sgd,adamw --seeds 3 --output comparison\n  sph compare --opt \
+                  }\n\nWith --checkpoint, defaults of settings are those of `sph adapt`.\n\nExamples:\n  sph compare --dataset digits --opt sph,sgd,adamw --seeds 3 --output comparison\n  sph compare --opt \
                   sgd,sph --grid lr=0.05,0.1 --grid sph.tau=0.001,0.01\n  sph compare --opt sgd,sph --grid lr=log:0.001,1 --tuning-trials 8\n  sph compare -c comparison.toml --jobs 2\n  sph compare --checkpoint runs/first \
                   --corrupt fog:5,contrast:5 --opt adam,sph,krylov --labels 10 --steps 20"
 )]
@@ -239,6 +239,8 @@ pub(crate) struct Resolved {
     pub(crate) threads: usize,
     /// Folder of the comparison.
     pub(crate) output: PathBuf,
+    /// The text of its file.
+    pub(crate) file: Option<String>,
 }
 
 impl CompareArgs {
@@ -248,6 +250,18 @@ impl CompareArgs {
     /// When a flag, or a key or value of the file, is wrong.
     pub fn plan(&self) -> Result<Plan> {
         Ok(self.resolve()?.plan)
+    }
+
+    /// The command that these flags are of, as a shell takes it.
+    pub fn command(&self) -> String {
+        let settings = self.settings.iter().flat_map(|s| {
+            let flag = |v: &String| format!("--{}={v}", s.name);
+            s.values.listed().iter().map(flag).collect::<Vec<_>>()
+        });
+        let words = ["sph".to_string(), "compare".into()];
+        let words: Vec<String> = words.into_iter().chain(self.own.iter().cloned()).chain(settings).collect();
+        // A NUL byte is in no argument.
+        shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
     }
 
     /// What is to be done: the flags, over the file that one of them names.
@@ -349,6 +363,7 @@ impl CompareArgs {
             jobs,
             threads: own.threads.unwrap_or((cores / jobs).max(1)),
             output: own.output,
+            file: file.text,
         })
     }
 }

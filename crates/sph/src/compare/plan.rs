@@ -51,7 +51,8 @@ pub struct Configuration {
     pub name: String,
     /// The optimizer's name and its values of grids, such as `sgd lr=0.1`; of tuned ones those that were tried or chosen.
     pub label: String,
-    /// With a tuning rule: its values of the common grids. Optimizers are tuned and compared for each of them.
+    /// Its values of the common grids that optimizers are tuned and compared for. With a tuning rule those are all; without one those that
+    /// are no settings of an optimizer, and one optimizer alone has none: it is compared across them.
     pub condition: Vec<(String, String)>,
     /// Settings that have several values in the comparison, and its own.
     pub grid: Vec<(String, String)>,
@@ -137,8 +138,15 @@ impl Plan {
         for (dataset, model, optimizer, entry) in self.places() {
             for (settings, grid) in combinations(entry)? {
                 let mut c = self.configuration(dataset, model, optimizer, entry, settings);
-                c.label += &spelled(&grid);
-                c.grid = grid;
+                let is_condition = |(name, _): &(String, String)| {
+                    self.optimizers.len() > 1
+                        && entry.settings.iter().all(|s| s.name != *name)
+                        && !self.job.is_of_optimizer(name)
+                };
+                let (condition, values): (Pairs, Pairs) = grid.into_iter().partition(is_condition);
+                c.label += &spelled(&values);
+                c.grid = [&condition[..], &values].concat();
+                c.condition = condition;
                 all.push(c);
             }
         }
@@ -293,7 +301,7 @@ mod tests {
         let configurations = plan().configurations().unwrap();
         let runs = runs(&configurations, &plan().seeds).unwrap();
         assert_eq!((configurations.len(), runs.len()), (2 * (2 * 2 + 2), 24));
-        let labels: BTreeSet<&str> = configurations.iter().map(|c| &*c.label).collect();
+        let labels: BTreeSet<String> = configurations.iter().map(Configuration::full_label).collect();
         assert!(labels.contains("sgd batch-size=64 lr=0.2") && labels.contains("adamw batch-size=32"));
         let find = |name: &str| train_args(runs.iter().find(|r| r.name == name).unwrap());
         let sgd = find("digits-mlp-sgd_batch-size=64_lr=0.2-seed2");
@@ -301,6 +309,20 @@ mod tests {
         assert_eq!(find("digits-resnet8-adamw_batch-size=32-seed1").optimizer.lr, Some(0.01));
         // All configurations of the first seed come first.
         assert!(runs[..12].iter().all(|r| r.args.seed() == 1));
+    }
+
+    #[test]
+    fn optimizers_are_compared_for_each_value_of_what_is_not_theirs() {
+        let mut p = plan();
+        p.common[1] = setting("lr", &["0.01", "0.02"]);
+        let values = |c: &[(String, String)]| c.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>();
+        let all = p.configurations().unwrap();
+        let adamw = all.iter().rfind(|c| c.name == "adamw").unwrap();
+        assert_eq!((values(&adamw.condition), &*adamw.label), (vec!["batch-size=64".into()], "adamw lr=0.02"));
+        assert_eq!(values(&adamw.grid), ["batch-size=64", "lr=0.02"]);
+        // One optimizer alone is compared across them.
+        p.optimizers.pop();
+        assert!(p.configurations().unwrap().iter().all(|c| c.condition.is_empty() && c.grid.len() == 2));
     }
 
     #[test]

@@ -18,16 +18,21 @@ use std::path::PathBuf;
     allow_negative_numbers = true,
     mut_arg("opt", |a| a.value_parser(adapt_optimizers())),
     mut_arg("trainable", |a| a.default_value("second-order")),
-    mut_arg("lr", |a| a.help("Learning rate, constant [default: sph, krylov: 0.65; sgd: 0.45; adam, adamw, --first-order adamw: 0.026; adahessian: 0.1; a tenth of it with --loss entropy]")),
-    mut_arg("momentum", |a| a.help("Momentum of sph, sgd and of krylov's other parameters [default: sph: 0; others: 0.9]")),
+    mut_arg("lr", |a| a.help("Learning rate, constant [default: sph, krylov: 0.65; sgd: 0.45; adam, adamw, --first-order adamw: 0.026; adahessian: 0.1; a tenth of it with --loss entropy; preset seed: 0.1]")),
+    mut_arg("momentum", |a| a.help("Momentum of sph, sgd and of krylov's other parameters [default: sph: 0; others, preset seed: 0.9]")),
     mut_arg("tau", |a| a.help("Scale τ of sph's direction [default: 1, with --first-order adamw 25; preset seed: 0.001]")),
-    mut_arg("eps", |a| a.help("Damping ε of sph and krylov, added to rectified curvature [default: 0.042, with --loss entropy 0.42 for sph; preset seed: 0.0001]")),
+    mut_arg("eps", |a| a.help("Damping ε of sph and krylov, inside the rectifier [default: 0.042, with --loss entropy 0.42 for sph; preset seed: 0.0001]")),
     mut_arg("probe", |a| a.help("Probe sequence of sph [default: rademacher; preset seed: ones]")),
     mut_arg("curvature_schedule", |a| a.help("Which blocks sph visits at which step [default: joint, or all where the probe cannot be joint; preset seed: cyclic]")),
     mut_arg("krylov_size", |a| a.help("Products with the joint Hessian of all blocks per step of krylov: the dimension of its space [default: 5]")),
     mut_arg("trust_radius", |a| a.help("Largest length of krylov's direction, before the learning rate [default: 20]")),
     mut_arg("curvature_batch", |a| a.help("Take curvature on this part of each batch only, from 0 to 1 (sph, krylov, adahessian) [default: 1; krylov: 0.25, or 32 images where that is less]")),
-    mut_arg("backtrack", |a| a.help("Halve a step while it raises the loss of its own batch, at most so often; each look is a forward pass [default: 0, no look; sph, krylov: 4]")),
+    mut_arg("backtrack", |a| a.help("Halve a step while it raises the loss of its own batch, at most so often; each look is a forward pass [default: 0, no look; sph, krylov: 4; preset seed: 0]")),
+    // Those of kfac, which adaptation does not have.
+    mut_arg("damping", |a| a.hide(true)),
+    mut_arg("factor_decay", |a| a.hide(true)),
+    mut_arg("factor_every", |a| a.hide(true)),
+    mut_arg("inverse_every", |a| a.hide(true)),
     after_help = "Only the scales and shifts of norms, the magnitudes and biases of decoupled layers are trained, unless --trainable says \
                   otherwise; no gradient of the rest is computed. BatchNorm normalizes by the batch while training; before every evaluation \
                   its running statistics are taken anew over the data that is adapted to. docs/adapt.md says more.\n\nExamples:\n  \
@@ -80,7 +85,7 @@ pub struct AdaptArgs {
     #[arg(long, default_value = "32", value_parser = count, value_name = "N")]
     pub recalibrate_batches: usize,
     /// Evaluate, and write, the mean of what is trained over the last half of the steps, instead of the last point [default: true for sph and
-    /// krylov, false for others].
+    /// krylov, false for others and preset seed].
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average_steps: Option<bool>,

@@ -84,7 +84,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_checkpoint: Option<PathBuf>,
-    /// Images per batch.
+    /// Images per batch; a last batch of an epoch that is not whole is left out.
     #[arg(short, long, default_value = "64", value_parser = count)]
     pub batch_size: usize,
     /// Passes over the training images.

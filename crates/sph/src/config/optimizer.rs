@@ -84,7 +84,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tau: Option<f64>,
-    /// Damping ε of sph and krylov, added to rectified curvature [default: 0.001; preset seed: 0.0001; krylov: 0.1].
+    /// Damping ε of sph and krylov, inside the rectifier [default: 0.001; preset seed: 0.0001; krylov: 0.1].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eps: Option<f64>,

@@ -2,7 +2,7 @@
 
 use super::charts::{self, Axes, Curve, Drawn, colours};
 use super::run::{OF_ADAPTATIONS, OVERLAID, STEPS, TIMES, over};
-use super::{aligned, escape, page, place, sheet, trials};
+use super::{aligned, escape, machine, page, place, sheet, trials};
 use crate::compare::finished::FinishedRun;
 use crate::compare::job::Job;
 use crate::compare::results::{Group, Quantity, Results, Statistic};
@@ -105,6 +105,40 @@ fn shared(results: &Results) -> Option<String> {
         .then(|| format!("times are of {jobs} runs at a time on this machine; --jobs 1 measures each alone"))
 }
 
+/// How a comparison was made.
+#[derive(Debug, Clone)]
+pub struct Made {
+    /// The command.
+    pub command: String,
+    /// The text of the file that it names.
+    pub file: Option<String>,
+    /// Runs at a time.
+    pub jobs: usize,
+    /// Worker threads of each.
+    pub threads: usize,
+}
+
+impl Made {
+    /// It says how to make the same again, and on what machine times were measured.
+    fn section(&self) -> String {
+        let file = self.file.as_ref().map_or(String::new(), |text| {
+            format!("<details>\n<summary>its file</summary>\n<pre>{}</pre>\n</details>\n", escape(text))
+        });
+        let plural = |n: usize| if n == 1 { "" } else { "s" };
+        let (jobs, threads) = (self.jobs, self.threads);
+        let machine = machine::described();
+        format!(
+            "<h2>How this was made</h2>\n<pre>{}</pre>\n{file}<p class=\"note\">sph {}, {jobs} run{} at a time with {threads} thread{} \
+             each, on {}. What else ran on this machine is not known here.</p>\n",
+            escape(&self.command),
+            env!("CARGO_PKG_VERSION"),
+            plural(jobs),
+            plural(threads),
+            escape(&machine)
+        )
+    }
+}
+
 /// What is printed: a table per data set and model.
 pub fn table(results: &Results) -> String {
     let mut out = String::new();
@@ -194,7 +228,7 @@ pub fn configurations_csv(results: &Results) -> String {
 ///
 /// # Errors
 /// When a chart cannot be drawn.
-pub fn page(results: &Results, sheets: &[std::result::Result<Sheet, String>]) -> Drawn {
+pub fn page(results: &Results, sheets: &[std::result::Result<Sheet, String>], made: &Made) -> Drawn {
     let title = "Comparison of optimizers";
     let mut body = format!("<h1>{title}</h1>\n");
     for shown in sheets {
@@ -205,7 +239,7 @@ pub fn page(results: &Results, sheets: &[std::result::Result<Sheet, String>]) ->
             }
         };
     }
-    for group in &results.groups {
+    for (i, group) in results.groups.iter().enumerate() {
         let _ = write!(
             body,
             "<h2>{}</h2>\n<p class=\"note\">{}.",
@@ -219,10 +253,13 @@ pub fn page(results: &Results, sheets: &[std::result::Result<Sheet, String>]) ->
         body.push_str(" in brackets how many runs got there, where not all did. “final acc − baseline”: difference of final test accuracies in percentage points, each seed against the same seed of the baseline, with the 95 % interval of its mean by Student's t.</p>\n");
         body += &page::table(&rows(results, group));
         body += &charts(results, group)?;
+        if results.groups.get(i + 1).is_none_or(|next| place_of(next) != place_of(group)) {
+            body += &responses(results, place_of(group))?;
+        }
     }
     body += &results.trials.as_ref().map_or(String::new(), trials::section);
     let said = shared(results).map_or(String::new(), |s| format!("<p class=\"note\">{}.</p>\n", escape(&s)));
-    Ok(page::page(title, &(body + &said)))
+    Ok(page::page(title, &(body + &said + &made.section())))
 }
 
 /// Configurations drawn, at most; of more only the best of each optimizer are.
@@ -282,25 +319,33 @@ fn charts(results: &Results, group: &Group) -> Drawn {
             out += &over(shown, &time, *log, &curves)?;
         }
     }
-    Ok(out + "</div>\n" + &responses(results, group)?)
+    Ok(out + "</div>\n")
+}
+
+/// A group's data set and model.
+fn place_of(group: &Group) -> (&str, &str) {
+    (&group.dataset, &group.model)
 }
 
 /// A line's figures by where they stand.
 type Points = Vec<(f64, Statistic)>;
 
-/// Charts of the final test accuracy over each setting that has at least three positive numbers in a group: a line for each optimizer
-/// and for each combination of its other values.
-fn responses(results: &Results, group: &Group) -> Drawn {
+/// Charts of the final test accuracy over each setting that has at least three positive numbers on a data set and model: a line for each
+/// optimizer and for each combination of its other values, of which those that trials chose are none.
+fn responses(results: &Results, place: (&str, &str)) -> Drawn {
     let mut out = String::new();
     for name in results.grid() {
         // Lines by what they are called; their points by the logarithm of the value.
         let mut lines: Vec<(String, Points)> = Vec::new();
-        for &c in &group.configurations {
-            let configuration = &results.configurations[c];
+        for (c, configuration) in results.configurations.iter().enumerate() {
+            if (&*configuration.dataset, &*configuration.model) != place {
+                continue;
+            }
             let at = configuration.grid.iter().find(|g| g.0 == name).and_then(|g| g.1.parse::<f64>().ok());
             let at = at.filter(|v| *v > 0.0).map(f64::log10);
             let Some((at, s)) = at.zip(results.statistic(c, "final_test_accuracy")) else { continue };
-            let others = configuration.grid.iter().filter(|g| g.0 != name);
+            let given = if results.trials.is_some() { &configuration.condition } else { &configuration.grid };
+            let others = given.iter().filter(|g| g.0 != name);
             let others = others.map(|(name, value)| format!(" {name}={value}")).collect::<String>();
             let label = configuration.name.clone() + &others;
             match lines.iter_mut().find(|l| l.0 == label) {

@@ -3,6 +3,7 @@
 mod charts;
 pub mod compare;
 pub mod inspect;
+mod machine;
 mod page;
 pub mod run;
 pub mod sheet;
