@@ -109,6 +109,7 @@ pub fn adapt<T: Real>(
             let what = match e {
                 EvalError::NonFiniteLoss(_) => "the loss".to_string(),
                 EvalError::NonFiniteUpdate(name) => format!("the update of '{name}'"),
+                EvalError::NonFiniteProduct => "a product with the Hessian".to_string(),
                 e => return Error::Evaluation(e),
             };
             let batch = objective.current_batch();

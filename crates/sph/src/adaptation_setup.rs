@@ -38,14 +38,22 @@ impl Setup {
     }
 }
 
-/// The images to adapt to and to evaluate on, corrupted where that is asked for.
+/// The numbers of the images to adapt to and of those to evaluate on, each in its part of the data set.
 ///
 /// # Errors
-/// When there are none, or fewer than are asked for.
-pub fn images(args: &AdaptArgs, found: &Found) -> Result<AdaptData> {
+/// When there are none, or fewer than are asked for; when the network was trained on those that are to judge it.
+pub fn parts(args: &AdaptArgs, found: &Found) -> Result<(Vec<usize>, Vec<usize>)> {
     let data = found.data()?;
-    let classes = found.info.class_names.len();
     let val_split = args.val_split.unwrap_or(found.division.val_split);
+    let own = found.division.val_split;
+    if args.eval_on == EvalOn::Validation && found.is_of_run() && val_split > own {
+        let network = args.checkpoint.display();
+        return Err(Error::Config(format!(
+            "--val-split {val_split}: {network} was trained with {} of the training images held out, so that it saw some of these; lower \
+             the fraction, or train it with --val-split {val_split}",
+            if own == 0.0 { "none".to_string() } else { own.to_string() }
+        )));
+    }
     let division = Division { val_split, labels: args.labels, seed: args.seed };
     let (labelled, held_out) = division.numbers(data)?;
     let all_test: Vec<usize> = (0..data.test.len()).collect();
@@ -53,9 +61,9 @@ pub fn images(args: &AdaptArgs, found: &Found) -> Result<AdaptData> {
         AdaptOn::Test => all_test.clone(),
         AdaptOn::Train => labelled,
     };
-    let (eval_part, labels, evaluate_on) = match args.eval_on {
-        EvalOn::Test => (AdaptOn::Test, &data.test.labels, all_test),
-        EvalOn::Validation => (AdaptOn::Train, &data.train.labels, held_out),
+    let (labels, evaluate_on) = match args.eval_on {
+        EvalOn::Test => (&data.test.labels, all_test),
+        EvalOn::Validation => (&data.train.labels, held_out),
     };
     for (flag, numbers) in [("adapt-on", &adapt_to), ("eval-on", &evaluate_on)] {
         if numbers.is_empty() {
@@ -64,6 +72,20 @@ pub fn images(args: &AdaptArgs, found: &Found) -> Result<AdaptData> {
         }
     }
     let evaluate_on = sample(labels, evaluate_on, data.classes(), args.eval_images);
+    Ok((adapt_to, evaluate_on))
+}
+
+/// The images to adapt to and to evaluate on, corrupted where that is asked for.
+///
+/// # Errors
+/// As [`parts`].
+pub fn images(args: &AdaptArgs, found: &Found) -> Result<AdaptData> {
+    let data = found.data()?;
+    let (adapt_to, evaluate_on) = parts(args, found)?;
+    let eval_part = match args.eval_on {
+        EvalOn::Test => AdaptOn::Test,
+        EvalOn::Validation => AdaptOn::Train,
+    };
     let corruptor = match args.corrupt {
         None => None,
         Some(corruption) => {
@@ -86,6 +108,6 @@ pub fn images(args: &AdaptArgs, found: &Found) -> Result<AdaptData> {
     Ok(AdaptData {
         adapt: source(args.adapt_on, &adapt_to, args.batch_size.min(adapt_to.len())),
         evaluate: source(eval_part, &evaluate_on, EVALUATED),
-        classes,
+        classes: found.info.class_names.len(),
     })
 }

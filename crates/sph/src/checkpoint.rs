@@ -203,7 +203,20 @@ fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>> {
 /// When it is not a safetensors file.
 pub fn model_info(path: &Path, bytes: &[u8]) -> Result<Option<ModelInfo>> {
     parse(path, bytes)?;
-    about(path, bytes)
+    let info: Option<ModelInfo> = about(path, bytes)?;
+    if let Some(ModelInfo { input: (_, _, channels), normalisation: n, .. }) = &info {
+        let fits = n.mean.len() == *channels && n.std.len() == *channels;
+        if !fits
+            || n.mean.iter().any(|m| !m.is_finite())
+            || n.std.iter().any(|s| !(*s > 0.0 && s.is_finite()))
+        {
+            let reason = format!(
+                "its metadata's normalisation is not a mean and a deviation above 0 for each of {channels} channels"
+            );
+            return Err(Error::checkpoint(path, reason));
+        }
+    }
+    Ok(info)
 }
 
 /// Loads a model's state, strictly: every tensor of the network must be there with its shape, and no other.
@@ -229,7 +242,8 @@ pub fn load_to_tune<T: Real>(path: &Path, bytes: &[u8], store: &mut Store<T>) ->
     let head: Vec<&ParamSpec> = store.specs().iter().filter(|s| s.head).collect();
     let classes = head.iter().filter(|s| s.shape.len() > 1).find_map(|s| {
         let there = found.get(&s.name).or_else(|| found.get(&plain(&s.name)))?.shape();
-        (there[1..] == s.shape[1..] && there[0] != s.shape[0]).then_some((there[0], s.shape[0]))
+        let (classes, width) = there.split_first()?;
+        (*width == s.shape[1..] && *classes != s.shape[0]).then_some((*classes, s.shape[0]))
     });
     if let Some((there, here)) = classes {
         for spec in &head {
@@ -268,9 +282,13 @@ fn load_state<T: Real>(
                 view.shape()
             )));
         }
-        decode(view).ok_or_else(|| {
+        let read = decode(view).ok_or_else(|| {
             fail(format!("tensor '{name}' has type {:?}; F32, F64 or I64 is expected", view.dtype()))
-        })
+        })?;
+        match read.iter().all(|v| v.is_finite()) {
+            true => Ok(read),
+            false => Err(Error::checkpoint(path, format!("tensor '{name}' has values that are not finite"))),
+        }
     };
     for (i, spec) in store.specs().iter().enumerate() {
         // A decoupled layer takes plain weights, too: directions V = W, magnitudes ‖W_i‖ compute the same function.
@@ -353,6 +371,9 @@ pub struct Progress {
     /// CPU seconds of its processes so far; 0 where the system does not tell, and before this was kept.
     #[serde(default)]
     pub cpu_seconds: f64,
+    /// CRC-32 of the images and labels; `None` before this was kept.
+    #[serde(default)]
+    pub data_crc32: Option<u32>,
 }
 
 /// An epoch that was better than all before it.

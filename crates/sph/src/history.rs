@@ -142,6 +142,9 @@ impl History {
 pub struct Adaptation {
     /// Its settings, by flags.
     pub settings: serde_json::Value,
+    /// The CRC-32 of the file that the network came from; `None` in a record from before this was kept.
+    #[serde(default)]
+    pub checkpoint_crc32: Option<u32>,
     /// The network as it was.
     pub before: Measured,
     /// With recalibrated statistics: first without a step, last after all of them.

@@ -7,14 +7,15 @@ use crate::evaluation::argmax;
 use crate::run::RunDir;
 use sph_autodiff::ops::probabilities;
 use sph_tensor::Pool;
+use std::collections::BTreeMap;
 
 /// See the module.
 #[derive(Debug, Clone)]
 pub struct Mistakes {
     /// What the classes are called, in the order of their numbers.
     pub class_names: Vec<String>,
-    /// Test images by class (row) and by the class they are taken for, classes × classes.
-    pub confusion: Vec<u64>,
+    /// How many test images of a class (the first) are taken for another, or the same; no entry for none.
+    pub confusion: BTreeMap<(usize, usize), u64>,
     /// The images of largest loss, the largest first.
     pub worst: Vec<Worst>,
 }
@@ -51,7 +52,7 @@ pub fn of_run(run: &RunDir, args: &TrainArgs, worst: usize) -> Result<Mistakes> 
     let source = Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size };
     let class_names = info.class_names.clone();
     let classes = class_names.len();
-    let mut found = Mistakes { class_names, confusion: vec![0; classes * classes], worst: Vec::new() };
+    let mut found = Mistakes { class_names, confusion: BTreeMap::new(), worst: Vec::new() };
     let mut number = 0;
     for batch in source.in_order(&pool) {
         let (_, logits) = objective.evaluate_on(&batch)?;
@@ -60,7 +61,7 @@ pub fn of_run(run: &RunDir, args: &TrainArgs, worst: usize) -> Result<Mistakes> 
             probabilities(row, &mut p);
             let label = label as usize;
             let taken_for = argmax(row);
-            found.confusion[label * classes + taken_for] += 1;
+            *found.confusion.entry((label, taken_for)).or_default() += 1;
             let loss = -p[label].max(f64::MIN_POSITIVE).ln();
             let size = (0, 0, 0);
             let one =

@@ -21,6 +21,7 @@ pub struct Found {
     pub options: DataOptions,
     /// How the run divided the training images; for a file, all are trained on.
     pub division: Division,
+    of_run: bool,
     classes_of_file: Option<Vec<String>>,
     file: Option<(PathBuf, Vec<u8>)>,
 }
@@ -96,8 +97,9 @@ impl ModelSource {
             (None, None) => return Err(Error::Config("neither a file nor a data set".into())),
         };
         let info = ModelInfo { decouple, stem, ..info };
+        let of_run = settings.is_some();
         let division = settings.map_or(Division::default(), |s| s.division());
-        Ok(Found { info, data, options, division, classes_of_file, file })
+        Ok(Found { info, data, options, division, of_run, classes_of_file, file })
     }
 }
 
@@ -130,9 +132,19 @@ impl Found {
         self.data.as_ref().ok_or_else(|| Error::Config("the data set was not read".into()))
     }
 
+    /// Whether a run tells which images the network was trained on.
+    pub fn is_of_run(&self) -> bool {
+        self.of_run
+    }
+
     /// The names of the classes that the network was trained on, when the file says them.
     pub fn classes_of_file(&self) -> Option<&[String]> {
         self.classes_of_file.as_deref()
+    }
+
+    /// The CRC-32 of that file, which tells it from another one at its place.
+    pub fn crc32(&self) -> Option<u32> {
+        self.file.as_ref().map(|(_, bytes)| crc32fast::hash(bytes))
     }
 
     /// The file that values came from.

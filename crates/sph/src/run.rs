@@ -12,13 +12,15 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct RunDir {
     path: PathBuf,
+    /// Nobody gave it its name: where another run was faster, it takes the next one.
+    any_name: bool,
     lock: Option<Arc<File>>,
 }
 
 impl RunDir {
     /// The folder at `path`, whatever is in it, to be looked at.
     pub fn at(path: &Path) -> Self {
-        RunDir { path: path.to_path_buf(), lock: None }
+        RunDir { path: path.to_path_buf(), any_name: false, lock: None }
     }
 
     /// The folder `output/name` of a run that is to begin; nothing is written yet.
@@ -55,6 +57,16 @@ impl RunDir {
         Ok(run)
     }
 
+    /// The folder in `output` of a run that nobody named: it is called after the time (UTC), such as `20260131-154502-resnet8-digits`.
+    ///
+    /// # Errors
+    /// As [`RunDir::planned`].
+    pub fn unnamed(output: &Path, model: &str, dataset: &str) -> Result<Self> {
+        let path = free(&output.join(default_name(model, dataset)));
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(RunDir { any_name: true, ..Self::planned(output, &name)? })
+    }
+
     /// The folder `output/name` of a run that is to go on if it is there, and to begin if it is not.
     ///
     /// # Errors
@@ -72,7 +84,7 @@ impl RunDir {
     }
 
     /// It was stopped before its first checkpoint: nothing was trained.
-    fn is_abandoned(&self) -> bool {
+    pub(crate) fn is_abandoned(&self) -> bool {
         let trained = [self.checkpoint(), self.last(), self.summary()];
         self.args().exists() && trained.iter().all(|f| !f.exists())
     }
@@ -101,7 +113,13 @@ impl RunDir {
         std::fs::create_dir_all(&self.path).map_err(|e| Error::write(&self.path, e))?;
         moment();
         // Two runs that begin at once: the second one finds the file there.
-        File::create_new(self.args()).map_err(|e| Error::write(&self.args(), e))?;
+        match File::create_new(self.args()) {
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && self.any_name => {
+                self.path = free(&self.path);
+                return self.create(args);
+            }
+            created => created.map_err(|e| Error::write(&self.args(), e))?,
+        };
         moment();
         write_atomically(&self.args(), args.as_bytes()).inspect_err(|_| self.discard())?;
         self.lock()
@@ -219,15 +237,21 @@ impl RunDir {
     }
 }
 
-/// A name that is free in `output` for a run started now (UTC), such as `20260131-154502-resnet8-digits`.
-pub fn default_name(output: &Path, model: &str, dataset: &str) -> String {
+/// The name of a run that is begun now (UTC).
+fn default_name(model: &str, dataset: &str) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (days, secs) = (now / 86_400, now % 86_400);
     let (y, m, d) = civil_from_days(days as i64);
     let (h, min, s) = (secs / 3600, secs / 60 % 60, secs % 60);
-    let name = format!("{y:04}{m:02}{d:02}-{h:02}{min:02}{s:02}-{model}-{dataset}");
-    let mut names = std::iter::once(name.clone()).chain((2..).map(|n| format!("{name}-{n}")));
-    names.find(|n| !output.join(n).exists()).unwrap_or(name)
+    format!("{y:04}{m:02}{d:02}-{h:02}{min:02}{s:02}-{model}-{dataset}")
+}
+
+/// The path, or the first of those with -2, -3 … behind it at which nothing is.
+fn free(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let mut all =
+        std::iter::once(path.to_path_buf()).chain((2..).map(|n| path.with_file_name(format!("{name}-{n}"))));
+    all.find(|p| !p.exists()).unwrap_or_else(|| path.to_path_buf())
 }
 
 /// Days since 1970-01-01 to a date of the Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
@@ -245,6 +269,22 @@ fn civil_from_days(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_run_that_nobody_named_takes_the_next_name_where_another_was_faster() {
+        let dir = tempfile::tempdir().unwrap();
+        let begun = || RunDir::unnamed(dir.path(), "mlp", "digits").unwrap();
+        let (mut one, mut other) = (begun(), begun());
+        // They began in the same second.
+        other.path = one.path.clone();
+        one.create("epochs = 1").unwrap();
+        other.create("epochs = 2").unwrap();
+        assert_eq!(
+            other.path,
+            dir.path().join(format!("{}-2", one.path.file_name().unwrap().to_string_lossy()))
+        );
+        assert_eq!(std::fs::read_to_string(one.args()).unwrap(), "epochs = 1");
+    }
 
     #[test]
     fn dates_are_right() {

@@ -133,6 +133,7 @@ impl<T: Real> Trainer<T> {
         info: ModelInfo,
     ) -> Result<Self> {
         let n = data.train.len();
+        let data_crc32 = data.crc32();
         let held_out = data.divide(&args.division())?;
         let held_out = (args.val_split > 0.0).then_some(held_out);
         if held_out.as_ref().is_some_and(|v| v.is_empty()) {
@@ -190,6 +191,7 @@ impl<T: Real> Trainer<T> {
                 last_average: None,
                 seconds: 0.0,
                 cpu_seconds: 0.0,
+                data_crc32: Some(data_crc32),
             },
             saved: None,
             notes: Vec::new(),
@@ -220,6 +222,13 @@ impl<T: Real> Trainer<T> {
     /// # Errors
     /// When the checkpoint does not fit them.
     pub fn restore(&mut self, checkpoint: &Checkpoint) -> Result<()> {
+        if checkpoint.progress.data_crc32.is_some_and(|there| Some(there) != self.progress.data_crc32) {
+            return Err(Error::Config(format!(
+                "the images or labels of {} are not those that {} was begun with; bring them back, or begin a new run",
+                self.args.dataset,
+                self.run.path().display()
+            )));
+        }
         let pool = self.objective.pool().clone();
         let state = checkpoint.restore(&mut self.objective.store, &pool)?;
         self.optimizer.load(&self.objective.store.values, state)?;
@@ -427,6 +436,7 @@ impl<T: Real> Trainer<T> {
         let report = taken.map_err(|e| match e {
             EvalError::NonFiniteLoss(_) => self.diverged("the loss", None),
             EvalError::NonFiniteUpdate(name) => self.diverged(&format!("the update of '{name}'"), None),
+            EvalError::NonFiniteProduct => self.diverged("a product with the Hessian", None),
             e => Error::Evaluation(e),
         })?;
         self.steps.push(start.elapsed());
@@ -481,7 +491,9 @@ impl<T: Real> Trainer<T> {
     }
 
     fn images_per_s(&self) -> f64 {
-        let images = self.args.batch_size * self.args.grad_accum_steps;
+        // An epoch's last step may have fewer batches, and an epoch fewer than a step would take.
+        let batches = self.args.grad_accum_steps.min(self.train.training_batches());
+        let images = self.args.batch_size * batches;
         self.steps.median().map_or(0.0, |ms| images as f64 / ms * 1e3)
     }
 

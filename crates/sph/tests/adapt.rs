@@ -130,10 +130,10 @@ fn averaging_changes_what_is_evaluated_and_not_the_steps() {
 }
 
 #[test]
-fn krylov_takes_curvature_from_a_quarter_or_32_images() {
+fn krylov_takes_curvature_from_a_quarter_and_8_to_32_images() {
     let dir = TempDir::new().unwrap();
     let adapt = format!("adapt --checkpoint {} --corrupt fog:3 --steps 1 --opt krylov", trained(&dir));
-    for (batch, part) in [(64, 0.25), (128, 0.25), (512, 0.0625)] {
+    for (batch, part) in [(2, 1.0), (16, 0.5), (64, 0.25), (128, 0.25), (512, 0.0625)] {
         let found = json(&format!("{adapt} --batch-size {batch}"));
         assert_eq!(number(&found["settings"]["curvature-batch"]), part, "{batch}");
     }

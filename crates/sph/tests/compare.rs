@@ -401,7 +401,7 @@ fn a_file_says_what_is_compared_and_flags_override_it() {
         "{args}"
     );
     let text = std::fs::read_to_string(out.join("runs.csv")).unwrap();
-    assert!(text.contains("\"a, b batch-size=128 lr=0.05\""), "{text}");
+    assert!(text.contains("\"a, b lr=0.05\",5,128,0.05"), "{text}");
 }
 
 #[test]

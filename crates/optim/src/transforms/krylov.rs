@@ -32,6 +32,7 @@ impl<T: Element> Transform<T> for Krylov {
         let gradient = hessian.gradient().to_vec();
         let step = saddle_free_newton(&mut hessian, &gradient, &self.settings).map_err(|e| match e {
             AnalysisError::Evaluation(e) => e,
+            AnalysisError::NonFinite => EvalError::NonFiniteProduct,
             e => EvalError::Other(Box::new(e)),
         })?;
         let mut rest = &step.direction[..];

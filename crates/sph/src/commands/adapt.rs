@@ -10,11 +10,18 @@ use indicatif::ProgressBar;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+/// The exit code of what was interrupted.
+const INTERRUPTED: i32 = 130;
+
 /// Adapts, and prints a table or JSON.
 ///
 /// # Errors
 /// For files and settings that do not fit each other, and when a loss is not finite.
 pub fn run(args: &AdaptArgs) -> Result<()> {
+    if args.stop_on_eof {
+        // Files are whole at any moment.
+        super::at_eof(|| std::process::exit(INTERRUPTED));
+    }
     super::configure_threads(args.threads)?;
     args.kernels.configure()?;
     let args = args.clone().resolved()?;
@@ -25,6 +32,7 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
         return Err(Error::Config(format!("{} is named for two outputs", files[0].display())));
     }
     let Setup { found, mut objective, mut optimizer } = Setup::new(&args)?;
+    super::warn_of_classes(&found)?;
     let specs = objective.store.specs().to_vec();
     let data = images(&args, &found)?;
     let settings = AdaptSettings {
@@ -50,6 +58,7 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
     if args.json {
         let record = serde_json::json!({
             "checkpoint": found.file().map(shown),
+            "checkpoint_crc32": found.crc32(),
             "model": found.info.model,
             "norm": found.info.norm,
             "dataset": found.info.dataset,

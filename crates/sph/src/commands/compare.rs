@@ -15,7 +15,7 @@ use crate::report::compare::{self as report, Made};
 use crate::report::trials as trials_report;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a comparison ended, for the exit code.
@@ -36,8 +36,7 @@ pub enum Ended {
 pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     let Resolved { plan, baseline, jobs, threads, output, file } = args.resolve()?;
     let made = Made { command: args.command(), file, jobs, threads };
-    let program =
-        std::env::current_exe().map_err(|e| Error::Config(format!("cannot find this program: {e}")))?;
+    let program = this_program()?;
     let launch = Launch { program, output, jobs, threads, divergence_ends: false };
     let mut console = Console::new();
     let (configurations, trials) = match &plan.tuning {
@@ -69,6 +68,15 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     Ok(if all == Ended::Finished && !decided { Ended::SomeFailed } else { all })
 }
 
+/// This program, as it was when it was started, where the system says so: a comparison of days outlives builds.
+fn this_program() -> Result<PathBuf> {
+    let own = PathBuf::from("/proc/self/exe");
+    if own.exists() {
+        return Ok(own);
+    }
+    std::env::current_exe().map_err(|e| Error::Config(format!("cannot find this program: {e}")))
+}
+
 fn stderr(line: String) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }
@@ -79,12 +87,13 @@ fn tell(carried: &Carried, stop: &AtomicBool) -> Ended {
         stderr(format!("failed: {}: {}", f.name, f.reason));
     }
     let n = carried.unfinished;
+    let are = if n == 1 { "1 run is".to_string() } else { format!("{n} runs are") };
     if n > 0 && stop.load(Ordering::Relaxed) {
-        stderr(format!("interrupted, {n} runs are not finished; the same command goes on with them"));
+        stderr(format!("interrupted, {are} not finished; the same command goes on with them"));
         return Ended::Interrupted;
     }
     if n > 0 {
-        stderr(format!("{n} runs were interrupted; the same command goes on with them"));
+        stderr(format!("interrupted: {are} not finished; the same command goes on with them"));
     }
     if carried.is_whole() { Ended::Finished } else { Ended::SomeFailed }
 }

@@ -1,7 +1,7 @@
 //! `sph data`: what is in a data set, corrupted copies, and downloads.
 
 use crate::checkpoint::{check_writable, write_atomically};
-use crate::config::{DataOptions, count, dataset_names, seed, sha256, shown, threads};
+use crate::config::{DataOptions, dataset_names, seed, sha256, shown, threads};
 use crate::corrupt::{CORRUPTIONS, Corruption, CorruptionRow, Corruptor, Range, SEVERITIES};
 use crate::corruption_sheet;
 use crate::data::fetch::{self, Fetched};
@@ -76,9 +76,9 @@ pub struct CorruptArgs {
     /// Write pictures of all corruptions and severities to this file, a picture or a page.
     #[arg(long, value_name = "FILE.png|html")]
     pub sheet: Option<PathBuf>,
-    /// Test images on the sheet, the first ones.
-    #[arg(long, default_value = "2", value_parser = count, value_name = "N")]
-    pub images: usize,
+    /// Test images on the sheet, the first ones, at most 64.
+    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u8).range(1..=64), value_name = "N")]
+    pub images: u8,
     /// Seed of the random numbers.
     #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
@@ -155,7 +155,8 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
     let data = data::load(&args.dataset, &args.options)?;
     let range = Range::of(&data.train)?;
     if let Some(path) = &args.sheet {
-        let shown_there = corruption_sheet::of_all(&args.dataset, &data, args.images, args.seed)?;
+        let shown_there =
+            corruption_sheet::of_all(&args.dataset, &data, usize::from(args.images), args.seed)?;
         let bytes = match ending(path).as_deref() {
             Some("png") => {
                 sheet::png(&shown_there, (56 / data.test.size.1.max(data.test.size.0)).max(1) as u32)

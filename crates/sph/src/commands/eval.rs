@@ -6,7 +6,6 @@ use crate::error::{Error, Result};
 use crate::evaluation::{Evaluation, evaluate};
 use clap::{Args, ValueEnum};
 use sph_tensor::Pool;
-use std::io::Write;
 use std::path::PathBuf;
 
 /// Evaluate a trained network on a part of its data set, or of another.
@@ -58,13 +57,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let pool = Pool::<f32>::new();
     let objective = found.objective(&pool, 0)?;
     let (info, mut data) = (&found.info, found.data()?.clone());
-    if found.classes_of_file().is_some_and(|names| !names.starts_with(&data.class_names)) {
-        let dataset = &info.dataset;
-        let line = format!(
-            "warning: the classes of {dataset} have other names than the network's; they are compared by number"
-        );
-        let _ = writeln!(std::io::stderr(), "{line}");
-    }
+    super::warn_of_classes(&found)?;
     let (name, set) = match args.split {
         Split::Test => ("test", data.test.clone()),
         Split::Train => {

@@ -13,6 +13,7 @@ pub mod report;
 pub mod train;
 
 use crate::error::{Error, Result};
+use crate::model_source::Found;
 use std::io::Write;
 use std::path::Path;
 
@@ -21,6 +22,27 @@ fn configure_threads(threads: Option<usize>) -> Result<usize> {
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
     sph_tensor::configure_threads(threads).map_err(|e| Error::Config(format!("--threads {threads}: {e}")))?;
     Ok(threads)
+}
+
+/// Says on stderr when the data set's classes are not called what the network's are.
+fn warn_of_classes(found: &Found) -> Result<()> {
+    let data = found.data()?;
+    if found.classes_of_file().is_some_and(|names| !names.starts_with(&data.class_names)) {
+        let dataset = &found.info.dataset;
+        let line = format!(
+            "warning: the classes of {dataset} have other names than the network's; they are compared by number"
+        );
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
+    Ok(())
+}
+
+/// Calls `then` when stdin ends. An error is the same: whoever started this process is gone or wants it to stop.
+fn at_eof(then: impl FnOnce() + Send + 'static) {
+    std::thread::spawn(|| {
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        then();
+    });
 }
 
 /// Writes a line to stdout. A reader that has gone away is no error.

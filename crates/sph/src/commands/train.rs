@@ -5,7 +5,7 @@ use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
 use crate::history::RunResult;
 use crate::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
-use crate::run::{RunDir, default_name};
+use crate::run::RunDir;
 use crate::timing;
 use crate::train_loop::{Outcome, Trainer};
 use std::io::Write;
@@ -28,11 +28,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
     super::configure_threads(args.threads)?;
     args.kernels.configure()?;
     if args.stop_on_eof {
-        std::thread::spawn(|| {
-            // An end, and an error, are all the same: whoever started this run is gone or wants it to stop.
-            let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
-            stop.store(true, Ordering::Relaxed);
-        });
+        super::at_eof(|| stop.store(true, Ordering::Relaxed));
     }
     let mut console = Console::new(args.json, args.log_interval);
     let resumed = |run: RunDir| -> Result<(TrainArgs, RunDir, Checkpoint)> {
@@ -42,11 +38,16 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
         Ok((settings, run, checkpoint))
     };
     // Data, model and settings are checked before a folder is made.
-    let default = || default_name(&args.output, &args.model.model, &args.dataset);
-    let name = args.experiment.clone().unwrap_or_else(default);
+    let planned = || match &args.experiment {
+        Some(name) => RunDir::planned(&args.output, name),
+        None => RunDir::unnamed(&args.output, &args.model.model, &args.dataset),
+    };
     let (mut trainer, begins) = match &args.resume {
         Some(_) if args.resumes_by_itself() => {
-            let run = RunDir::planned_or_begun(&args.output, &name)?;
+            let run = match &args.experiment {
+                Some(name) => RunDir::planned_or_begun(&args.output, name)?,
+                None => planned()?,
+            };
             if run.checkpoint().is_file() {
                 let (settings, run, checkpoint) = resumed(run)?;
                 if let Some(difference) = args.difference(&settings)? {
@@ -65,12 +66,14 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
             let (settings, run, checkpoint) = resumed(RunDir::open(path)?)?;
             (Trainer::<f32>::resume(&settings, run, &checkpoint)?, false)
         }
-        None => (Trainer::<f32>::new(args, RunDir::planned(&args.output, &name)?)?, true),
+        None => (Trainer::<f32>::new(args, planned()?)?, true),
     };
+    if begins {
+        trainer.begin()?;
+    }
     let run = trainer.run().clone();
     let path = run.path().display();
     if begins {
-        trainer.begin()?;
         console.line(&format!("{} in {path}", trainer.describe()));
         trainer.notes().iter().for_each(|note| console.line(note));
     } else {

@@ -76,6 +76,17 @@ pub(super) fn read(path: &Path, adapts: bool, own: &Command) -> Result<(FromFile
                     found.own.extend(file.flag(&name, &file.text(key, value)?, own)?);
                 }
             }
+            (name, _) if name == "optimizer" => {
+                return Err(
+                    file.fail("'optimizer' is a list of tables: [[optimizer]] with 'opt' and its settings")
+                );
+            }
+            (name, _) if name == "tuning" => {
+                return Err(file.fail("'tuning' is one table: [tuning] with 'trials' and more"));
+            }
+            (name, toml::Value::Array(items)) if is_own(&name) && items.is_empty() => {
+                return Err(file.fail(format!("key '{key}' has no value")));
+            }
             (name, value) if is_own(&name) => {
                 // A list of one seed is a list.
                 let comma = if name == "seeds" && value.is_array() { "," } else { "" };

@@ -30,7 +30,9 @@ pub struct End {
     pub best: Option<(usize, f64, f64)>,
     /// Loss and accuracy on the test images at the end.
     pub last: Option<(f64, f64)>,
-    /// The same of an adapted network as it was.
+    /// Accuracy of the average of weights on the test images at the end.
+    pub average: Option<f64>,
+    /// Loss and accuracy of an adapted network as it was.
     pub before: Option<(f64, f64)>,
     /// Seconds in all; of an adaptation without evaluations.
     pub seconds: f64,
@@ -69,6 +71,7 @@ impl FinishedRun {
             end = End {
                 best: best.filter(|_| !(tuned && r.chosen_on == "test")),
                 last: r.final_test_loss.zip(r.final_test_accuracy),
+                average: r.final_ema_test_accuracy,
                 before: None,
                 seconds: r.seconds,
                 curvature_overhead: r.curvature_overhead,

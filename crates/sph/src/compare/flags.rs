@@ -144,7 +144,8 @@ fn seeds(text: &str) -> std::result::Result<Seeds, String> {
 fn grid(text: &str) -> std::result::Result<(Option<String>, Setting), String> {
     let (name, values) =
         text.split_once('=').ok_or("must be a setting, '=' and its values, such as lr=0.05,0.1")?;
-    let (optimizer, name) = match name.split_once('.') {
+    // An optimizer's name may have a point, a setting's has none.
+    let (optimizer, name) = match name.rsplit_once('.') {
         Some((optimizer, name)) => (Some(optimizer.to_string()), name),
         None => (None, name),
     };
@@ -258,10 +259,12 @@ impl CompareArgs {
             let flag = |v: &String| format!("--{}={v}", s.name);
             s.values.listed().iter().map(flag).collect::<Vec<_>>()
         });
-        let words = ["sph".to_string(), "compare".into()];
-        let words: Vec<String> = words.into_iter().chain(self.own.iter().cloned()).chain(settings).collect();
-        // A NUL byte is in no argument.
-        shlex::try_join(words.iter().map(String::as_str)).unwrap_or_default()
+        let word = |flag: String| {
+            let (name, value) = flag.split_once('=').unwrap_or((&flag, ""));
+            // A NUL byte is in no argument.
+            format!(" {name}={}", shlex::try_quote(value).unwrap_or_default())
+        };
+        "sph compare".to_string() + &self.own.iter().cloned().chain(settings).map(word).collect::<String>()
     }
 
     /// What is to be done: the flags, over the file that one of them names.

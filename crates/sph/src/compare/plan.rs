@@ -61,9 +61,9 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// Its label with its values of the common grids, which tells it from all others on its data set and model.
+    /// Its name with all values of grids, which tells it from all others on its data set and model.
     pub fn full_label(&self) -> String {
-        self.name.clone() + &spelled(&self.condition) + &self.label[self.name.len()..]
+        self.name.clone() + &spelled(&self.grid)
     }
 
     /// This one with values of a grid.
@@ -137,16 +137,13 @@ impl Plan {
         let mut all = Vec::new();
         for (dataset, model, optimizer, entry) in self.places() {
             for (settings, grid) in combinations(entry)? {
+                let names =
+                    self.conditions().filter(|n| self.optimizers.len() > 1 && !self.job.is_of_optimizer(n));
+                let condition = of_names(&settings, names);
                 let mut c = self.configuration(dataset, model, optimizer, entry, settings);
-                let is_condition = |(name, _): &(String, String)| {
-                    self.optimizers.len() > 1
-                        && entry.settings.iter().all(|s| s.name != *name)
-                        && !self.job.is_of_optimizer(name)
-                };
-                let (condition, values): (Pairs, Pairs) = grid.into_iter().partition(is_condition);
+                let values: Pairs = grid.iter().filter(|v| !condition.contains(v)).cloned().collect();
                 c.label += &spelled(&values);
-                c.grid = [&condition[..], &values].concat();
-                c.condition = condition;
+                (c.condition, c.grid) = (condition, grid);
                 all.push(c);
             }
         }
@@ -169,10 +166,10 @@ impl Plan {
             let (space, given): (Vec<_>, Vec<_>) =
                 self.settings(entry).partition(|(s, own)| searched(s, *own));
             let space: Vec<Setting> = space.into_iter().map(|s| s.0.clone()).collect();
-            for (settings, condition) in combinations(self.job, given.into_iter().map(|s| s.0)) {
+            for (settings, grid) in combinations(self.job, given.into_iter().map(|s| s.0)) {
+                let condition = of_names(&settings, self.conditions());
                 let mut base = self.configuration(dataset, model, optimizer, entry, settings);
-                base.grid = condition.clone();
-                base.condition = condition;
+                (base.condition, base.grid) = (condition, grid);
                 all.push(Search::new(base, space.clone(), tuning)?);
             }
         }
@@ -186,6 +183,13 @@ impl Plan {
         }
         all.sort_by_key(|s| places.iter().position(|p| *p == place(s)));
         Ok(all)
+    }
+
+    /// The common settings that have several values.
+    fn conditions(&self) -> impl Iterator<Item = &str> {
+        let command = self.job.command();
+        let several = move |s: &&Setting| s.values.listed().len() > 1 && !repeats(&s.name, &command);
+        self.common.iter().filter(several).map(|s| &*s.name)
     }
 
     /// Every optimizer on every model and data set.
@@ -228,6 +232,11 @@ impl Plan {
 
 /// Names with values.
 type Pairs = Vec<(String, String)>;
+
+/// The values that settings give these names; an optimizer's own value counts as one of the common ones.
+fn of_names<'a>(settings: &[(String, String)], names: impl Iterator<Item = &'a str>) -> Pairs {
+    names.filter_map(|name| settings.iter().find(|s| s.0 == name).cloned()).collect()
+}
 
 /// Every combination of the values of settings: all of them, and those of settings with several.
 fn combinations<'a>(job: Job, settings: impl IntoIterator<Item = &'a Setting>) -> Vec<(Pairs, Pairs)> {
@@ -318,8 +327,15 @@ mod tests {
         let values = |c: &[(String, String)]| c.iter().map(|(n, v)| format!("{n}={v}")).collect::<Vec<_>>();
         let all = p.configurations().unwrap();
         let adamw = all.iter().rfind(|c| c.name == "adamw").unwrap();
-        assert_eq!((values(&adamw.condition), &*adamw.label), (vec!["batch-size=64".into()], "adamw lr=0.02"));
-        assert_eq!(values(&adamw.grid), ["batch-size=64", "lr=0.02"]);
+        assert_eq!(
+            (values(&adamw.condition), &*adamw.label),
+            (vec!["batch-size=64".into()], "adamw lr=0.02")
+        );
+        assert_eq!(values(&adamw.grid), ["lr=0.02", "batch-size=64"]);
+        // Its own value, too, says where an optimizer belongs.
+        p.optimizers[1].settings.push(setting("batch-size", &["64"]));
+        let own = p.configurations().unwrap();
+        assert!(own.iter().filter(|c| c.name == "adamw").all(|c| values(&c.condition) == ["batch-size=64"]));
         // One optimizer alone is compared across them.
         p.optimizers.pop();
         assert!(p.configurations().unwrap().iter().all(|c| c.condition.is_empty() && c.grid.len() == 2));

@@ -116,7 +116,8 @@ impl Launch {
             }
             RunArgs::Train(args) => {
                 let folder = self.folder(run);
-                if !folder.checkpoint().exists() {
+                // A finished run needs no checkpoint any more.
+                if !folder.args().exists() || !(folder.checkpoint().exists() || folder.result().exists()) {
                     return Ok(Found::Nothing);
                 }
                 let path = folder.args();
@@ -130,7 +131,14 @@ impl Launch {
                 if !path.exists() {
                     return Ok(Found::Nothing);
                 }
-                let difference = args.difference(&Adaptation::read(&path)?.settings)?;
+                let there = Adaptation::read(&path)?;
+                let mut difference = args.difference(&there.settings)?;
+                // A network that is gone tells nothing.
+                let network = args.source.find(Some(&args.checkpoint), false).ok().and_then(|n| n.crc32());
+                if network.zip(there.checkpoint_crc32).is_some_and(|(here, there)| here != there) {
+                    let network = args.checkpoint.display();
+                    difference.get_or_insert(format!("{network} was another network then"));
+                }
                 (path, difference)
             }
         };
@@ -157,13 +165,15 @@ impl Launch {
             RunArgs::Adapt(args) => {
                 command.arg("adapt").args(args.flags()?).arg("--json");
                 let part = self.unfinished(run);
+                // One that another process still writes to stays that process's.
+                let _ = std::fs::remove_file(&part);
                 File::create(&part).map_err(|e| Error::write(&part, e))?.into()
             }
         };
-        command.arg("--threads").arg(self.threads.to_string());
+        command.arg("--stop-on-eof").arg("--threads").arg(self.threads.to_string());
         let log = self.log(run);
         let log = File::create(&log).map_err(|e| Error::write(&log, e))?;
-        // Its stdin ends when this process does, however that happens: then a training saves and leaves.
+        // Its stdin ends when this process does, however that happens: then it leaves, a training once it has saved.
         command.stdin(Stdio::piped()).stdout(stdout).stderr(log);
         command.spawn().map_err(|e| Error::Config(format!("cannot start {}: {e}", self.program.display())))
     }
@@ -174,13 +184,14 @@ impl Launch {
         match found {
             Found::Cut => command.arg("--resume").arg(folder.path()),
             _ => {
-                // What a process left that was killed before its first checkpoint.
-                folder.discard();
+                // What a process left that was killed before its first checkpoint; anything else there is not ours to take away.
+                if folder.is_abandoned() {
+                    folder.discard();
+                }
                 let flags = crate::config::flags_of_toml(&args.to_toml()?, &TrainArgs::command(), &run.name)?;
                 command.args(flags).arg("--output").arg(&self.output).arg("--experiment").arg(&run.name)
             }
         };
-        command.arg("--stop-on-eof");
         Ok(())
     }
 
@@ -192,14 +203,6 @@ impl Launch {
     /// What a run under way, or one that failed, says on stderr.
     fn log(&self, run: &PlannedRun) -> PathBuf {
         self.output.join(format!("{}.log", run.name))
-    }
-
-    /// Tells a run to leave: a training saves first, an adaptation is too short for that.
-    fn stop(&self, run: &PlannedRun, child: &mut Child) {
-        match run.args {
-            RunArgs::Train(_) => drop(child.stdin.take()),
-            RunArgs::Adapt(_) => drop(child.kill()),
-        }
     }
 
     /// How a run ended whose process did; `stopped` says that it was told to.
@@ -298,9 +301,11 @@ pub fn carry_out(
             return failed.map_or(Ok(()), Err);
         }
         if stopping {
-            under_way.iter_mut().for_each(|(i, child)| launch.stop(&runs[*i], child));
+            under_way.iter_mut().for_each(|(_, child)| drop(child.stdin.take()));
         }
         std::thread::sleep(POLL);
+        // A Ctrl-C meanwhile went to the runs, too.
+        let stopping = stopping || stop.load(Ordering::Relaxed);
         let mut ended = Vec::new();
         under_way.retain_mut(|(i, child)| match child.try_wait() {
             Ok(None) => true,

@@ -95,6 +95,12 @@ pub struct Quantity {
 const OF_TRAININGS: &[Quantity] = &[
     Quantity { name: "best_test_accuracy", head: "best test acc %", of: |r| Some(r.end.best?.2), ..PERCENT },
     FINAL_ACCURACY,
+    Quantity {
+        name: "final_ema_test_accuracy",
+        head: "its average of weights",
+        of: |r| r.end.average,
+        ..PERCENT
+    },
     SECONDS_TO_TARGET,
     SECONDS,
     STEP_MS,
@@ -111,8 +117,8 @@ const OF_TRAININGS: &[Quantity] = &[
 /// Those of adaptations.
 const OF_ADAPTATIONS: &[Quantity] = &[
     Quantity { name: "accuracy_after_5", head: "acc % after 5", of: |r| r.accuracy_after(5), ..PERCENT },
-    Quantity { name: "accuracy_after_10", head: "10", of: |r| r.accuracy_after(10), ..PERCENT },
-    Quantity { name: "accuracy_after_20", head: "20 steps", of: |r| r.accuracy_after(20), ..PERCENT },
+    Quantity { name: "accuracy_after_10", head: "acc % after 10", of: |r| r.accuracy_after(10), ..PERCENT },
+    Quantity { name: "accuracy_after_20", head: "acc % after 20", of: |r| r.accuracy_after(20), ..PERCENT },
     FINAL_ACCURACY,
     Quantity {
         name: "final_test_loss",

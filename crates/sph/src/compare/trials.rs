@@ -47,18 +47,33 @@ pub fn carry_out(
     write: &dyn Fn(&Trials) -> Result<()>,
 ) -> Result<std::result::Result<Trials, Carried>> {
     let searches = plan.searches(tuning)?;
+    if searches.iter().all(|s| s.space.is_empty()) {
+        return Err(Error::Config(
+            "nothing is to be tried: trials are of ranges and of an optimizer's own lists, such as lr of --grid lr=log:0.01,1 or --grid \
+             sgd.lr=0.1,0.2; a common list is run, not tried"
+                .into(),
+        ));
+    }
     // What is wrong with the runs is found out before the trials.
     let firsts: Vec<Configuration> = searches.iter().map(|s| s.trials[0].clone()).collect();
     let runs = plan::runs(&firsts, &plan.seeds)?;
     let trials = UnderWay::new(tuning, searches, launch)?;
     let mut fit = None;
+    let mut kept = tuning.trials;
     if let Some(budget) = tuning.budget_cpu_hours {
-        if let Some(left) = trials.carry_out("first trial", 1, None, stop, watch, write)? {
-            return Ok(Err(left));
+        // The first ones tell what the others cost; where all of them diverged, the next ones do.
+        for first in 1..=tuning.trials {
+            if let Some(left) = trials.carry_out("first trial", first, None, stop, watch, write)? {
+                return Ok(Err(left));
+            }
+            let costs = trials.costs(&runs, first)?;
+            if costs.iter().any(|c| c.trial.is_some()) {
+                let left = tuning::fit(budget, &trials.searches, &costs, plan.seeds.len())?;
+                (fit, kept) = (Some(left), left.trials.max(first));
+                break;
+            }
         }
-        fit = Some(tuning::fit(budget, &trials.searches, &trials.costs(&runs)?, plan.seeds.len())?);
     }
-    let kept = fit.map_or(tuning.trials, |f| f.trials);
     if let Some(left) = trials.carry_out("trial", kept, fit, stop, watch, write)? {
         return Ok(Err(left));
     }
@@ -119,10 +134,12 @@ impl<'a> UnderWay<'a> {
         Ok(Trials { tuning: self.tuning.clone(), fit, tuned })
     }
 
-    /// What each search costs by its first trial; `runs` begin with one of each that is tried first.
-    fn costs(&self, runs: &[PlannedRun]) -> Result<Vec<Cost>> {
+    /// What each search costs by the first of its first `kept` trials that did not diverge; `runs` begin with one of each that is tried
+    /// first.
+    fn costs(&self, runs: &[PlannedRun], kept: usize) -> Result<Vec<Cost>> {
         let cost = |(i, tuned): (usize, Tuned)| {
-            let trial = match tuned.outcomes[0] {
+            let finished = tuned.outcomes.into_iter().find(|o| matches!(o, Outcome::Finished { .. }));
+            let trial = match finished.unwrap_or(Outcome::Diverged) {
                 Outcome::Finished { cpu_seconds: None, .. } => {
                     return Err(Error::Config(
                         "this system does not tell the CPU time of a run: leave the budget out, or lower the trials"
@@ -134,7 +151,7 @@ impl<'a> UnderWay<'a> {
             };
             Ok(Cost { trial, longer: runs[i].args.longer_than(&self.runs[i].args) })
         };
-        self.so_far(1, None)?.tuned.into_iter().enumerate().map(cost).collect()
+        self.so_far(kept, None)?.tuned.into_iter().enumerate().map(cost).collect()
     }
 }
 

@@ -45,6 +45,13 @@ impl Search {
     /// # Errors
     /// When the space has fewer points than there are trials.
     pub fn new(base: Configuration, space: Vec<Setting>, tuning: &Tuning) -> Result<Self> {
+        let fixed = |s: &&Setting| s.name == "val-split" || (s.name == "epochs" && tuning.epochs.is_some());
+        if let Some(s) = space.iter().find(fixed) {
+            return Err(Error::Config(format!(
+                "'{}' of '{}' cannot be tried: trials have that of the tuning rule",
+                s.name, base.name
+            )));
+        }
         let wanted = if space.is_empty() { 1 } else { tuning.trials };
         let mut trials: Vec<Configuration> = Vec::new();
         // Lists that are just long enough are met whole long before this.

@@ -26,7 +26,7 @@ use std::path::PathBuf;
     mut_arg("curvature_schedule", |a| a.help("Which blocks sph visits at which step [default: joint, or all where the probe cannot be joint; preset seed: cyclic]")),
     mut_arg("krylov_size", |a| a.help("Products with the joint Hessian of all blocks per step of krylov: the dimension of its space [default: 5]")),
     mut_arg("trust_radius", |a| a.help("Largest length of krylov's direction, before the learning rate [default: 20]")),
-    mut_arg("curvature_batch", |a| a.help("Take curvature on this part of each batch only, from 0 to 1 (sph, krylov, adahessian) [default: 1; krylov: 0.25, or 32 images where that is less]")),
+    mut_arg("curvature_batch", |a| a.help("Take curvature on this part of each batch only, from 0 to 1 (sph, krylov, adahessian) [default: 1; krylov: 0.25, but from 8 to 32 images]")),
     mut_arg("backtrack", |a| a.help("Halve a step while it raises the loss of its own batch, at most so often; each look is a forward pass [default: 0, no look; sph, krylov: 4; preset seed: 0]")),
     // Those of kfac, which adaptation does not have.
     mut_arg("damping", |a| a.hide(true)),
@@ -104,6 +104,10 @@ pub struct AdaptArgs {
     #[arg(long)]
     #[serde(skip)]
     pub json: bool,
+    /// Leave when stdin ends: for programs that start adaptations.
+    #[arg(long)]
+    #[serde(skip)]
+    pub stop_on_eof: bool,
     /// Worker threads [default: all cores]; the results do not depend on it.
     #[arg(long, value_parser = threads)]
     #[serde(skip)]

@@ -145,7 +145,13 @@ pub fn flags_of_toml(text: &str, command: &Command, origin: &str) -> Result<Vec<
 
 /// A `[[group]]` table as `--group` takes it: its key `params`, then the others.
 fn group_of_table(table: &toml::Table) -> String {
-    let params = table.get("params").and_then(toml::Value::as_str).unwrap_or_default();
+    // A list is what commas say in one string.
+    let params = match table.get("params") {
+        Some(toml::Value::Array(items)) => {
+            items.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(",")
+        }
+        params => params.and_then(toml::Value::as_str).unwrap_or_default().to_string(),
+    };
     let others = table.iter().filter(|(key, _)| *key != "params");
     let settings: Vec<String> = others.map(|(key, value)| format!("{key}={value}")).collect();
     format!("{params}: {}", settings.join(","))

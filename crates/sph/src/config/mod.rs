@@ -125,7 +125,7 @@ pub struct TrainArgs {
     #[serde(skip)]
     pub log_interval: u64,
     /// Write no event files for TensorBoard.
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     #[serde(skip)]
     pub no_tensorboard: bool,
     /// Print one JSON object on stdout at the end; everything else goes to stderr.
@@ -287,7 +287,19 @@ impl TrainArgs {
     /// # Errors
     /// As [`ScheduleArgs::build`].
     pub fn schedule(&self) -> Result<(&'static ScheduleRow, ScheduleConfig)> {
-        self.schedule.build(self.epochs, self.optimizer.lr()?)
+        self.schedule.build(self.epochs, self.lr()?)
+    }
+
+    /// The learning rate: the one that was given, or the optimizer's; of that a tenth where no norm holds a network back that takes SGD's
+    /// steps (docs/results.md).
+    ///
+    /// # Errors
+    /// When a name is unknown.
+    pub fn lr(&self) -> Result<f64> {
+        let lr = self.optimizer.lr()?;
+        let bare = norm(self.model.norm.as_deref(), &self.model.model)?.name == "none";
+        let by_default = self.optimizer.lr.is_none() && self.optimizer.preset.is_none();
+        Ok(if bare && by_default && self.optimizer.takes_sgd_steps() { 0.1 * lr } else { lr })
     }
 }
 
@@ -361,6 +373,30 @@ mod tests {
         assert_eq!(back.optimizer.lr, Some(3e-4));
         assert_eq!(back.optimizer.opt_betas, Some(Betas(0.8, 0.99)));
         assert_eq!(args.difference(&back).unwrap(), None);
+    }
+
+    #[test]
+    fn the_default_rate_is_smaller_without_norms() {
+        let lr = |flags: &str| parse(flags).unwrap().lr().unwrap();
+        let of = |flags: &str| [lr(flags), lr(&format!("--model vgg11 --norm none {flags}"))];
+        assert_eq!(of("--decouple auto"), [0.1, 0.1 * 0.1]);
+        assert_eq!(of("--opt sgd"), [0.1, 0.1 * 0.1]);
+        assert_eq!(of("--opt sgd --lr 0.2"), [0.2, 0.2]);
+        assert_eq!(of("--opt adamw"), [1e-3, 1e-3]);
+        assert_eq!(of("--first-order adamw --decouple auto"), [1e-3, 1e-3]);
+    }
+
+    #[test]
+    fn help_names_the_defaults_that_the_optimizer_has() {
+        let help = |name: &str| {
+            let command = TrainArgs::command();
+            let argument = command.get_arguments().find(|a| a.get_long() == Some(name)).unwrap();
+            argument.get_help().unwrap().to_string()
+        };
+        let default = sph_optim::presets::SphDrs::default();
+        for (name, value) in [("tau", default.tau), ("eps", default.eps)] {
+            assert!(help(name).contains(&format!("[default: {value};")), "{}", help(name));
+        }
     }
 
     #[test]

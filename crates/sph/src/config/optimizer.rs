@@ -40,7 +40,7 @@ pub struct OptArgs {
     /// such as 'layer4.*,fc.*'. The others are frozen: no gradient of theirs is computed.
     #[arg(long, default_value = "all", value_parser = selection, value_name = "WHICH")]
     pub trainable: String,
-    /// Learning rate [default: 0.1; adam, adamw, --first-order adamw: 0.001; adahessian: 0.15; kfac: 0.01].
+    /// Learning rate [default: 0.1, with --norm none 0.01; adam, adamw, --first-order adamw: 0.001; adahessian: 0.15; kfac: 0.01].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
@@ -215,8 +215,9 @@ impl OptArgs {
         }
         if self.opt == "krylov" {
             self.krylov_size.get_or_insert(5);
-            // What more images tell is not worth their time (docs/adapt.md).
-            self.curvature_batch.get_or_insert((32.0 / batch_size as f64).min(0.25));
+            // What more images tell is not worth their time (docs/adapt.md); a few there must be, for BatchNorm, too.
+            let images = |n: f64| n / batch_size as f64;
+            self.curvature_batch.get_or_insert(images(32.0).min(0.25).max(images(8.0)).min(1.0));
             // Far away is where it goes in few steps; backtracking guards it.
             self.trust_radius.get_or_insert(20.0);
         }
@@ -226,6 +227,11 @@ impl OptArgs {
     /// Whether adaptation gives it Newton steps, which the ancestor's, small corrections of SGD's, are not.
     pub(super) fn is_newton(&self) -> bool {
         ["sph", "krylov"].contains(&&*self.opt) && self.preset.is_none()
+    }
+
+    /// Whether the rate is that of steps of SGD.
+    pub(super) fn takes_sgd_steps(&self) -> bool {
+        ["sgd", "sph", "krylov"].contains(&&*self.opt) && !self.beside_adamw()
     }
 
     /// Whether sph leaves the other parameters to AdamW.

@@ -63,6 +63,19 @@ impl Dataset {
         self.class_names.len()
     }
 
+    /// The CRC-32 of all images and labels, which tells them from others.
+    pub fn crc32(&self) -> u32 {
+        let mut crc = crc32fast::Hasher::new();
+        for set in [&self.train, &self.test] {
+            match &set.images {
+                Pixels::Bytes(v) => crc.update(v),
+                Pixels::Floats(v) => v.iter().for_each(|v| crc.update(&v.to_le_bytes())),
+            }
+            set.labels.iter().for_each(|l| crc.update(&l.to_le_bytes()));
+        }
+        crc.finalize()
+    }
+
     /// Leaves of the training images those that `division` trains on, and returns those that it holds out.
     ///
     /// # Errors

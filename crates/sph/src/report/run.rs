@@ -159,21 +159,20 @@ const PAIRS: usize = 30;
 fn confusion(m: &Mistakes) -> String {
     let names: Vec<String> = m.class_names.iter().map(|name| escape(name)).collect();
     let n = names.len();
-    let images: u64 = m.confusion.iter().sum();
-    let right: u64 = (0..n).map(|i| m.confusion[i * n + i]).sum();
+    let images: u64 = m.confusion.values().sum();
+    let right: u64 =
+        m.confusion.iter().filter(|((label, taken_for), _)| label == taken_for).map(|c| c.1).sum();
     let mut out = format!(
         "<h2>Confusion</h2>\n<p class=\"note\">The best model on the {images} test images: {right} right, {} wrong.</p>\n",
         images - right
     );
     if n > MATRIX {
-        let mut pairs: Vec<(u64, usize)> = (0..n * n)
-            .filter(|i| i / n != i % n && m.confusion[*i] > 0)
-            .map(|i| (m.confusion[i], i))
-            .collect();
-        pairs.sort_by_key(|p| (std::cmp::Reverse(p.0), p.1));
+        let mut pairs: Vec<_> =
+            m.confusion.iter().filter(|((label, taken_for), _)| label != taken_for).collect();
+        pairs.sort_by_key(|(pair, count)| (std::cmp::Reverse(**count), **pair));
         let heads = ["class", "taken for", "images"].map(String::from).to_vec();
-        let row = |p: &(u64, usize)| {
-            vec![m.class_names[p.1 / n].clone(), m.class_names[p.1 % n].clone(), p.0.to_string()]
+        let row = |((label, taken_for), count): &(&(usize, usize), &u64)| {
+            vec![m.class_names[*label].clone(), m.class_names[*taken_for].clone(), count.to_string()]
         };
         let rows: Vec<_> = std::iter::once(heads).chain(pairs.iter().take(PAIRS).map(row)).collect();
         return out + &page::table(&rows);
@@ -181,8 +180,9 @@ fn confusion(m: &Mistakes) -> String {
     out.push_str("<p class=\"note\">Rows: class; columns: what its images are taken for.</p>\n<div class=\"scroll\">\n<table class=\"confusion\">\n<tr><th></th>");
     out.extend(names.iter().map(|name| format!("<th>{name}</th>")));
     out.push_str("<th>right</th></tr>\n");
-    for (label, row) in m.confusion.chunks_exact(n).enumerate() {
-        let _ = write!(out, "<tr><th>{}</th>", names[label]);
+    for (label, name) in names.iter().enumerate() {
+        let _ = write!(out, "<tr><th>{name}</th>");
+        let row: Vec<u64> = (0..n).map(|c| m.confusion.get(&(label, c)).copied().unwrap_or(0)).collect();
         let total = row.iter().sum::<u64>().max(1) as f64;
         for (c, &count) in row.iter().enumerate() {
             let (share, colour) = (count as f64 / total, if c == label { "33,102,172" } else { "178,24,43" });
@@ -303,7 +303,7 @@ pub fn overlay(histories: &[History]) -> Drawn {
             a.model.model.clone(),
             a.dataset.clone(),
             a.optimizer.opt.clone(),
-            a.optimizer.lr()?.to_string(),
+            a.lr()?.to_string(),
             a.seed.to_string(),
             h.epochs.len().to_string(),
             or_dash(r.and_then(|r| r.test_accuracy).map(percent)),
