@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::timing;
 use indicatif::ProgressBar;
 use std::fmt::Write as _;
+use std::io::Write as _;
 use std::path::PathBuf;
 
 /// The exit code of what was interrupted.
@@ -33,6 +34,13 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
     }
     let Setup { found, mut objective, mut optimizer } = Setup::new(&args)?;
     super::warn_of_classes(&found)?;
+    if args.eval_on == EvalOn::Validation && !found.is_of_run() {
+        let network = args.checkpoint.display();
+        let line = format!(
+            "warning: {network} does not tell what it was trained on, maybe on these images, too; its run's folder does"
+        );
+        let _ = writeln!(std::io::stderr(), "{line}");
+    }
     let specs = objective.store.specs().to_vec();
     let data = images(&args, &found)?;
     let settings = AdaptSettings {

@@ -371,7 +371,8 @@ fn responses(results: &Results, place: (&str, &str)) -> Drawn {
         let x = format!("log10 of {name}");
         let chart = charts::curves(Axes { x: &x, y: "final test accuracy %", log: false }, &curves)?;
         out += &page::legend(palette.iter().copied().zip(lines.iter().map(|l| &*l.0)));
-        let caption = format!("Final test accuracy over {name}; runs that diverged are left out.");
+        let place = results.job().place(place.0, place.1);
+        let caption = format!("{place}: final test accuracy over {name}; runs that diverged are left out.");
         out += &format!("<div class=\"charts\">\n{}</div>\n", page::figure(&chart, &caption));
     }
     Ok(out)

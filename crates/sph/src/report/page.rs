@@ -10,7 +10,7 @@ td,th{padding:2px 6px;text-align:right;border-bottom:1px solid #eee;white-space:
 dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 14px;font-size:13px}dt{font-weight:600}dd{margin:0}\
 .blocks{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(560px,100%),1fr));gap:22px}.block{border:1px solid #ddd;padding:10px 12px}\
 .pair{display:flex;gap:6px;flex-wrap:wrap}figure{margin:0;min-width:0;flex:1 1 250px}p.note{margin:2px 0 6px}figcaption{font-size:13px;color:#444}\
-svg{max-width:100%;height:auto}.note{color:#555;font-size:13px}.key{display:inline-block;width:11px;height:11px;margin:0 4px 0 12px}\
+pre{font-size:12px;white-space:pre-wrap;overflow-wrap:anywhere}svg{max-width:100%;height:auto}.note{color:#555;font-size:13px}.key{display:inline-block;width:11px;height:11px;margin:0 4px 0 12px}\
 .name{white-space:nowrap}.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(560px,100%),1fr));gap:10px 22px}\
 .confusion td,.confusion th{text-align:center;min-width:22px}.images{display:flex;flex-wrap:wrap;gap:12px}.images figure{flex:0 0 112px}\
 .images img{width:112px;height:112px;object-fit:contain;image-rendering:pixelated;background:#f4f4f4;display:block}";

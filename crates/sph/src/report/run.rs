@@ -278,7 +278,13 @@ pub(super) fn over(shown: &Shown, time: &Shown, log: bool, curves: &[Curve]) -> 
 /// When a chart cannot be drawn.
 pub fn overlay(histories: &[History]) -> Drawn {
     let title = format!("{} runs", histories.len());
-    let names: Vec<String> = histories.iter().map(name).collect();
+    let short: Vec<String> = histories.iter().map(name).collect();
+    // Runs of one name in several folders are told apart by their paths.
+    let told = |(h, name): (&History, &String)| match short.iter().filter(|n| *n == name).count() {
+        1 => name.clone(),
+        _ => h.run.path().display().to_string(),
+    };
+    let names: Vec<String> = histories.iter().zip(&short).map(told).collect();
     let palette = colours(histories.len());
     let mut body = format!("<h1>{title}</h1>\n");
     let heads = [
