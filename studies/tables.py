@@ -18,8 +18,6 @@ import csv
 import statistics
 from pathlib import Path
 
-CONDITIONS = ("dataset", "model", "norm", "labels", "batch-size", "warmup-epochs")
-
 
 def read(path):
     with open(path, newline="") as file:
@@ -31,8 +29,16 @@ def name(row):
     return " ".join(part for part in row["optimizer"].split() if "=" not in part)
 
 
+def conditions(configurations):
+    """What optimizers are compared for: the columns of settings whose values stand in no label."""
+    keys = list(configurations[0])
+    keys = keys[keys.index("optimizer") + 1 : keys.index("runs")]
+    in_label = lambda key: any(f" {key}=" in row["optimizer"] for row in configurations)
+    return ["dataset", "model", *(key for key in keys if not in_label(key))]
+
+
 def condition(row):
-    return tuple((key, row[key]) for key in CONDITIONS if row.get(key))
+    return tuple((key, row[key]) for key in row["conditions"] if row.get(key))
 
 
 def accuracy(row):
@@ -73,7 +79,7 @@ def settings(row, trials):
         at_end = len(values) > 1 and {values[0]: " (smallest)", values[-1]: " (largest)"}.get(float(value))
         return f"{key}={value}{at_end or ''}"
 
-    return ", ".join(shown(key, value) for key, value in chosen if key not in CONDITIONS)
+    return ", ".join(shown(key, value) for key, value in chosen)
 
 
 def print_by_optimizer(folder, configurations, runs, trials):
@@ -146,6 +152,9 @@ def main():
     configurations = read(args.folder / "configurations.csv")
     runs = read(args.folder / "runs.csv")
     trials = args.folder / "trials.csv"
+    trials = read(trials) if trials.exists() else []
+    for row in (*configurations, *runs, *trials):
+        row["conditions"] = conditions(configurations)
     if args.over:
         print_over(configurations, args.over)
     elif args.held_out:
@@ -153,7 +162,7 @@ def main():
     elif args.step_time:
         print_step_time(configurations, runs)
     else:
-        print_by_optimizer(args.folder, configurations, runs, read(trials) if trials.exists() else [])
+        print_by_optimizer(args.folder, configurations, runs, trials)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ use crate::corrupt::{Corruptor, Range};
 use crate::data::loader::Source;
 use crate::data::{Division, ImageSet, sample};
 use crate::error::{Error, Result};
-use crate::model_source::Found;
+use crate::model_source::{Found, Seen};
 use crate::objective::Objective;
 use sph_optim::Optimizer;
 use sph_tensor::Pool;
@@ -45,14 +45,18 @@ impl Setup {
 pub fn parts(args: &AdaptArgs, found: &Found) -> Result<(Vec<usize>, Vec<usize>)> {
     let data = found.data()?;
     let val_split = args.val_split.unwrap_or(found.division.val_split);
-    let own = found.division.val_split;
-    if args.eval_on == EvalOn::Validation && found.is_of_run() && val_split > own {
-        let network = args.checkpoint.display();
-        return Err(Error::Config(format!(
-            "--val-split {val_split}: {network} was trained with {} of the training images held out, so that it saw some of these; lower \
-             the fraction, or train it with --val-split {val_split}",
-            if own == 0.0 { "none".to_string() } else { own.to_string() }
-        )));
+    match found.seen {
+        Seen::AllBut(own) if args.eval_on == EvalOn::Validation && val_split > own => {
+            let network = args.checkpoint.display();
+            let lower = format!(
+                "lower the fraction to {own} (of a comparison's trials with --tuning-val-split {own}), or "
+            );
+            return Err(Error::Config(format!(
+                "--val-split {val_split}: {network} was trained on some of these images; {}train it with --val-split {val_split}",
+                if own > 0.0 { &lower } else { "" }
+            )));
+        }
+        _ => (),
     }
     let division = Division { val_split, labels: args.labels, seed: args.seed };
     let (labelled, held_out) = division.numbers(data)?;

@@ -67,6 +67,9 @@ pub enum Error {
 }
 
 impl Error {
+    /// The exit code of what was interrupted.
+    pub const INTERRUPTED: i32 = 130;
+
     /// Whether what a program wrote as its error is [`Error::Diverged`], or its like from `sph adapt`.
     pub(crate) fn tells_of_divergence(message: &str) -> bool {
         message.contains(" is not finite at step ")

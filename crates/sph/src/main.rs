@@ -45,7 +45,7 @@ struct CompletionsArgs {
 /// The user's mistakes, and runs that cannot go on.
 const USER: u8 = 2;
 /// What a shell reports for a program stopped by Ctrl-C.
-const INTERRUPTED: u8 = 130;
+const INTERRUPTED: u8 = sph::Error::INTERRUPTED as u8;
 
 static STOP: AtomicBool = AtomicBool::new(false);
 

@@ -21,9 +21,27 @@ pub struct Found {
     pub options: DataOptions,
     /// How the run divided the training images; for a file, all are trained on.
     pub division: Division,
-    of_run: bool,
+    /// What is known of the data set's training images that the network was trained on.
+    pub seen: Seen,
     classes_of_file: Option<Vec<String>>,
     file: Option<(PathBuf, Vec<u8>)>,
+}
+
+/// What is known of the training images of a data set that a network was trained on.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Seen {
+    /// None of them: it is other data, or the network has initial values.
+    None,
+    /// At most those that are left when this fraction is held out.
+    AllBut(f64),
+    /// Nothing is: a file does not tell.
+    Unknown,
+}
+
+/// The CRC-32 of a model file, or of that of a run's best epoch; `None` where it cannot be read.
+pub fn crc32_of(path: &Path) -> Option<u32> {
+    let file = if path.is_dir() { RunDir::at(path).best() } else { path.to_path_buf() };
+    Some(crc32fast::hash(&checkpoint::read_file(&file).ok()?))
 }
 
 impl ModelSource {
@@ -73,6 +91,15 @@ impl ModelSource {
             test_fraction: self.data.test_fraction.or(same.and_then(|i| i.data.test_fraction)),
             layout: self.data.layout.or(same.and_then(|i| i.data.layout)),
         };
+        let folder =
+            |s: &TrainArgs| self.data.data_dir.as_ref().is_none_or(|d| s.data.data_dir.as_ref() == Some(d));
+        let other = same.is_none();
+        let seen = match &settings {
+            _ if other => Seen::None,
+            Some(s) if folder(s) => Seen::AllBut(s.val_split),
+            Some(_) => Seen::None,
+            None => Seen::Unknown,
+        };
         let classes_of_file = said.as_ref().map(|i| i.class_names.clone());
         let data = match with_data || said.is_none() {
             true => Some(data::load(&dataset, &options)?),
@@ -97,9 +124,8 @@ impl ModelSource {
             (None, None) => return Err(Error::Config("neither a file nor a data set".into())),
         };
         let info = ModelInfo { decouple, stem, ..info };
-        let of_run = settings.is_some();
         let division = settings.map_or(Division::default(), |s| s.division());
-        Ok(Found { info, data, options, division, of_run, classes_of_file, file })
+        Ok(Found { info, data, options, division, seen, classes_of_file, file })
     }
 }
 
@@ -130,11 +156,6 @@ impl Found {
     /// When it was not asked for.
     pub fn data(&self) -> Result<&Dataset> {
         self.data.as_ref().ok_or_else(|| Error::Config("the data set was not read".into()))
-    }
-
-    /// Whether a run tells which images the network was trained on.
-    pub fn is_of_run(&self) -> bool {
-        self.of_run
     }
 
     /// The names of the classes that the network was trained on, when the file says them.

@@ -12,15 +12,15 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct RunDir {
     path: PathBuf,
-    /// Nobody gave it its name: where another run was faster, it takes the next one.
-    any_name: bool,
+    /// Nobody gave it its name: where another run is faster, it takes the next one after this path.
+    unnamed: Option<PathBuf>,
     lock: Option<Arc<File>>,
 }
 
 impl RunDir {
     /// The folder at `path`, whatever is in it, to be looked at.
     pub fn at(path: &Path) -> Self {
-        RunDir { path: path.to_path_buf(), any_name: false, lock: None }
+        RunDir { path: path.to_path_buf(), unnamed: None, lock: None }
     }
 
     /// The folder `output/name` of a run that is to begin; nothing is written yet.
@@ -29,24 +29,13 @@ impl RunDir {
     /// When a run is there already, or a file stands in the way.
     pub fn planned(output: &Path, name: &str) -> Result<Self> {
         let run = RunDir::at(&output.join(name));
-        let files = [
-            run.args(),
-            run.summary(),
-            run.curvature(),
-            run.last(),
-            run.best(),
-            run.last_average(),
-            run.best_average(),
-            run.checkpoint(),
-            run.result(),
-        ];
         let path = run.path.display();
         if run.is_abandoned() {
             return Err(Error::Config(format!(
                 "{path} was begun and stopped before its first checkpoint; begin again with --resume auto, or remove it"
             )));
         }
-        if files.iter().any(|f| f.exists()) {
+        if run.is_begun() {
             return Err(Error::Config(format!(
                 "{path} holds a run already; choose another --experiment, or go on with it: sph train --resume {path}"
             )));
@@ -62,9 +51,9 @@ impl RunDir {
     /// # Errors
     /// As [`RunDir::planned`].
     pub fn unnamed(output: &Path, model: &str, dataset: &str) -> Result<Self> {
-        let path = free(&output.join(default_name(model, dataset)));
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(RunDir { any_name: true, ..Self::planned(output, &name)? })
+        let unnamed = output.join(default_name(model, dataset));
+        let name = free(&unnamed).file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Ok(RunDir { unnamed: Some(unnamed), ..Self::planned(output, &name)? })
     }
 
     /// The folder `output/name` of a run that is to go on if it is there, and to begin if it is not.
@@ -83,8 +72,24 @@ impl RunDir {
         Self::planned(output, name)
     }
 
+    /// There are files of a run, and it is not abandoned.
+    pub(crate) fn is_begun(&self) -> bool {
+        let files = [
+            self.args(),
+            self.summary(),
+            self.curvature(),
+            self.last(),
+            self.best(),
+            self.last_average(),
+            self.best_average(),
+            self.checkpoint(),
+            self.result(),
+        ];
+        files.iter().any(|f| f.exists()) && !self.is_abandoned()
+    }
+
     /// It was stopped before its first checkpoint: nothing was trained.
-    pub(crate) fn is_abandoned(&self) -> bool {
+    fn is_abandoned(&self) -> bool {
         let trained = [self.checkpoint(), self.last(), self.summary()];
         self.args().exists() && trained.iter().all(|f| !f.exists())
     }
@@ -114,12 +119,15 @@ impl RunDir {
         moment();
         // Two runs that begin at once: the second one finds the file there.
         match File::create_new(self.args()) {
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists && self.any_name => {
-                self.path = free(&self.path);
-                return self.create(args);
-            }
-            created => created.map_err(|e| Error::write(&self.args(), e))?,
-        };
+            Ok(_) => (),
+            Err(e) => match &self.unnamed {
+                Some(name) if e.kind() == std::io::ErrorKind::AlreadyExists => {
+                    self.path = free(name);
+                    return self.create(args);
+                }
+                _ => return Err(Error::write(&self.args(), e)),
+            },
+        }
         moment();
         write_atomically(&self.args(), args.as_bytes()).inspect_err(|_| self.discard())?;
         self.lock()

@@ -235,7 +235,7 @@ impl<T: Real> Trainer<T> {
         if let Some(average) = &mut self.average {
             checkpoint.restore_average(&mut average.store)?;
         }
-        self.progress = checkpoint.progress.clone();
+        self.progress = Progress { data_crc32: self.progress.data_crc32, ..checkpoint.progress.clone() };
         self.cpu_before = self.progress.cpu_seconds;
         // Masks go on where they were.
         let epochs = self.progress.epoch * self.train.training_batches();

@@ -105,7 +105,8 @@ fn configuration_files() {
         ("lr = = 3", vec!["c.toml", "line 1"]),
         ("json = 3", vec!["c.toml", "'json'"]),
         ("[[group]]\nparams = 'head'\nlr-mul = 2", vec!["c.toml", "'group'", "'lr-mul'"]),
-        ("[[group]]\nlr-mult = 2", vec!["c.toml", "'group'", "empty term"]),
+        ("[[group]]\nlr-mult = 2", vec!["c.toml", "'group'", "'params' is missing"]),
+        ("[[group]]\nparams = ['head', 1]\nlr-mult = 2", vec!["c.toml", "'group'", "list of strings"]),
     ] {
         std::fs::write(&path, text).unwrap();
         mistake(&format!("train -c {}", path.display()), &words);

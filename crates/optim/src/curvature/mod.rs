@@ -141,7 +141,7 @@ pub enum EvalError {
     /// A parameter's update is infinite or not a number, though the loss is finite.
     #[error("the update of '{0}' is not finite")]
     NonFiniteUpdate(String),
-    /// A product with the Hessian, or what was made of it, is infinite or not a number, though loss and gradient are finite.
+    /// The gradient, a product with the Hessian, or what was made of them is infinite or not a number, though the loss is finite.
     #[error("a product with the Hessian is not finite")]
     NonFiniteProduct,
     /// Something this implementation cannot do, or an error of its own.

@@ -5,14 +5,12 @@ use crate::adaptation_setup::{Setup, images};
 use crate::checkpoint::{check_writable, save_model, write_atomically};
 use crate::config::{AdaptArgs, EvalOn, shown};
 use crate::error::{Error, Result};
+use crate::model_source::Seen;
 use crate::timing;
 use indicatif::ProgressBar;
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::path::PathBuf;
-
-/// The exit code of what was interrupted.
-const INTERRUPTED: i32 = 130;
 
 /// Adapts, and prints a table or JSON.
 ///
@@ -21,7 +19,7 @@ const INTERRUPTED: i32 = 130;
 pub fn run(args: &AdaptArgs) -> Result<()> {
     if args.stop_on_eof {
         // Files are whole at any moment.
-        super::at_eof(|| std::process::exit(INTERRUPTED));
+        super::at_eof(|| std::process::exit(Error::INTERRUPTED));
     }
     super::configure_threads(args.threads)?;
     args.kernels.configure()?;
@@ -34,7 +32,7 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
     }
     let Setup { found, mut objective, mut optimizer } = Setup::new(&args)?;
     super::warn_of_classes(&found)?;
-    if args.eval_on == EvalOn::Validation && !found.is_of_run() {
+    if args.eval_on == EvalOn::Validation && found.seen == Seen::Unknown {
         let network = args.checkpoint.display();
         let line = format!(
             "warning: {network} does not tell what it was trained on, maybe on these images, too; its run's folder does"

@@ -3,6 +3,7 @@
 use crate::checkpoint::write_atomically;
 use crate::compare::flags::{CompareArgs, Resolved};
 use crate::compare::job::{Job, RunArgs};
+use crate::compare::lock::Lock;
 use crate::compare::plan::{self, PlannedRun};
 use crate::compare::processes::{End, Event, Launch};
 use crate::compare::results::Results;
@@ -36,6 +37,7 @@ pub enum Ended {
 pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     let Resolved { plan, baseline, jobs, threads, output, file } = args.resolve()?;
     let made = Made { command: args.command(), file, jobs, threads };
+    let _lock = Lock::new(&output)?;
     let program = this_program()?;
     let launch = Launch { program, output, jobs, threads, divergence_ends: false };
     let mut console = Console::new();
@@ -88,12 +90,11 @@ fn tell(carried: &Carried, stop: &AtomicBool) -> Ended {
     }
     let n = carried.unfinished;
     let are = if n == 1 { "1 run is".to_string() } else { format!("{n} runs are") };
-    if n > 0 && stop.load(Ordering::Relaxed) {
-        stderr(format!("interrupted, {are} not finished; the same command goes on with them"));
-        return Ended::Interrupted;
-    }
     if n > 0 {
-        stderr(format!("interrupted: {are} not finished; the same command goes on with them"));
+        stderr(format!("interrupted, {are} not finished; the same command goes on with them"));
+        if stop.load(Ordering::Relaxed) {
+            return Ended::Interrupted;
+        }
     }
     if carried.is_whole() { Ended::Finished } else { Ended::SomeFailed }
 }

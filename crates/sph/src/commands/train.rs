@@ -44,10 +44,8 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
     };
     let (mut trainer, begins) = match &args.resume {
         Some(_) if args.resumes_by_itself() => {
-            let run = match &args.experiment {
-                Some(name) => RunDir::planned_or_begun(&args.output, name)?,
-                None => planned()?,
-            };
+            // It has a name: that was checked.
+            let run = RunDir::planned_or_begun(&args.output, args.experiment.as_deref().unwrap_or_default())?;
             if run.checkpoint().is_file() {
                 let (settings, run, checkpoint) = resumed(run)?;
                 if let Some(difference) = args.difference(&settings)? {

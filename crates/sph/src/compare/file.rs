@@ -73,6 +73,9 @@ pub(super) fn read(path: &Path, adapts: bool, own: &Command) -> Result<(FromFile
                     if !keys(own).any(|k| k == name) {
                         return Err(file.unknown(key, keys(own).filter_map(|k| k.strip_prefix(TUNING))));
                     }
+                    if value.as_array().is_some_and(|items| items.is_empty()) {
+                        return Err(file.fail(format!("key '{key}' has no value")));
+                    }
                     found.own.extend(file.flag(&name, &file.text(key, value)?, own)?);
                 }
             }

@@ -1,8 +1,8 @@
 //! What the runs of a comparison are: trainings, or adaptations of trained networks.
 
-use crate::config::{AdaptArgs, NOT_SETTINGS, OptArgs, TrainArgs, by_name, keys};
+use crate::config::{AdaptArgs, NOT_SETTINGS, TrainArgs, by_name, keys};
 use crate::error::Result;
-use clap::{Args, Command, CommandFactory};
+use clap::{Command, CommandFactory};
 
 /// The command that each run of a comparison is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,12 +48,6 @@ impl Job {
             Job::Adapt => ["csv", "output", "eval-on"].contains(&name),
         };
         !other && !NOT_SETTINGS.contains(&name) && !places.contains(&name) && !["opt", "help"].contains(&name)
-    }
-
-    /// Whether a setting is the optimizer's: others are of the data, the model and how long it is trained.
-    pub fn is_of_optimizer(self, name: &str) -> bool {
-        let command = OptArgs::augment_args(Command::new("optimizer"));
-        command.get_arguments().any(|a| a.get_long() == Some(name))
     }
 
     /// The names of its settings.

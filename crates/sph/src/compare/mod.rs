@@ -2,12 +2,13 @@
 //!
 //! From what is asked to what is found: [`flags`], over a file of settings, give a [`plan`] of runs; [`job`] says what a run is, [`setting`]
 //! which values its settings have. [`tuning`] is the rule by which settings are chosen, [`trials`] carries it out. A [`round`] is carried out
-//! by [`processes`]. What a [`finished`] run left is averaged in [`results`].
+//! by [`processes`], in a folder that [`lock`] keeps from others. What a [`finished`] run left is averaged in [`results`].
 
 mod file;
 pub mod finished;
 pub mod flags;
 pub mod job;
+pub mod lock;
 pub mod plan;
 pub mod processes;
 pub mod results;

@@ -4,7 +4,7 @@
 use super::job::{Job, RunArgs};
 use super::setting::{Setting, Values};
 use super::tuning::{Search, Tuning};
-use crate::config::repeats;
+use crate::config::{is_of_optimizer, repeats};
 use crate::error::{Error, Result};
 use std::collections::BTreeSet;
 
@@ -64,6 +64,11 @@ impl Configuration {
     /// Its name with all values of grids, which tells it from all others on its data set and model.
     pub fn full_label(&self) -> String {
         self.name.clone() + &spelled(&self.grid)
+    }
+
+    /// Its value of a setting that has several in the comparison.
+    pub fn value(&self, name: &str) -> Option<&str> {
+        self.grid.iter().chain(&self.condition).find(|v| v.0 == name).map(|v| &*v.1)
     }
 
     /// This one with values of a grid.
@@ -137,8 +142,7 @@ impl Plan {
         let mut all = Vec::new();
         for (dataset, model, optimizer, entry) in self.places() {
             for (settings, grid) in combinations(entry)? {
-                let names =
-                    self.conditions().filter(|n| self.optimizers.len() > 1 && !self.job.is_of_optimizer(n));
+                let names = self.conditions().filter(|n| self.optimizers.len() > 1 && !is_of_optimizer(n));
                 let condition = of_names(&settings, names);
                 let mut c = self.configuration(dataset, model, optimizer, entry, settings);
                 let values: Pairs = grid.iter().filter(|v| !condition.contains(v)).cloned().collect();

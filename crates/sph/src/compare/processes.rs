@@ -7,6 +7,7 @@ use crate::checkpoint::write_atomically;
 use crate::config::{TrainArgs, difference, shown};
 use crate::error::{Error, Result};
 use crate::history::Adaptation;
+use crate::model_source::crc32_of;
 use crate::run::RunDir;
 use clap::CommandFactory;
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,9 @@ pub enum End {
 struct Divergence {
     /// Its settings by names.
     settings: serde_json::Value,
+    /// Of an adaptation the CRC-32 of its network's file.
+    #[serde(default)]
+    checkpoint_crc32: Option<u32>,
     /// What its command said.
     reason: String,
 }
@@ -112,13 +116,22 @@ impl Launch {
                 let there: Divergence = serde_json::from_slice(&text)
                     .map_err(|e| Error::data(&path, format!("{e}; remove it")))?;
                 let difference = difference(&run.args.settings()?, &there.settings);
+                let difference = difference.or_else(|| other_network(run, there.checkpoint_crc32));
                 (path, difference)
             }
             RunArgs::Train(args) => {
                 let folder = self.folder(run);
+                if !folder.is_begun() {
+                    return Ok(Found::Nothing);
+                }
                 // A finished run needs no checkpoint any more.
                 if !folder.args().exists() || !(folder.checkpoint().exists() || folder.result().exists()) {
-                    return Ok(Found::Nothing);
+                    let folder = folder.path().display();
+                    let reason =
+                        "holds what is left of a run, without its settings or a checkpoint to go on from";
+                    return Err(Error::Config(format!(
+                        "{folder} {reason}; choose another --output, or remove it"
+                    )));
                 }
                 let path = folder.args();
                 let text = std::fs::read_to_string(&path).map_err(|e| Error::data(&path, e.to_string()))?;
@@ -132,14 +145,8 @@ impl Launch {
                     return Ok(Found::Nothing);
                 }
                 let there = Adaptation::read(&path)?;
-                let mut difference = args.difference(&there.settings)?;
-                // A network that is gone tells nothing.
-                let network = args.source.find(Some(&args.checkpoint), false).ok().and_then(|n| n.crc32());
-                if network.zip(there.checkpoint_crc32).is_some_and(|(here, there)| here != there) {
-                    let network = args.checkpoint.display();
-                    difference.get_or_insert(format!("{network} was another network then"));
-                }
-                (path, difference)
+                let difference = args.difference(&there.settings)?;
+                (path, difference.or_else(|| other_network(run, there.checkpoint_crc32)))
             }
         };
         if let Some(difference) = difference {
@@ -155,11 +162,17 @@ impl Launch {
         })
     }
 
-    fn start(&self, run: &PlannedRun, found: Found) -> Result<Child> {
+    fn start(&self, run: &PlannedRun) -> Result<Child> {
         let mut command = Command::new(&self.program);
+        // What lists of processes show.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::arg0(&mut command, "sph");
         let stdout = match &run.args {
             RunArgs::Train(args) => {
-                self.train(&mut command, run, args, found)?;
+                // It begins, or goes on where it was.
+                let flags = crate::config::flags_of_toml(&args.to_toml()?, &TrainArgs::command(), &run.name)?;
+                command.arg("train").args(flags).arg("--output").arg(&self.output);
+                command.arg("--experiment").arg(&run.name).args(["--resume", "auto"]);
                 Stdio::null()
             }
             RunArgs::Adapt(args) => {
@@ -176,23 +189,6 @@ impl Launch {
         // Its stdin ends when this process does, however that happens: then it leaves, a training once it has saved.
         command.stdin(Stdio::piped()).stdout(stdout).stderr(log);
         command.spawn().map_err(|e| Error::Config(format!("cannot start {}: {e}", self.program.display())))
-    }
-
-    fn train(&self, command: &mut Command, run: &PlannedRun, args: &TrainArgs, found: Found) -> Result<()> {
-        let folder = self.folder(run);
-        command.arg("train");
-        match found {
-            Found::Cut => command.arg("--resume").arg(folder.path()),
-            _ => {
-                // What a process left that was killed before its first checkpoint; anything else there is not ours to take away.
-                if folder.is_abandoned() {
-                    folder.discard();
-                }
-                let flags = crate::config::flags_of_toml(&args.to_toml()?, &TrainArgs::command(), &run.name)?;
-                command.args(flags).arg("--output").arg(&self.output).arg("--experiment").arg(&run.name)
-            }
-        };
-        Ok(())
     }
 
     /// Where an adaptation under way writes to.
@@ -221,7 +217,7 @@ impl Launch {
             code => {
                 let _ = adapted.then(|| std::fs::remove_file(&part));
                 match code {
-                    Some(130) => End::Interrupted,
+                    Some(Error::INTERRUPTED) => End::Interrupted,
                     _ if adapted && stopped => End::Interrupted,
                     _ => {
                         let unsaid = || format!("{status}; see {}", log.display());
@@ -239,7 +235,12 @@ impl Launch {
         }
         let remember = || {
             let path = self.divergence(run);
-            let left = Divergence { settings: run.args.settings()?, reason: reason.clone() };
+            let checkpoint_crc32 = match &run.args {
+                RunArgs::Train(_) => None,
+                RunArgs::Adapt(args) => crc32_of(&args.checkpoint),
+            };
+            let left =
+                Divergence { settings: run.args.settings()?, checkpoint_crc32, reason: reason.clone() };
             let text = serde_json::to_string_pretty(&left).map_err(|e| Error::write(&path, e.into()))?;
             write_atomically(&path, format!("{text}\n").as_bytes())
         };
@@ -248,6 +249,13 @@ impl Launch {
             Err(e) => End::Failed(e.to_string()),
         }
     }
+}
+
+/// That a run was made of another network than the one that is there now. One that is gone, and a record from before, tell nothing.
+fn other_network(run: &PlannedRun, there: Option<u32>) -> Option<String> {
+    let RunArgs::Adapt(args) = &run.args else { return None };
+    let (here, there) = crc32_of(&args.checkpoint).zip(there)?;
+    (here != there).then(|| format!("{} was another network then", args.checkpoint.display()))
 }
 
 impl Found {
@@ -289,7 +297,7 @@ pub fn carry_out(
         let stopping = failed.is_some() || stop.load(Ordering::Relaxed);
         while under_way.len() < launch.jobs && !stopping {
             let Some(i) = waiting.next() else { break };
-            match launch.start(&runs[i], found[i]) {
+            match launch.start(&runs[i]) {
                 Ok(child) => under_way.push((i, child)),
                 Err(e) => {
                     failed = Some(e);

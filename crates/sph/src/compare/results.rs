@@ -15,7 +15,7 @@ pub struct Results {
     pub configurations: Vec<Configuration>,
     /// The finished runs.
     pub runs: Vec<FinishedRun>,
-    /// A group per data set and model, in which configurations are compared.
+    /// A group per data set, model and condition, in which configurations are compared.
     pub groups: Vec<Group>,
     /// Runs that every configuration has when all are finished.
     pub seeds: usize,
@@ -25,14 +25,14 @@ pub struct Results {
     pub trials: Option<Trials>,
 }
 
-/// Configurations on one data set and model; where optimizers were tuned, for one combination of the common values.
+/// Configurations on one data set and model, for one combination of the common values that are conditions.
 #[derive(Debug, Clone)]
 pub struct Group {
     /// The data set.
     pub dataset: String,
     /// The model.
     pub model: String,
-    /// The common values that its optimizers were tuned for.
+    /// The common values that its optimizers are compared for.
     pub condition: Vec<(String, String)>,
     /// Its configurations.
     pub configurations: Vec<usize>,

@@ -7,8 +7,6 @@ use super::processes::{self, End, Event, Found, Launch};
 use crate::adaptation_setup::{Setup, parts};
 use crate::error::{Error, Result};
 use crate::train_loop::Trainer;
-use std::fs::{File, TryLockError};
-use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 /// Runs that are carried out together.
@@ -63,18 +61,6 @@ impl Carried {
     }
 }
 
-/// The folder, locked against other comparisons as long as it lives; `None` where the system locks no folders.
-fn locked(folder: &Path) -> Result<Option<File>> {
-    let Ok(file) = File::open(folder) else { return Ok(None) };
-    match file.try_lock() {
-        Err(TryLockError::WouldBlock) => Err(Error::Config(format!(
-            "another comparison is at work in {}; wait for its end, or choose another --output",
-            folder.display()
-        ))),
-        _ => Ok(Some(file)),
-    }
-}
-
 impl<'a> Round<'a> {
     /// The round of these runs.
     ///
@@ -116,7 +102,6 @@ impl<'a> Round<'a> {
     ) -> Result<Carried> {
         let Round { launch, runs, found, .. } = self;
         std::fs::create_dir_all(&launch.output).map_err(|e| Error::write(&launch.output, e))?;
-        let _lock = locked(&launch.output)?;
         if runs.is_empty() {
             return Ok(Carried { failed: Vec::new(), unfinished: 0 });
         }
@@ -137,14 +122,4 @@ impl<'a> Round<'a> {
         let waits = |r: &&PlannedRun| !launch.is_over(r) && !failed.iter().any(|f| f.name == r.name);
         Ok(Carried { unfinished: runs.iter().filter(waits).count(), failed })
     }
-}
-
-#[test]
-fn two_comparisons_do_not_share_a_folder() {
-    let dir = tempfile::tempdir().unwrap();
-    let first = locked(dir.path()).unwrap();
-    let e = locked(dir.path()).unwrap_err().to_string();
-    assert!(e.contains("another comparison") && e.contains("--output"), "{e}");
-    drop(first);
-    assert!(locked(dir.path()).is_ok());
 }

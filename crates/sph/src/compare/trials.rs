@@ -68,8 +68,8 @@ pub fn carry_out(
             }
             let costs = trials.costs(&runs, first)?;
             if costs.iter().any(|c| c.trial.is_some()) {
-                let left = tuning::fit(budget, &trials.searches, &costs, plan.seeds.len())?;
-                (fit, kept) = (Some(left), left.trials.max(first));
+                let left = tuning::fit(budget, &trials.searches, &costs, plan.seeds.len(), first)?;
+                (fit, kept) = (Some(left), left.trials);
                 break;
             }
         }

@@ -214,20 +214,18 @@ pub struct Fit {
 /// What a search costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Cost {
-    /// CPU seconds of its first trial; `None` where that diverged: it is taken to cost as much as the dearest.
+    /// CPU seconds of its first trial that did not diverge; `None` where all did so far: it is taken to cost as much as the dearest.
     pub trial: Option<f64>,
     /// Times that a run of what it chooses takes longer than a trial.
     pub longer: f64,
 }
 
-/// How many trials of each search fit into `budget` CPU hours beside `runs` runs of what it chooses.
+/// How many trials of each search, `least` at least, fit into `budget` CPU hours beside `runs` runs of what it chooses.
 ///
 /// # Errors
-/// When not even one fits, or no first trial is finished.
-pub fn fit(budget: f64, searches: &[Search], costs: &[Cost], runs: usize) -> Result<Fit> {
-    let dearest = costs.iter().filter_map(|c| c.trial).max_by(f64::total_cmp).ok_or_else(|| {
-        Error::Config("the first trials of all optimizers diverged: nothing tells what the others cost; lower their ranges".into())
-    })?;
+/// When not even so many fit.
+pub fn fit(budget: f64, searches: &[Search], costs: &[Cost], runs: usize, least: usize) -> Result<Fit> {
+    let dearest = costs.iter().filter_map(|c| c.trial).fold(0.0, f64::max);
     let hours = |n: usize| {
         let of = |(s, cost): (&Search, &Cost)| {
             let trials = n.min(s.trials.len()) as f64;
@@ -236,11 +234,12 @@ pub fn fit(budget: f64, searches: &[Search], costs: &[Cost], runs: usize) -> Res
         searches.iter().zip(costs).map(of).sum::<f64>()
     };
     let wanted = searches.iter().map(|s| s.trials.len()).max().unwrap_or(1);
-    (1..=wanted).rev().map(|n| Fit { trials: n, hours: hours(n) }).find(|f| f.hours <= budget).ok_or_else(|| {
+    (least..=wanted).rev().map(|n| Fit { trials: n, hours: hours(n) }).find(|f| f.hours <= budget).ok_or_else(|| {
         Error::Config(format!(
-            "budget-cpu-hours = {budget}: one trial of each optimizer and the runs alone take an estimated {:.3} CPU hours; raise it, or \
+            "budget-cpu-hours = {budget}: {} of each optimizer and the runs alone take an estimated {:.3} CPU hours; raise it, or \
              lower seeds or epochs",
-            hours(1)
+            if least == 1 { "one trial".to_string() } else { format!("{least} trials") },
+            hours(least)
         ))
     })
 }
@@ -341,7 +340,7 @@ mod tests {
         let searches = [search(space(), 8).unwrap(), search(space(), 8).unwrap(), search(vec![], 8).unwrap()];
         let costs = [Some(36.0), None, Some(72.0)].map(|trial| Cost { trial, longer: 2.0 });
         // Hours of n trials: n·(0.01 + 0.02) + 0.02; of the runs: 3·2·(0.01 + 0.02 + 0.02).
-        let fit = |budget| fit(budget, &searches, &costs, 3);
+        let fit = |budget| fit(budget, &searches, &costs, 3, 1);
         assert_eq!(fit(1.0).unwrap().trials, 8);
         let f = fit(0.45).unwrap();
         assert!(f.trials == 4 && (f.hours - 0.44).abs() < 1e-12, "{f:?}");

@@ -12,14 +12,14 @@ use serde::Serialize;
 #[command(next_help_heading = "Average of weights")]
 pub struct AverageArgs {
     /// Keep an exponential moving average of the weights; it is evaluated and saved beside the model.
-    #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     pub model_ema: bool,
     /// Decay of the average, per step [default: 0.9998].
     #[arg(long, value_parser = below_one)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model_ema_decay: Option<f64>,
     /// Begin with a smaller decay, so that the first values are forgotten sooner.
-    #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     pub model_ema_warmup: bool,
 }
 

@@ -42,7 +42,7 @@ impl<'a> SettingsFile<'a> {
     /// The values that a key gives its flag: several for one that can be given several times, one for others.
     pub(crate) fn values(&self, key: &str, value: &toml::Value, command: &Command) -> Result<Vec<String>> {
         let item = |item: &toml::Value| match item {
-            toml::Value::Table(table) => Ok(group_of_table(table)),
+            toml::Value::Table(table) => group_of_table(table).map_err(|reason| self.fail(reason)),
             item => self.text(key, item),
         };
         match value {
@@ -144,15 +144,18 @@ pub fn flags_of_toml(text: &str, command: &Command, origin: &str) -> Result<Vec<
 }
 
 /// A `[[group]]` table as `--group` takes it: its key `params`, then the others.
-fn group_of_table(table: &toml::Table) -> String {
+fn group_of_table(table: &toml::Table) -> std::result::Result<String, String> {
+    let text = |v: &toml::Value| v.as_str().map(String::from);
     // A list is what commas say in one string.
     let params = match table.get("params") {
         Some(toml::Value::Array(items)) => {
-            items.iter().filter_map(toml::Value::as_str).collect::<Vec<_>>().join(",")
+            items.iter().map(text).collect::<Option<Vec<_>>>().map(|all| all.join(","))
         }
-        params => params.and_then(toml::Value::as_str).unwrap_or_default().to_string(),
+        params => params.and_then(text),
     };
+    let params =
+        params.ok_or("key 'group': 'params' is missing, or neither a string nor a list of strings")?;
     let others = table.iter().filter(|(key, _)| *key != "params");
     let settings: Vec<String> = others.map(|(key, value)| format!("{key}={value}")).collect();
-    format!("{params}: {}", settings.join(","))
+    Ok(format!("{params}: {}", settings.join(",")))
 }

@@ -16,7 +16,7 @@ pub struct KernelArgs {
     #[arg(long, default_value = "auto", value_parser = PossibleValuesParser::new(KernelChoice::ALL.map(KernelChoice::name)), help_heading = "Machine")]
     pub kernel: String,
     /// Allow kernels that round about five times worse: Winograd F(4x4, 3x3).
-    #[arg(long, help_heading = "Machine", num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, help_heading = "Machine", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     pub fast_math: bool,
 }
 

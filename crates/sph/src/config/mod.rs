@@ -25,6 +25,7 @@ pub use kernel::KernelArgs;
 pub use model::ModelArgs;
 pub(crate) use model::{norm, stem};
 pub use optimizer::OptArgs;
+pub(crate) use optimizer::is_of_optimizer;
 pub(crate) use optimizer::optimizer_names;
 pub use schedule::ScheduleArgs;
 pub use source::ModelSource;
@@ -125,15 +126,15 @@ pub struct TrainArgs {
     #[serde(skip)]
     pub log_interval: u64,
     /// Write no event files for TensorBoard.
-    #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", require_equals = true, hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     #[serde(skip)]
     pub no_tensorboard: bool,
     /// Print one JSON object on stdout at the end; everything else goes to stderr.
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     #[serde(skip)]
     pub json: bool,
     /// Finish the step, save and leave when stdin ends: for programs that start runs.
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     #[serde(skip)]
     pub stop_on_eof: bool,
     // Parts with a heading in the help stand last: what follows one comes under it.
@@ -207,7 +208,7 @@ impl TrainArgs {
             }
         };
         args.validate()?;
-        Ok(args)
+        Ok(args.resolved()?)
     }
 
     /// `--resume auto`.
@@ -246,7 +247,7 @@ impl TrainArgs {
         let flags = flags_of_settings(settings, seed, &Self::command())?;
         let args = Self::try_parse_from(with_name(&flags)).map_err(|e| Error::Config(one_line(&e)))?;
         args.validate()?;
-        Ok(args)
+        args.resolved()
     }
 
     /// The settings that make a run what it is, as TOML.
@@ -287,19 +288,16 @@ impl TrainArgs {
     /// # Errors
     /// As [`ScheduleArgs::build`].
     pub fn schedule(&self) -> Result<(&'static ScheduleRow, ScheduleConfig)> {
-        self.schedule.build(self.epochs, self.lr()?)
+        self.schedule.build(self.epochs, self.optimizer.lr()?)
     }
 
-    /// The learning rate: the one that was given, or the optimizer's; of that a tenth where no norm holds a network back that takes SGD's
-    /// steps (docs/results.md).
-    ///
-    /// # Errors
-    /// When a name is unknown.
-    pub fn lr(&self) -> Result<f64> {
-        let lr = self.optimizer.lr()?;
-        let bare = norm(self.model.norm.as_deref(), &self.model.model)?.name == "none";
-        let by_default = self.optimizer.lr.is_none() && self.optimizer.preset.is_none();
-        Ok(if bare && by_default && self.optimizer.takes_sgd_steps() { 0.1 * lr } else { lr })
+    /// With the settings of the optimizer that suit the model, where none are given: without norms nothing holds large steps back
+    /// (docs/results.md). They stand in `args.toml`, so that a run keeps them.
+    fn resolved(mut self) -> Result<Self> {
+        if norm(self.model.norm.as_deref(), &self.model.model)?.name == "none" {
+            self.optimizer = self.optimizer.without_norms()?;
+        }
+        Ok(self)
     }
 }
 
@@ -376,11 +374,26 @@ mod tests {
     }
 
     #[test]
-    fn the_default_rate_is_smaller_without_norms() {
-        let lr = |flags: &str| parse(flags).unwrap().lr().unwrap();
+    fn defaults_are_careful_without_norms() {
+        let lr = |flags: &str| parse(flags).unwrap().optimizer.lr().unwrap();
         let of = |flags: &str| [lr(flags), lr(&format!("--model vgg11 --norm none {flags}"))];
-        assert_eq!(of("--decouple auto"), [0.1, 0.1 * 0.1]);
-        assert_eq!(of("--opt sgd"), [0.1, 0.1 * 0.1]);
+        assert_eq!(of("--decouple auto"), [0.1, 0.01]);
+        assert_eq!(of("--opt sgd"), [0.1, 0.01]);
+        let sph = parse("--model vgg11 --norm none --decouple auto").unwrap();
+        assert_eq!(sph.optimizer.max_multiplier, Some(1.0));
+        assert_eq!(
+            parse("--model vgg11 --norm none --decouple auto --max-multiplier 3")
+                .unwrap()
+                .optimizer
+                .max_multiplier,
+            Some(3.0)
+        );
+        assert_eq!(parse("").unwrap().optimizer.max_multiplier, None);
+        // It is the run's own from then on, and the rate of a run from before stays what it was.
+        let text = parse("--opt sgd --model vgg11 --norm none").unwrap().to_toml().unwrap();
+        assert!(text.contains("lr = 0.01"), "{text}");
+        let before = TrainArgs::from_toml(&text.replace("lr = 0.01\n", ""), "args.toml").unwrap();
+        assert_eq!(before.optimizer.lr().unwrap(), 0.1);
         assert_eq!(of("--opt sgd --lr 0.2"), [0.2, 0.2]);
         assert_eq!(of("--opt adamw"), [1e-3, 1e-3]);
         assert_eq!(of("--first-order adamw --decouple auto"), [1e-3, 1e-3]);

@@ -112,7 +112,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = fraction, value_name = "FRACTION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curvature_batch: Option<f64>,
-    /// Cap of sph's multiplier τ/rectified [default: none].
+    /// Cap of sph's multiplier τ/rectified [default: none, with --norm none 1].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_multiplier: Option<f64>,
@@ -177,6 +177,12 @@ pub(super) fn adapt_optimizers() -> PossibleValuesParser {
     names(PRESETS.iter().filter(|p| p.name != "kfac").map(|p| (p.name, p.about)))
 }
 
+/// Whether a setting is the optimizer's: others are of the data, the model and how long it is trained.
+pub(crate) fn is_of_optimizer(name: &str) -> bool {
+    let command = OptArgs::augment_args(clap::Command::new("optimizer"));
+    command.get_arguments().any(|a| a.get_long() == Some(name))
+}
+
 impl OptArgs {
     /// The settings that adaptation takes where none are given: for sph Newton's step as it is (τ = 1) from curvature of every block at every
     /// step, instead of a small correction of SGD's; for krylov a small space from part of the batch; for both a look at where a step leads.
@@ -229,9 +235,20 @@ impl OptArgs {
         ["sph", "krylov"].contains(&&*self.opt) && self.preset.is_none()
     }
 
-    /// Whether the rate is that of steps of SGD.
-    pub(super) fn takes_sgd_steps(&self) -> bool {
-        ["sgd", "sph", "krylov"].contains(&&*self.opt) && !self.beside_adamw()
+    /// With a tenth of the default rate where weights take SGD's steps, and no block of sph's moved further than SGD would move it; a named
+    /// preset stays what it is.
+    pub(super) fn without_norms(mut self) -> Result<Self> {
+        if self.preset.is_some() {
+            return Ok(self);
+        }
+        let takes_sgd_steps = ["sgd", "sph", "krylov"].contains(&&*self.opt) && !self.beside_adamw();
+        if self.lr.is_none() && takes_sgd_steps {
+            self.lr = Some(self.lr()? / 10.0);
+        }
+        if self.opt == "sph" && !self.beside_adamw() {
+            self.max_multiplier.get_or_insert(1.0);
+        }
+        Ok(self)
     }
 
     /// Whether sph leaves the other parameters to AdamW.

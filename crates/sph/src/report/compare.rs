@@ -52,15 +52,19 @@ fn about(results: &Results, group: &Group) -> String {
         n => format!("mean ± standard deviation over {n} seeds"),
     };
     let job = results.job();
-    let target = group.baseline.map_or(String::new(), |(c, accuracy)| {
-        let label = called(results, c);
-        match job {
-            Job::Train => {
-                format!("; target: {:.2} % test accuracy, where {label} ends on average", 100.0 * accuracy)
+    let target =
+        group.baseline.map_or("; no run of the baseline is finished here".into(), |(c, accuracy)| {
+            let label = called(results, c);
+            match job {
+                Job::Train => {
+                    format!(
+                        "; target: {:.2} % test accuracy, where {label} ends on average",
+                        100.0 * accuracy
+                    )
+                }
+                Job::Adapt => format!("; target: the test loss where {label} ends, seed by seed"),
             }
-            Job::Adapt => format!("; target: the test loss where {label} ends, seed by seed"),
-        }
-    });
+        });
     let members = || results.runs.iter().filter(|r| group.configurations.contains(&r.configuration));
     let accuracy = |of: fn(&FinishedRun) -> Option<f64>| Statistic::of(members().filter_map(of));
     let before = accuracy(|r| Some(r.end.before?.1));
@@ -128,7 +132,7 @@ impl Made {
         let (jobs, threads) = (self.jobs, self.threads);
         let machine = machine::described();
         format!(
-            "<h2>How this was made</h2>\n<pre>{}</pre>\n{file}<p class=\"note\">sph {}, {jobs} run{} at a time with {threads} thread{} \
+            "<h2>How this was made</h2>\n<pre>{}</pre>\n{file}<p class=\"note\">Carried out last by sph {}, {jobs} run{} at a time with {threads} thread{} \
              each, on {}. What else ran on this machine is not known here.</p>\n",
             escape(&self.command),
             env!("CARGO_PKG_VERSION"),
@@ -168,7 +172,7 @@ pub fn runs_csv(results: &Results) -> String {
         let c = &results.configurations[run.configuration];
         let mut fields = vec![field(&run.name), field(&c.dataset), field(&c.model), field(&c.label)];
         fields.push(run.seed.to_string());
-        let value = |name: &&str| c.grid.iter().find(|g| g.0 == *name).map(|g| field(&g.1));
+        let value = |name: &&str| c.value(name).map(field);
         fields.extend(grid.iter().map(|name| optional(value(name))));
         fields.push(optional(run.epochs.last().map(|e| e.epoch.to_string())));
         let number = |v: Option<f64>| optional(v.map(|v| v.to_string()));
@@ -204,7 +208,7 @@ pub fn configurations_csv(results: &Results) -> String {
     let mut out = columns.join(",") + "\n";
     for (i, c) in results.configurations.iter().enumerate() {
         let mut fields = vec![field(&c.dataset), field(&c.model), field(&c.label)];
-        let value = |name: &&str| c.grid.iter().find(|g| g.0 == *name).map(|g| field(&g.1));
+        let value = |name: &&str| c.value(name).map(field);
         fields.extend(grid.iter().map(|name| value(name).unwrap_or_default()));
         fields.push(results.runs_of(i).count().to_string());
         for q in results.quantities() {
@@ -341,7 +345,7 @@ fn responses(results: &Results, place: (&str, &str)) -> Drawn {
             if (&*configuration.dataset, &*configuration.model) != place {
                 continue;
             }
-            let at = configuration.grid.iter().find(|g| g.0 == name).and_then(|g| g.1.parse::<f64>().ok());
+            let at = configuration.value(name).and_then(|v| v.parse::<f64>().ok());
             let at = at.filter(|v| *v > 0.0).map(f64::log10);
             let Some((at, s)) = at.zip(results.statistic(c, "final_test_accuracy")) else { continue };
             let given = if results.trials.is_some() { &configuration.condition } else { &configuration.grid };

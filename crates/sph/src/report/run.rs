@@ -309,7 +309,7 @@ pub fn overlay(histories: &[History]) -> Drawn {
             a.model.model.clone(),
             a.dataset.clone(),
             a.optimizer.opt.clone(),
-            a.lr()?.to_string(),
+            a.optimizer.lr()?.to_string(),
             a.seed.to_string(),
             h.epochs.len().to_string(),
             or_dash(r.and_then(|r| r.test_accuracy).map(percent)),
