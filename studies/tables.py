@@ -79,7 +79,7 @@ def settings(row, trials):
         at_end = len(values) > 1 and {values[0]: " (smallest)", values[-1]: " (largest)"}.get(float(value))
         return f"{key}={value}{at_end or ''}"
 
-    return ", ".join(shown(key, value) for key, value in chosen)
+    return ", ".join(shown(key, value) for key, value in chosen) or "nothing"
 
 
 def print_by_optimizer(folder, configurations, runs, trials):
