@@ -207,8 +207,9 @@ impl TrainArgs {
                 Self::from_arg_matches(&Self::command().try_get_matches_from(with_name(&all))?)?
             }
         };
+        let args = args.resolved()?;
         args.validate()?;
-        Ok(args.resolved()?)
+        Ok(args)
     }
 
     /// `--resume auto`.
@@ -246,8 +247,9 @@ impl TrainArgs {
     ) -> Result<Self> {
         let flags = flags_of_settings(settings, seed, &Self::command())?;
         let args = Self::try_parse_from(with_name(&flags)).map_err(|e| Error::Config(one_line(&e)))?;
+        let args = args.resolved()?;
         args.validate()?;
-        args.resolved()
+        Ok(args)
     }
 
     /// The settings that make a run what it is, as TOML.
@@ -291,9 +293,13 @@ impl TrainArgs {
         self.schedule.build(self.epochs, self.optimizer.lr()?)
     }
 
-    /// With the settings of the optimizer that suit the model, where none are given: without norms nothing holds large steps back
-    /// (docs/results.md). They stand in `args.toml`, so that a run keeps them.
+    /// With the settings of the optimizer that suit the model, where none are given: without norms nothing holds large steps back, and
+    /// weights of transformers want AdamW (docs/results.md). They stand in `args.toml`, so that a run keeps them.
     fn resolved(mut self) -> Result<Self> {
+        let model = sph_nn::models::find(&self.model.model).map_err(|e| Error::Config(e.to_string()))?;
+        if model.tokens && self.optimizer.opt == "sph" && self.optimizer.preset.is_none() {
+            self.optimizer.first_order.get_or_insert("adamw".into());
+        }
         if norm(self.model.norm.as_deref(), &self.model.model)?.name == "none" {
             self.optimizer = self.optimizer.without_norms()?;
         }
@@ -374,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn defaults_are_careful_without_norms() {
+    fn defaults_suit_the_model() {
         let lr = |flags: &str| parse(flags).unwrap().optimizer.lr().unwrap();
         let of = |flags: &str| [lr(flags), lr(&format!("--model vgg11 --norm none {flags}"))];
         assert_eq!(of("--decouple auto"), [0.1, 0.01]);
@@ -389,6 +395,12 @@ mod tests {
             Some(3.0)
         );
         assert_eq!(parse("").unwrap().optimizer.max_multiplier, None);
+        let first_order = |flags: &str| parse(flags).unwrap().optimizer.first_order;
+        assert_eq!(first_order("--model vit_tiny").as_deref(), Some("adamw"));
+        assert_eq!(first_order("--model vit_tiny --first-order sgd").as_deref(), Some("sgd"));
+        assert_eq!(lr("--model mlp_mixer"), 1e-3);
+        assert!([first_order(""), first_order("--model vit_tiny --opt adamw")].iter().all(Option::is_none));
+        assert_eq!(first_order("--model vit_tiny --preset seed"), None);
         // It is the run's own from then on, and the rate of a run from before stays what it was.
         let text = parse("--opt sgd --model vgg11 --norm none").unwrap().to_toml().unwrap();
         assert!(text.contains("lr = 0.01"), "{text}");

@@ -124,7 +124,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = selection, value_name = "WHICH")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub second_order: Option<String>,
-    /// What sph does with the other parameters [default: sgd].
+    /// What sph does with the other parameters [default: sgd; sph train of transformers and mixers: adamw].
     #[arg(long, value_parser = names([("sgd", "momentum SGD"), ("adamw", "AdamW; what transformers want"), ("drs", "dimension-reduced second-order steps; want large batches")].into_iter()))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_order: Option<String>,
