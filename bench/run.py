@@ -66,7 +66,9 @@ def contenders(args, python):
     common += ["--steps", str(args.steps), "--threads", str(args.threads), "--json"]
     out = {}
     for opt in ("sgd", "sph"):
-        out[f"sph {opt}"] = ([args.sph, "bench", "--opt", opt, *common], None)
+        # The same first-order step in both: transformers have AdamW beside sph by default.
+        first_order = ["--first-order", "sgd"] if opt == "sph" else []
+        out[f"sph {opt}"] = ([args.sph, "bench", "--opt", opt, *first_order, *common], None)
     env = torch_environment()
     for fmt in FORMATS:
         command = [python, BENCH / "torch_step.py", "--opt", "sgd", "--format", fmt, *common]

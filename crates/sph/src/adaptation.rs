@@ -10,7 +10,7 @@ use crate::objective::Objective;
 use crate::suffix_average::SuffixAverage;
 use serde::{Deserialize, Serialize};
 use sph_nn::{Mode, Real, Store};
-use sph_optim::{EvalError, Optimizer};
+use sph_optim::Optimizer;
 use sph_tensor::Array;
 use std::time::Instant;
 
@@ -19,11 +19,11 @@ use std::time::Instant;
 pub struct AdaptSettings {
     /// Steps to take.
     pub steps: u64,
-    /// The learning rate, constant.
+    /// The learning rate, constant, greater than 0.
     pub lr: f64,
     /// Steps after which the network is evaluated, beside the beginning and the end.
     pub eval_at: Vec<u64>,
-    /// Batches over which BatchNorm's statistics are taken before an evaluation.
+    /// Batches over which BatchNorm's statistics are taken before an evaluation, at least 1; all, where there are fewer.
     pub recalibrate_batches: usize,
     /// Evaluate, and end at, the mean of the points of the last half of the steps, instead of the last point.
     pub average: bool,
@@ -72,7 +72,8 @@ pub struct AdaptData {
 /// every step. Evaluations leave the steps as they are.
 ///
 /// # Errors
-/// When images do not fit the network, or a loss or an update is not finite.
+/// When images do not fit the network, or a loss or an update is not finite; the objective is left at the last step then. When there are
+/// fewer images to adapt to than a batch takes.
 pub fn adapt<T: Real>(
     objective: &mut Objective<T>,
     optimizer: &mut Optimizer<T>,
@@ -80,6 +81,12 @@ pub fn adapt<T: Real>(
     settings: &AdaptSettings,
     mut each: impl FnMut(u64),
 ) -> Result<Adapted> {
+    if data.adapt.training_batches() == 0 {
+        let (batch, images) = (data.adapt.batch_size, data.adapt.set.len());
+        return Err(Error::Config(format!(
+            "a batch of {batch} is more than the {images} images to adapt to"
+        )));
+    }
     let mut out = Adapted {
         before: measure(objective, &objective.store, data, 0, 0.0)?,
         evaluations: Vec::new(),
@@ -106,14 +113,13 @@ pub fn adapt<T: Real>(
         };
         objective.set_batch(batch);
         let report = optimizer.step(objective, settings.lr).map_err(|e| {
-            let what = match e {
-                EvalError::NonFiniteLoss(_) => "the loss".to_string(),
-                EvalError::NonFiniteUpdate(name) => format!("the update of '{name}'"),
-                EvalError::NonFiniteProduct => "a product with the Hessian".to_string(),
-                e => return Error::Evaluation(e),
-            };
+            let Some(what) = e.not_finite() else { return Error::Evaluation(e) };
             let batch = objective.current_batch();
-            diverged(&what, step, batch.and_then(|b| objective.first_non_finite(b, Mode::Train)))
+            diverged(
+                &what,
+                step,
+                batch.and_then(|b| objective.first_non_finite(&objective.store, b, Mode::Train)),
+            )
         })?;
         let time = start.elapsed().as_secs_f64();
         seconds += time;

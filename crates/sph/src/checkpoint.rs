@@ -60,6 +60,24 @@ pub fn check_writable(path: &Path) -> Result<()> {
     temporary(path).map(|_| ())
 }
 
+/// [`check_writable`] of several outputs of one command, which must be several files.
+///
+/// # Errors
+/// When one could not be written, or two are the same, however they are spelled.
+pub fn check_outputs<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> Result<()> {
+    let mut places: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        check_writable(path)?;
+        let folder = folder(path).canonicalize().unwrap_or(folder(path).to_path_buf());
+        let place = path.canonicalize().unwrap_or(folder.join(path.file_name().unwrap_or_default()));
+        if places.contains(&place) {
+            return Err(Error::Config(format!("{} is named for two outputs", path.display())));
+        }
+        places.push(place);
+    }
+    Ok(())
+}
+
 /// The file that `path` leads to, and a temporary one beside it.
 fn temporary(path: &Path) -> Result<(PathBuf, NamedTempFile)> {
     // A link is followed; what is not a file is left alone.

@@ -103,7 +103,8 @@ fn readings(runs: &[PlannedRun]) -> (Vec<(Reading, Vec<Corruption>)>, Vec<String
             None => {
                 let at = match args.source.find(Some(&args.checkpoint), false) {
                     Ok(Found { info, options, .. }) => {
-                        let reading = Reading { dataset: info.dataset, options, seed: args.corrupt_seed };
+                        let seed = args.corrupt_seed.unwrap_or(AdaptArgs::CORRUPT_SEED);
+                        let reading = Reading { dataset: info.dataset, options, seed };
                         Some(read.iter().position(|r| r.0 == reading).unwrap_or_else(|| {
                             read.push((reading, Vec::new()));
                             read.len() - 1

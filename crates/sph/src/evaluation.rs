@@ -54,7 +54,8 @@ pub fn evaluate_with<T: Real>(
     for batch in source.in_order(objective.pool()) {
         let (batch_loss, logits) = objective.evaluate_with(store, &batch)?;
         if !batch_loss.is_finite() {
-            let place = objective.first_non_finite(&batch, Mode::Eval).unwrap_or_else(|| "the loss".into());
+            let place = objective.first_non_finite(store, &batch, Mode::Eval);
+            let place = place.unwrap_or_else(|| "the loss".into());
             return Err(Error::NotFinite { place });
         }
         loss += batch_loss * batch.len() as f64;

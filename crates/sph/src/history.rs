@@ -38,6 +38,8 @@ pub struct Epoch {
     pub validation: Option<(f64, f64)>,
     /// Loss and accuracy on the test images.
     pub test: (f64, f64),
+    /// Those of the average of weights, where there is one.
+    pub average: Option<(f64, f64)>,
     /// Median time of a step in milliseconds.
     pub step_ms: f64,
     /// Seconds since the run began, interruptions left out.
@@ -78,6 +80,9 @@ pub struct RunResult {
     pub ema_test_accuracy: Option<f64>,
     /// Accuracy of the average of weights on the test images after the last epoch.
     pub final_ema_test_accuracy: Option<f64>,
+    /// The CRC-32 of the images and labels of the data set; `None` in a result from before this was kept.
+    #[serde(default)]
+    pub data_crc32: Option<u32>,
     /// Epochs trained.
     pub epochs: usize,
     /// It ended before its last epoch because the best one was too long ago.
@@ -115,6 +120,7 @@ impl History {
                     train: (row.number("train_loss")?, row.number("train_accuracy")?),
                     validation: row.number("val_loss").zip(row.number("val_accuracy")),
                     test: (row.number("test_loss")?, row.number("test_accuracy")?),
+                    average: row.number("ema_test_loss").zip(row.number("ema_test_accuracy")),
                     step_ms: row.number("step_ms")?,
                     seconds: row.number("seconds")?,
                 })
@@ -168,17 +174,22 @@ impl Adaptation {
         let text = std::fs::read(path).map_err(|e| Error::data(path, e.to_string()))?;
         let read: Self = serde_json::from_slice(&text)
             .map_err(|e| Error::data(path, format!("{e}; not what sph adapt --json prints, remove it")))?;
-        match read.evaluations.is_empty() || read.train_loss.is_empty() {
-            true => Err(Error::data(path, "no steps or evaluations in it; remove it")),
-            false => Ok(read),
+        if read.evaluations.is_empty() || read.train_loss.is_empty() {
+            return Err(Error::data(path, "no steps or evaluations in it; remove it"));
         }
+        if read.step_seconds.iter().any(|s| Duration::try_from_secs_f64(*s).is_err()) {
+            return Err(Error::data(path, "times of steps that are none in it; remove it"));
+        }
+        Ok(read)
     }
 
     /// Its evaluations as rows: `epoch` is the step; the training loss is the mean over the steps since the row before, of the first row
     /// that of the first batch.
     pub fn rows(&self) -> Vec<Epoch> {
         let mut times = Times::default();
-        self.step_seconds.iter().for_each(|s| times.push(Duration::from_secs_f64(s.max(0.0))));
+        self.step_seconds
+            .iter()
+            .for_each(|s| times.push(Duration::try_from_secs_f64(*s).unwrap_or_default()));
         let step_ms = times.median().unwrap_or(0.0);
         let mut behind = 0;
         let row = |m: &Measured| {
@@ -191,6 +202,7 @@ impl Adaptation {
                 train: (since.iter().sum::<f64>() / since.len() as f64, f64::NAN),
                 validation: None,
                 test: (m.loss, m.accuracy),
+                average: None,
                 step_ms,
                 seconds: m.seconds,
             }

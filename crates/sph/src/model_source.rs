@@ -44,6 +44,12 @@ pub fn crc32_of(path: &Path) -> Option<u32> {
     Some(crc32fast::hash(&checkpoint::read_file(&file).ok()?))
 }
 
+/// Whether both read the same files, however their folder is spelled.
+fn same_files(a: &DataOptions, b: &DataOptions) -> bool {
+    let place = |o: &DataOptions| o.data_dir.as_ref().map(|d| d.canonicalize().unwrap_or(d.clone()));
+    place(a) == place(b)
+}
+
 impl ModelSource {
     /// The model of `path`, a run's folder (its best epoch) or a model file, or one with initial values. The data set is read when
     /// `with_data`, or when there is no file that tells images and classes.
@@ -51,13 +57,14 @@ impl ModelSource {
     /// # Errors
     /// When files and settings do not fit each other.
     pub fn find(&self, path: Option<&Path>, with_data: bool) -> Result<Found> {
-        let mut settings = None;
+        let (mut settings, mut crc32_of_data) = (None, None);
         let mut path = path.map(Path::to_path_buf);
         if let Some(folder) = path.as_deref().filter(|p| p.is_dir()) {
             let run = RunDir::at(folder);
             let text = std::fs::read_to_string(run.args())
                 .map_err(|e| Error::checkpoint(&run.args(), format!("{e}; is it the folder of a run?")))?;
             settings = Some(TrainArgs::from_toml(&text, &shown(&run.args()))?);
+            crc32_of_data = run.read_result()?.and_then(|r| r.data_crc32);
             path = Some(run.best());
         }
         let file =
@@ -91,19 +98,30 @@ impl ModelSource {
             test_fraction: self.data.test_fraction.or(same.and_then(|i| i.data.test_fraction)),
             layout: self.data.layout.or(same.and_then(|i| i.data.layout)),
         };
-        let folder =
-            |s: &TrainArgs| self.data.data_dir.as_ref().is_none_or(|d| s.data.data_dir.as_ref() == Some(d));
         let other = same.is_none();
-        let seen = match &settings {
-            _ if other => Seen::None,
-            Some(s) if folder(s) => Seen::AllBut(s.val_split),
-            Some(_) => Seen::None,
-            None => Seen::Unknown,
-        };
         let classes_of_file = said.as_ref().map(|i| i.class_names.clone());
         let data = match with_data || said.is_none() {
             true => Some(data::load(&dataset, &options)?),
             false => None,
+        };
+        let seen = match &settings {
+            _ if other => Seen::None,
+            Some(run) if same_files(&run.data, &options) => {
+                if run.data.test_fraction != options.test_fraction {
+                    return Err(Error::Config(
+                        "--test-fraction is not that of the run, which was trained on other images of the same files: some would be \
+                         test images now; leave it out"
+                            .into(),
+                    ));
+                }
+                Seen::AllBut(run.val_split)
+            }
+            // A copy of the files is the same data.
+            Some(run) if data.is_some() && data.as_ref().map(Dataset::crc32) == crc32_of_data => {
+                Seen::AllBut(run.val_split)
+            }
+            Some(_) => Seen::None,
+            None => Seen::Unknown,
         };
         let info = match (&data, said) {
             (Some(data), said) => {
@@ -158,9 +176,19 @@ impl Found {
         self.data.as_ref().ok_or_else(|| Error::Config("the data set was not read".into()))
     }
 
-    /// The names of the classes that the network was trained on, when the file says them.
-    pub fn classes_of_file(&self) -> Option<&[String]> {
-        self.classes_of_file.as_deref()
+    /// That the data set's classes are not called what the network's are.
+    ///
+    /// # Errors
+    /// When the data set was not read.
+    pub fn note_of_classes(&self) -> Result<Option<String>> {
+        let data = self.data()?;
+        let other = self.classes_of_file.as_ref().is_some_and(|names| !names.starts_with(&data.class_names));
+        let dataset = &self.info.dataset;
+        Ok(other.then(|| {
+            format!(
+                "the classes of {dataset} have other names than the network's; they are compared by number"
+            )
+        }))
     }
 
     /// The CRC-32 of that file, which tells it from another one at its place.

@@ -95,6 +95,14 @@ fn other(e: impl std::error::Error + Send + Sync + 'static) -> EvalError {
     EvalError::Other(Box::new(e))
 }
 
+/// The first parameter or buffer that is not finite.
+pub(crate) fn non_finite_state<T: Real>(store: &Store<T>) -> Option<String> {
+    let param = store.values.iter().position(|v| !all_finite(v.as_slice()));
+    let param = param.map(|i| format!("parameter '{}'", store.specs()[i].name));
+    let buffer = || store.buffers.iter().position(|v| !all_finite(v));
+    param.or_else(|| buffer().map(|i| format!("buffer '{}'", store.buffer_specs()[i].name)))
+}
+
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Misuse(&'static str);
@@ -120,6 +128,12 @@ impl<T: Real> Objective<T> {
             evaluation_time: Duration::ZERO,
             costs: None,
         }
+    }
+
+    /// Of how many images of a batch of `images` (at least one) products with the Hessian are taken.
+    pub(crate) fn curved(&self, images: usize) -> usize {
+        // 8 / n of n are 8, whatever rounding says.
+        ((self.curvature_fraction * images as f64 - 1e-9).ceil() as usize).clamp(1, images)
     }
 
     /// The pool that buffers come from.
@@ -249,28 +263,19 @@ impl<T: Real> Objective<T> {
         seen
     }
 
-    /// The first layer, in the order of computation, whose output on `batch` is not finite; a parameter or buffer that is not
-    /// finite is named before that.
-    pub fn first_non_finite(&self, batch: &Batch<T>, mode: Mode) -> Option<String> {
-        if let Some(state) = self.non_finite_state() {
+    /// The first layer, in the order of computation, whose output on `batch` at the values of `store` is not finite; a parameter or buffer
+    /// that is not finite is named before that.
+    pub fn first_non_finite(&self, store: &Store<T>, batch: &Batch<T>, mode: Mode) -> Option<String> {
+        if let Some(state) = non_finite_state(store) {
             return Some(state);
         }
         if !all_finite(batch.images.as_slice()) {
             return Some("the input images".into());
         }
-        let mut f = Forward::new(&self.store, &self.pool, mode);
+        let mut f = Forward::new(store, &self.pool, mode);
         f.tape.watch_finite();
         let (f, _, _) = self.run(f, batch, self.loss, self.smoothing).ok()?;
         f.tape.first_non_finite().map(|layer| format!("layer '{layer}'"))
-    }
-
-    /// The first parameter or buffer that is not finite.
-    pub fn non_finite_state(&self) -> Option<String> {
-        let store = &self.store;
-        let param = store.values.iter().position(|v| !all_finite(v.as_slice()));
-        let param = param.map(|i| format!("parameter '{}'", store.specs()[i].name));
-        let buffer = || store.buffers.iter().position(|v| !all_finite(v));
-        param.or_else(|| buffer().map(|i| format!("buffer '{}'", store.buffer_specs()[i].name)))
     }
 
     /// The batch at hand.
@@ -405,13 +410,13 @@ impl<T: Real> Curvature<T> for Objective<T> {
         self.kept = None;
         let batch = self.batch()?.clone();
         let curved = want.keep || !want.sweeps.is_empty();
-        let sampled = (self.curvature_fraction * batch.len() as f64).ceil() as usize;
+        let sampled = self.curved(batch.len());
         let (logits, statistics) = if curved && sampled < batch.len() {
             let gradient = Request { gradient: want.gradient.clone(), ..Request::default() };
             let passed = self.pass(&batch, &gradient, out)?;
             let curvature = Request { gradient: Vec::new(), ..want.clone() };
             let mut on_sample = Answer::default();
-            self.pass(&batch.first(sampled.max(1)), &curvature, &mut on_sample)?;
+            self.pass(&batch.first(sampled), &curvature, &mut on_sample)?;
             out.products = on_sample.products;
             passed
         } else {

@@ -6,17 +6,17 @@ use crate::config::{self, TrainArgs, shown};
 use crate::data::loader::Source;
 use crate::data::{self, DataOptions, Dataset, ImageSet};
 use crate::error::{Error, Result};
-use crate::evaluation::argmax;
+use crate::evaluation::{argmax, evaluate_with};
 use crate::model_info::ModelInfo;
-use crate::objective::{Batch, Objective};
+use crate::objective::{Batch, Objective, non_finite_state};
 use crate::observers::{CurvatureEvent, EpochEvent, EstimateEvent, Evaluated, Observer, StepEvent};
 use crate::run::RunDir;
 use crate::timing::{self, FirstSteps, Times};
 use crate::weight_average::WeightAverage;
 use sph_nn::{Mode, Network, ParamSpec, Real, Store};
+use sph_optim::Optimizer;
 use sph_optim::curvature::Accumulate;
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
-use sph_optim::{EvalError, Optimizer};
 use sph_tensor::{Array, Pool};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,6 +31,8 @@ pub struct Outcome {
     pub stopped_early: bool,
     /// Epochs finished.
     pub epochs: usize,
+    /// The CRC-32 of the data set's images and labels; `None` of a run that was begun before it was kept.
+    pub data_crc32: Option<u32>,
     /// The best epoch.
     pub best: Option<Best>,
     /// Loss and accuracy on the test images after the last epoch.
@@ -163,8 +165,9 @@ impl<T: Real> Trainer<T> {
         }
         let schedule = args.schedule()?;
         let average = args.average.config()?.map(|config| WeightAverage::new(config, &objective.store));
-        // Images that the model cannot take are found out before a folder is made.
-        objective.evaluate_on(&train.batch(&pool, &[0], None))?;
+        // Images that the model cannot take, and batches too small for BatchNorm, are found out before a folder is made.
+        let smallest: Vec<usize> = (0..objective.curved(args.batch_size).min(2)).collect();
+        objective.recalibrated(std::iter::once(train.batch(&pool, &smallest, None)))?;
         let first_steps = FirstSteps::new(blocks.len());
         Ok(Trainer {
             info,
@@ -326,6 +329,7 @@ impl<T: Real> Trainer<T> {
             interrupted,
             stopped_early: self.progress.epoch < self.args.epochs && self.out_of_patience(),
             epochs: self.progress.epoch,
+            data_crc32: self.progress.data_crc32,
             best: self.progress.best,
             last: self.progress.last,
             best_average: self.progress.best_average,
@@ -433,11 +437,9 @@ impl<T: Real> Trainer<T> {
             true => self.optimizer.step(&mut self.objective, lr),
             false => self.optimizer.step(&mut Accumulate(&mut self.objective), lr),
         };
-        let report = taken.map_err(|e| match e {
-            EvalError::NonFiniteLoss(_) => self.diverged("the loss", None),
-            EvalError::NonFiniteUpdate(name) => self.diverged(&format!("the update of '{name}'"), None),
-            EvalError::NonFiniteProduct => self.diverged("a product with the Hessian", None),
-            e => Error::Evaluation(e),
+        let report = taken.map_err(|e| match e.not_finite() {
+            Some(what) => self.diverged(&what, None),
+            None => Error::Evaluation(e),
         })?;
         self.steps.push(start.elapsed());
         if report.curvature {
@@ -505,28 +507,24 @@ impl<T: Real> Trainer<T> {
 
     /// Mean loss and accuracy.
     fn evaluate(&self, store: &Store<T>, source: &Source) -> Result<(f64, f64)> {
-        let (mut loss, mut right) = (0.0, 0);
-        for batch in source.in_order(self.objective.pool()) {
-            let (batch_loss, logits) = self.objective.evaluate_with(store, &batch)?;
-            if !batch_loss.is_finite() {
-                return Err(self.diverged("the loss in evaluation", Some(&batch)));
-            }
-            loss += batch_loss * batch.len() as f64;
-            right += correct(&logits, &batch.targets);
-        }
-        let n = source.set.len() as f64;
-        Ok((loss / n, right as f64 / n))
+        let evaluated = evaluate_with(&self.objective, store, source, self.info.class_names.len());
+        let e = evaluated.map_err(|e| match e {
+            Error::NotFinite { place } => self.diverged("the loss in evaluation", Some(place)),
+            e => e,
+        })?;
+        Ok((e.loss, e.accuracy()))
     }
 
-    /// `what` went wrong on the training batch at hand, or on `evaluated`.
-    fn diverged(&self, what: &str, evaluated: Option<&Batch<T>>) -> Error {
+    /// `what` went wrong on the training batch at hand, or `in_evaluation`, at that place.
+    fn diverged(&self, what: &str, in_evaluation: Option<String>) -> Error {
         let checkpoint = shown(&self.run.checkpoint());
-        let batch =
-            evaluated.map(|b| (b, Mode::Eval)).or(self.objective.current_batch().map(|b| (b, Mode::Train)));
-        let place = batch.and_then(|(batch, mode)| self.objective.first_non_finite(batch, mode));
+        let step = self.optimizer.steps() + u64::from(in_evaluation.is_none());
+        let f = &self.objective;
+        let in_training = || f.first_non_finite(&f.store, f.current_batch()?, Mode::Train);
+        let place = in_evaluation.or_else(in_training);
         Error::Diverged {
             what: what.to_string(),
-            step: self.optimizer.steps() + u64::from(evaluated.is_none()),
+            step,
             epoch: self.progress.epoch + 1,
             // A finite forward pass: it is the backward pass or the optimizer that overflows.
             place: place.unwrap_or_else(|| "the backward pass or the optimizer".into()),
@@ -540,7 +538,7 @@ impl<T: Real> Trainer<T> {
 
     /// What is saved can be gone on from.
     fn ensure_finite(&self) -> Result<()> {
-        match self.objective.non_finite_state() {
+        match non_finite_state(&self.objective.store) {
             None => Ok(()),
             Some(state) => Err(self.diverged(&state, None)),
         }

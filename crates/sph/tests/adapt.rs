@@ -133,10 +133,21 @@ fn averaging_changes_what_is_evaluated_and_not_the_steps() {
 fn krylov_takes_curvature_from_a_quarter_and_8_to_32_images() {
     let dir = TempDir::new().unwrap();
     let adapt = format!("adapt --checkpoint {} --corrupt fog:3 --steps 1 --opt krylov", trained(&dir));
-    for (batch, part) in [(2, 1.0), (16, 0.5), (64, 0.25), (128, 0.25), (512, 0.0625)] {
-        let found = json(&format!("{adapt} --batch-size {batch}"));
-        assert_eq!(number(&found["settings"]["curvature-batch"]), part, "{batch}");
+    for (flags, images) in [
+        ("--batch-size 2", 2),
+        ("--batch-size 16", 8),
+        ("--batch-size 64", 16),
+        ("", 32),
+        ("--batch-size 512", 32),
+        // Ten images are all there are.
+        ("--labels 1", 8),
+        ("--labels 1 --batch-size 512", 8),
+        ("--labels 1 --curvature-batch 0.3", 3),
+    ] {
+        assert_eq!(json(&format!("{adapt} {flags}"))["curvature_images"], images, "{flags}");
     }
+    let adam = json(&adapt.replace("krylov", "adam"));
+    assert_eq!(adam["curvature_images"], Value::Null);
 }
 
 #[test]
@@ -173,6 +184,25 @@ fn every_optimizer_and_loss_adapts() {
     assert!(table.contains("before") && table.lines().count() == 6, "{table}");
 }
 
+/// What a network was trained on is known by the files and by what is in them.
+#[test]
+fn images_that_a_network_was_trained_on_do_not_judge_it() {
+    let dir = TempDir::new().unwrap();
+    let out = dir.path().display();
+    let data = |name: &str| format!("--dataset npz --data-dir {out}/{name}");
+    stdout(&format!("data corrupt digits --corrupt brightness:1 --output {out}/a.npz"));
+    std::fs::copy(dir.path().join("a.npz"), dir.path().join("b.npz")).unwrap();
+    let train = format!("train --model mlp --epochs 1 --val-split 0.1 --output {out} --experiment r");
+    stdout(&format!("{train} {}", data("a.npz")));
+    let adapt = format!("adapt --checkpoint {out}/r --eval-on validation --steps 1");
+    for same in ["", &data("a.npz"), &data("./a.npz"), &data("b.npz")] {
+        mistake(&format!("{adapt} --val-split 0.2 {same}"), &["trained on some of these images", "0.1"]);
+        stdout(&format!("{adapt} --val-split 0.1 {same}"));
+    }
+    stdout(&format!("data corrupt digits --corrupt brightness:2 --output {out}/b.npz"));
+    stdout(&format!("{adapt} --val-split 0.2 {}", data("b.npz")));
+}
+
 #[test]
 fn mistakes_are_named() {
     let dir = TempDir::new().unwrap();
@@ -191,10 +221,15 @@ fn mistakes_are_named() {
         ("--curvature-schedule joint --probe dense", &["joint"]),
         ("--eval-on validation --val-split 0", &["--val-split"]),
         ("--csv no/where.csv", &["no/where.csv"]),
+        ("--corrupt-seed 7", &["--corrupt-seed needs --corrupt"]),
+        ("--first-order drs", &["--first-order drs", "--trainable"]),
+        ("--batch-size 1", &["bn1", "more images in a batch"]),
     ] {
         mistake(&format!("{adapt} {flags}"), words);
     }
     let out = dir.path().display();
+    mistake(&format!("{adapt} --csv {out}/x --output {out}/./x"), &["two outputs"]);
+    mistake(&format!("data corrupt digits --corrupt fog:1 --output {out}/x.npz --images 3"), &["--sheet"]);
     mistake("data corrupt digits", &["--output", "--sheet"]);
     mistake(&format!("data corrupt digits --output {out}/x.npz"), &["--corrupt"]);
     mistake(&format!("data corrupt digits --corrupt fog:1 --output {out}/x.zip"), &[".npz"]);

@@ -77,7 +77,7 @@ fn flags_and_names() {
     mistake("train --clip-mode value", &["--clip-mode needs --clip-grad"]);
     mistake("train --opt-betas 0.8,0.9", &["--opt-betas", "need --first-order adamw"]);
     mistake("train --first-order adamw --preset seed", &["--preset seed", "--first-order"]);
-    mistake("train --first-order adamw --group head:momentum=0.5", &["--first-order adamw", "momentum"]);
+    mistake("train --first-order adamw --group head:momentum=0.5", &["AdamW's steps", "no momentum"]);
     mistake("train --first-order drs --clip-grad 1", &["--first-order drs", "--clip-grad"]);
     mistake("train --first-order drs --backtrack 2", &["--first-order drs", "--backtrack"]);
     mistake("train --backtrack 33", &["--backtrack", "33", "32"]);
@@ -88,6 +88,9 @@ fn flags_and_names() {
     mistake("train --group nowhere*:lr-mult=2", &["--group 'nowhere*'", "no parameter"]);
     mistake("train --group head:lr-mult=0", &["lr-mult 0", "greater than 0"]);
     mistake("train --opt adamw --group head:momentum=0", &["--group: momentum", "adamw"]);
+    mistake("train --model vit_tiny --group head:momentum=0", &["--group 'head'", "AdamW's steps"]);
+    mistake("train --model mlp --norm bn --batch-size 1", &["bn1", "more images in a batch"]);
+    mistake("train --model mlp --norm bn --batch-size 8 --curvature-batch 0.1", &["bn1", "more images"]);
     mistake("train --resume auto", &["--resume auto needs --experiment"]);
     mistake("train --init-checkpoint no-such.safetensors", &["no-such.safetensors"]);
     mistake("bench --model resnet99", &["resnet99"]);
@@ -104,6 +107,8 @@ fn configuration_files() {
         ("lr = 'fast'", vec!["c.toml", "'lr'"]),
         ("lr = = 3", vec!["c.toml", "line 1"]),
         ("json = 3", vec!["c.toml", "'json'"]),
+        ("batch-size = 16\nbatch_size = 64", vec!["c.toml", "'batch-size' and 'batch_size'"]),
+        ("grad-accum = 2\ngrad-accum-steps = 3", vec!["c.toml", "'grad-accum' and 'grad-accum-steps'"]),
         ("[[group]]\nparams = 'head'\nlr-mul = 2", vec!["c.toml", "'group'", "'lr-mul'"]),
         ("[[group]]\nlr-mult = 2", vec!["c.toml", "'group'", "'params' is missing"]),
         ("[[group]]\nparams = ['head', 1]\nlr-mult = 2", vec!["c.toml", "'group'", "list of strings"]),
@@ -185,6 +190,11 @@ fn training_begins_with_the_values_of_a_file() {
         .assert()
         .success();
     let file = format!("{out}/m/last.safetensors");
+    let page = std::fs::read_to_string(dir.path().join("m/report.html")).unwrap();
+    assert!(
+        page.contains("final test accuracy of the average of weights")
+            && page.contains("test, average of weights")
+    );
     let tensors = |path: &Path| {
         let bytes = std::fs::read(path).unwrap();
         let file = safetensors::SafeTensors::deserialize(&bytes).unwrap();

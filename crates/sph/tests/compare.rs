@@ -324,6 +324,9 @@ fn mistakes_are_found_before_anything_is_run() {
     mistake("--baseline kfac", &["--baseline", "kfac", "adamw"]);
     mistake("--seeds 0", &["--seeds"]);
     mistake("--grid lr=log:1 --tuning-trials 2", &["log:1", "two numbers"]);
+    mistake("--grid lr=log:0.1,x,1 --tuning-trials 2", &["log:0.1,x,1", "two numbers"]);
+    mistake("--grid lr=0.1 --grid lr=0.2", &["'lr' is given twice"]);
+    mistake("--opt sgd --grid lr=log:0.1,0.2 --tuning-trials 1000", &["'sgd' has ", "1000 trials"]);
     mistake("--model mlp,vgg11", &["vgg11", "max_pool"]);
     mistake("--steps 5", &["--steps is not a setting of sph train"]);
     mistake("--corrupt fog:1", &["--checkpoint"]);
@@ -362,6 +365,16 @@ fn mistakes_are_found_before_anything_is_run() {
         ("checkpoint = 'x'\nepochs = 3", vec!["c.toml", "'epochs'", "'steps'"]),
         ("checkpoint = 'x'\nsteps = 0", vec!["c.toml", "'steps'"]),
         ("[tuning]\ntrail = 3", vec!["c.toml", "'trail'", "'trials'"]),
+        (
+            "batch-size = [16, 32]\nbatch_size = 64",
+            vec!["c.toml", "'batch-size' and 'batch_size' are one setting"],
+        ),
+        (
+            "[[optimizer]]\nopt = 'sgd'\nweight-decay = 1\nweight_decay = 2",
+            vec!["'weight-decay' and 'weight_decay'"],
+        ),
+        ("checkpoint = ['a,b/m']", vec!["c.toml", "'checkpoint'", "commas"]),
+        (&*format!("[[optimizer]]\nopt = 'sgd'\nname = '{}'", "s".repeat(240)), vec!["too long", "'name'"]),
         ("[tuning]\nseed = 3", vec!["--tuning-seed", "'trials'"]),
         ("opt = 'sgd'\n[[optimizer]]\nopt = 'sgd'", vec!["either 'opt' or [[optimizer]]"]),
     ] {
@@ -490,6 +503,33 @@ fn adaptations_are_tuned_on_held_out_images_and_have_the_numbers_of_single_ones(
     let (code, stderr) = run(&flags);
     assert_eq!(code, Some(2), "{stderr}");
     assert!(stderr.contains("'steps' is 6 there and 7 here"), "{stderr}");
+    // The record of an older program may lack what has its default; one with times that are none is named.
+    std::fs::write(&file, &text).unwrap();
+    let path = out.join(format!("{}.json", runs[0]["run"]));
+    let mut record = read(&path);
+    assert!(record["settings"].as_object_mut().unwrap().remove("kernel").is_some());
+    std::fs::write(&path, record.to_string()).unwrap();
+    let (code, stderr) = run(&flags);
+    assert!(code == Some(0) && stderr.contains("8 of them finished already"), "{stderr}");
+    record["step_seconds"][0] = 1e300.into();
+    std::fs::write(&path, record.to_string()).unwrap();
+    let (code, stderr) = run(&flags);
+    assert!(code == Some(2) && stderr.contains("times of steps"), "{stderr}");
+    // What a run could not do is found out before any is begun.
+    let other = dir.path().join("d");
+    let begun = |checkpoint: &str, flags: &str| {
+        let network = network.join(checkpoint);
+        run(&format!(
+            "compare --checkpoint {} --opt adam {flags} --output {}",
+            network.display(),
+            other.display()
+        ))
+    };
+    let (code, stderr) = begun("", "--batch-size 1");
+    assert!(code == Some(2) && stderr.contains("bn1") && stderr.lines().count() == 1, "{stderr}");
+    let (code, stderr) = begun("best.safetensors", "--grid adam.lr=0.1,0.2 --tuning-trials 2");
+    assert!(code == Some(2) && stderr.contains("does not tell which images"), "{stderr}");
+    assert!(!other.exists());
 }
 
 /// The embedded pictures of a page, row by row, of the rows that have any; with the rows' names.

@@ -5,7 +5,7 @@ use sph_nn::models::{self, ModelConfig};
 use sph_nn::{Builder, Mode};
 use sph_optim::analysis::{Hessian, block};
 use sph_optim::curvature::ScheduleKind;
-use sph_optim::curvature::probes::{PROBES, find};
+use sph_optim::curvature::probes::PROBES;
 use sph_optim::presets::{Krylov, SphDrs};
 use sph_optim::{Answer, Curvature, Optimizer, Request, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
@@ -40,7 +40,7 @@ fn averages(optimizer: &Optimizer<f64>, f: &Objective<f64>) -> Blocks {
 }
 
 fn last_visit(probe: &str, schedule: ScheduleKind, seed: u64) -> SphDrs {
-    let probe = find(probe).unwrap();
+    let probe = PROBES.iter().find(|p| p.name == probe).unwrap();
     SphDrs {
         probe,
         schedule,

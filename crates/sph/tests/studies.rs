@@ -2,11 +2,14 @@
 
 use clap::{Args, FromArgMatches};
 use sph::compare::flags::CompareArgs;
-use sph::compare::job::RunArgs;
+use sph::compare::job::{Job, RunArgs};
 use sph::compare::plan::{self, Configuration};
 use sph::compare::tuning::Search;
 use sph::run::RunDir;
 use sph::train_loop::Trainer;
+use sph_nn::Store;
+use sph_nn::models::{self, ModelConfig};
+use sph_tensor::Pool;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -16,7 +19,14 @@ fn every_study_resolves_to_runs() {
     let guide = std::fs::read_to_string(folder.join("README.md")).unwrap();
     let files = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path());
     let files: Vec<_> = files.filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
-    assert!(files.len() >= 8, "{files:?}");
+    let named = guide.split('`').filter(|word| word.ends_with(".toml"));
+    for name in named {
+        assert!(folder.join(name).exists(), "studies/README.md mentions {name}, which is not there");
+    }
+    let mut network: Store<f32> =
+        Store::init(&models::build("resnet8", &ModelConfig::new(1, (8, 8), 10)).unwrap(), &Pool::new(), 0);
+    network.freeze(|s| !s.is_second_order());
+    let specs = network.specs().to_vec();
     for file in files {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         assert!(guide.contains(&name), "studies/README.md does not mention {name}");
@@ -38,12 +48,20 @@ fn every_study_resolves_to_runs() {
         };
         let runs = plan::runs(&ones, &plan.seeds).unwrap_or_else(|e| panic!("{name}: {e}"));
         let mut built = BTreeSet::new();
-        for (run, c) in runs.iter().zip(&ones).filter(|r| r.1.dataset == "digits") {
+        let at_hand = |c: &Configuration| c.job == Job::Adapt || c.dataset == "digits";
+        for (run, c) in runs.iter().zip(&ones).filter(|r| at_hand(r.1)) {
             if !built.insert((&c.model, c.optimizer)) {
                 continue;
             }
-            // The networks of adaptations are not here.
-            let RunArgs::Train(args) = &run.args else { continue };
+            let args = match &run.args {
+                RunArgs::Train(args) => args,
+                // The networks of adaptations are not here; another one has as many kinds of parameters.
+                RunArgs::Adapt(args) => {
+                    let optimizer = args.optimizer.build::<f32>(&specs, 0);
+                    optimizer.map(drop).unwrap_or_else(|e| panic!("{name}: {}: {e}", run.name));
+                    continue;
+                }
+            };
             let trainer = Trainer::<f32>::new(args, RunDir::at(Path::new("nowhere")));
             trainer.map(drop).unwrap_or_else(|e| panic!("{name}: {}: {e}", run.name));
         }

@@ -203,9 +203,11 @@ impl<T: Element> Op<T> for BatchNorm {
             ));
         }
         match &self.moments {
-            Moments::Batch { .. } if x[X].rows() < 2 => {
-                Err(ShapeError::new("batch_norm", "training needs more than one value per channel", x))
-            }
+            Moments::Batch { .. } if x[X].rows() < 2 => Err(ShapeError::new(
+                "batch_norm",
+                "training needs more than one value per channel, so more images in a batch",
+                x,
+            )),
             Moments::Running { mean, var } if mean.len() != x[X].last() || var.len() != x[X].last() => {
                 Err(ShapeError::new("batch_norm", "running statistics do not match the channels", x))
             }

@@ -149,6 +149,18 @@ pub enum EvalError {
     Other(#[from] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl EvalError {
+    /// What is not finite, where that is the reason: a smaller learning rate helps.
+    pub fn not_finite(&self) -> Option<String> {
+        match self {
+            EvalError::NonFiniteLoss(_) => Some("the loss".into()),
+            EvalError::NonFiniteUpdate(name) => Some(format!("the update of '{name}'")),
+            EvalError::NonFiniteProduct => Some("a product with the Hessian".into()),
+            EvalError::Other(_) => None,
+        }
+    }
+}
+
 /// What an optimizer may ask about a loss at the current point, and how it moves that point. A tape implements it; so
 /// can a model in another library, or a function written by hand.
 ///

@@ -1,16 +1,13 @@
 //! `sph adapt`: a trained network made to fit other data by its 1-D parameters alone.
 
 use crate::adaptation::{AdaptSettings, Adapted, Measured, adapt};
-use crate::adaptation_setup::{Setup, images};
-use crate::checkpoint::{check_writable, save_model, write_atomically};
+use crate::adaptation_setup::Setup;
+use crate::checkpoint::{check_outputs, save_model, write_atomically};
 use crate::config::{AdaptArgs, EvalOn, shown};
 use crate::error::{Error, Result};
-use crate::model_source::Seen;
 use crate::timing;
 use indicatif::ProgressBar;
 use std::fmt::Write as _;
-use std::io::Write as _;
-use std::path::PathBuf;
 
 /// Adapts, and prints a table or JSON.
 ///
@@ -25,22 +22,12 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
     args.kernels.configure()?;
     let args = args.clone().resolved()?;
     // Found out now, not after a long computation.
-    let files: Vec<&PathBuf> = [&args.csv, &args.output].into_iter().flatten().collect();
-    files.iter().try_for_each(|path| check_writable(path))?;
-    if files.len() == 2 && files[0] == files[1] {
-        return Err(Error::Config(format!("{} is named for two outputs", files[0].display())));
-    }
-    let Setup { found, mut objective, mut optimizer } = Setup::new(&args)?;
-    super::warn_of_classes(&found)?;
-    if args.eval_on == EvalOn::Validation && found.seen == Seen::Unknown {
-        let network = args.checkpoint.display();
-        let line = format!(
-            "warning: {network} does not tell what it was trained on, maybe on these images, too; its run's folder does"
-        );
-        let _ = writeln!(std::io::stderr(), "{line}");
-    }
+    check_outputs([&args.csv, &args.output].into_iter().flatten())?;
+    let setup = Setup::new(&args)?;
+    super::warn(&setup.notes);
+    let data = setup.images()?;
+    let Setup { found, mut objective, mut optimizer, batch_size, .. } = setup;
     let specs = objective.store.specs().to_vec();
-    let data = images(&args, &found)?;
     let settings = AdaptSettings {
         steps: args.steps as u64,
         lr: args.optimizer.lr()?,
@@ -70,7 +57,8 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
             "dataset": found.info.dataset,
             "settings": args.settings()?,
             "adaptation_images": data.adapt.set.len(),
-            "batch_size": data.adapt.batch_size,
+            "batch_size": batch_size,
+            "curvature_images": args.optimizer.takes_curvature().then(|| objective.curved(batch_size)),
             "evaluation_images": data.evaluate.set.len(),
             "trained_tensors": trained.len(),
             "trained_parameters": entries,

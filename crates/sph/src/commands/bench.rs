@@ -15,6 +15,7 @@ use std::time::Instant;
 #[derive(Args, Debug, Clone)]
 #[command(
     allow_negative_numbers = true,
+    mut_arg("lr", |a| a.help("Learning rate, small by default, so that random labels do not make the loss overflow [default: 0.01]")),
     after_help = "Example:\n  sph bench --model resnet20 --batch-size 128 --opt sph --steps 40 --json\n  sph bench --model vit_tiny --batch-size 64 --explain"
 )]
 pub struct BenchArgs {
@@ -61,19 +62,20 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let config = args.model.config(3, (32, 32), 10)?;
     let network = models::build(&args.model.model, &config).map_err(|e| Error::Config(e.to_string()))?;
     let mut objective = Objective::new(network, &pool, args.seed);
-    args.optimizer.freeze(&mut objective.store)?;
-    objective.curvature_fraction = args.optimizer.curvature_batch.unwrap_or(1.0);
+    // What `sph train` takes.
+    let settings = args.model.suited(args.optimizer.clone())?;
+    settings.freeze(&mut objective.store)?;
+    objective.curvature_fraction = settings.curvature_batch.unwrap_or(1.0);
     let specs = objective.store.specs().to_vec();
-    let mut optimizer = args.optimizer.build(&specs, args.seed)?;
+    let mut optimizer = settings.build(&specs, args.seed)?;
     let n = args.batch_size as usize;
     let mut rng = Rng::new(args.seed, "bench", 0, 0);
     let mut images = Array::stale(&pool, Shape::new(&[n, 32, 32, 3]));
     images.make_mut().iter_mut().for_each(|v| *v = rng.normal() as f32);
     let batch = Batch { images, targets: (0..n).map(|_| rng.below(10) as u32).collect() };
-    // Small by default, so that random labels do not make the loss overflow within a long measurement.
     let lr = args.optimizer.lr.unwrap_or(0.01);
     // Blocks differ in cost: whole cycles of visits, so that none counts more than the others.
-    let cycle = args.optimizer.blocks(&specs)?.len().max(1);
+    let cycle = settings.blocks(&specs)?.len().max(1);
     let steps = (args.steps as usize).next_multiple_of(cycle);
     let mut times = Times::default();
     for step in 0..WARMUP + steps {

@@ -137,7 +137,8 @@ impl Console {
 
 impl Watch for Console {
     fn begins(&mut self, round: &Round<'_>) {
-        let Round { kind, launch, runs, found } = round;
+        let Round { kind, launch, runs, found, notes } = round;
+        notes.iter().for_each(|note| self.line(format!("warning: {note}")));
         self.bar = ProgressBar::new(runs.iter().map(|r| r.args.length() as u64).sum());
         let unit = runs.first().map_or(Job::Train, |r| r.args.job()).unit();
         let template = format!("{{bar:24}} {{pos}}/{{len}} {unit}s, {{eta}} left  {{msg}}");

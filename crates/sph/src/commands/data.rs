@@ -1,6 +1,6 @@
 //! `sph data`: what is in a data set, corrupted copies, and downloads.
 
-use crate::checkpoint::{check_writable, write_atomically};
+use crate::checkpoint::{check_outputs, write_atomically};
 use crate::config::{DataOptions, dataset_names, seed, sha256, shown, threads};
 use crate::corrupt::{CORRUPTIONS, Corruption, CorruptionRow, Corruptor, Range, SEVERITIES};
 use crate::corruption_sheet;
@@ -77,7 +77,7 @@ pub struct CorruptArgs {
     #[arg(long, value_name = "FILE.png|html")]
     pub sheet: Option<PathBuf>,
     /// Test images on the sheet, the first ones, at most 64.
-    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u8).range(1..=64), value_name = "N")]
+    #[arg(long, default_value = "2", value_parser = clap::value_parser!(u8).range(1..=64), value_name = "N", requires = "sheet")]
     pub images: u8,
     /// Seed of the random numbers.
     #[arg(long, default_value_t = 42, value_parser = seed)]
@@ -151,7 +151,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
     {
         return refuse("sheet", path, ".png or .html");
     }
-    [&args.output, &args.sheet].into_iter().flatten().try_for_each(|path| check_writable(path))?;
+    check_outputs([&args.output, &args.sheet].into_iter().flatten())?;
     let data = data::load(&args.dataset, &args.options)?;
     let range = Range::of(&data.train)?;
     if let Some(path) = &args.sheet {

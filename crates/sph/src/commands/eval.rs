@@ -57,7 +57,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let pool = Pool::<f32>::new();
     let objective = found.objective(&pool, 0)?;
     let (info, mut data) = (&found.info, found.data()?.clone());
-    super::warn_of_classes(&found)?;
+    super::warn(found.note_of_classes()?.as_slice());
     let (name, set) = match args.split {
         Split::Test => ("test", data.test.clone()),
         Split::Train => {

@@ -92,14 +92,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
     args.kernels.configure()?;
     // Found out now, not after a long computation.
-    let files = [&args.dump, &args.csv, &args.report];
-    let files: Vec<&PathBuf> = files.into_iter().flatten().collect();
-    for (i, path) in files.iter().enumerate() {
-        checkpoint::check_writable(path)?;
-        if files[..i].contains(path) {
-            return Err(Error::Config(format!("{} is named for two outputs", path.display())));
-        }
-    }
+    checkpoint::check_outputs([&args.dump, &args.csv, &args.report].into_iter().flatten())?;
     if args.dtype == "f64" { inspect::<f64>(args) } else { inspect::<f32>(args) }
 }
 
@@ -150,7 +143,7 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     let seconds = start.elapsed().as_secs_f64();
     let seen = seen.map_err(|e| match (e, f.current_batch()) {
         (AnalysisError::Evaluation(EvalError::NonFiniteLoss(_)), Some(batch)) => {
-            let place = f.first_non_finite(batch, f.mode).unwrap_or_else(|| "the loss".into());
+            let place = f.first_non_finite(&f.store, batch, f.mode).unwrap_or_else(|| "the loss".into());
             Error::Config(format!("the loss is not finite; the first non-finite values are in {place}"))
         }
         (AnalysisError::Evaluation(e), _) => Error::Evaluation(e),

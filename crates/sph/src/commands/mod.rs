@@ -13,7 +13,6 @@ pub mod report;
 pub mod train;
 
 use crate::error::{Error, Result};
-use crate::model_source::Found;
 use std::io::Write;
 use std::path::Path;
 
@@ -24,17 +23,9 @@ fn configure_threads(threads: Option<usize>) -> Result<usize> {
     Ok(threads)
 }
 
-/// Says on stderr when the data set's classes are not called what the network's are.
-fn warn_of_classes(found: &Found) -> Result<()> {
-    let data = found.data()?;
-    if found.classes_of_file().is_some_and(|names| !names.starts_with(&data.class_names)) {
-        let dataset = &found.info.dataset;
-        let line = format!(
-            "warning: the classes of {dataset} have other names than the network's; they are compared by number"
-        );
-        let _ = writeln!(std::io::stderr(), "{line}");
-    }
-    Ok(())
+/// Says on stderr what a user should know.
+fn warn(notes: &[String]) {
+    notes.iter().for_each(|note| drop(writeln!(std::io::stderr(), "warning: {note}")));
 }
 
 /// Calls `then` when stdin ends. An error is the same: whoever started this process is gone or wants it to stop.

@@ -138,6 +138,7 @@ fn result(o: &Outcome) -> RunResult {
         final_test_loss: o.last.map(|l| l.0),
         ema_test_accuracy: o.best_average.map(|b| b.test_accuracy),
         final_ema_test_accuracy: o.last_average.map(|l| l.1),
+        data_crc32: o.data_crc32,
         epochs: o.epochs,
         stopped_early: o.stopped_early,
         seconds: o.seconds,

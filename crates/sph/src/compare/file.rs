@@ -58,6 +58,7 @@ pub(super) fn read(path: &Path, adapts: bool, own: &Command) -> Result<(FromFile
         Ok(Setting::list(name, values))
     };
     let mut found = FromFile::default();
+    file.each_once(&file.table, &command)?;
     for (key, value) in &file.table {
         match (canonical(key, &command), value) {
             (name, toml::Value::Array(tables)) if name == "optimizer" => {
@@ -68,6 +69,7 @@ pub(super) fn read(path: &Path, adapts: bool, own: &Command) -> Result<(FromFile
                 }
             }
             (name, toml::Value::Table(table)) if name == "tuning" => {
+                file.each_once(table, &command)?;
                 for (key, value) in table {
                     let name = format!("{TUNING}{}", key.replace('_', "-"));
                     if !keys(own).any(|k| k == name) {
@@ -89,6 +91,11 @@ pub(super) fn read(path: &Path, adapts: bool, own: &Command) -> Result<(FromFile
             }
             (name, toml::Value::Array(items)) if is_own(&name) && items.is_empty() => {
                 return Err(file.fail(format!("key '{key}' has no value")));
+            }
+            (_, toml::Value::Array(items))
+                if items.iter().any(|v| v.as_str().is_some_and(|v| v.contains(','))) =>
+            {
+                return Err(file.fail(format!("key '{key}': commas separate values; none may have one")));
             }
             (name, value) if is_own(&name) => {
                 // A list of one seed is a list.
@@ -133,6 +140,7 @@ fn entry(
     job: Job,
     command: &Command,
 ) -> Result<Entry> {
+    file.each_once(table, command)?;
     let mut settings = Vec::new();
     let text = |key: &str| match table.get(key) {
         None => Ok(None),

@@ -154,11 +154,11 @@ fn grid(text: &str) -> std::result::Result<(Option<String>, Setting), String> {
     let values = match values.split_once(':').filter(|(scale, _)| ["log", "linear"].contains(scale)) {
         None => Values::List(listed),
         Some((scale, ends)) => {
-            let ends: Vec<f64> = ends.split(',').filter_map(|v| v.trim().parse().ok()).collect();
-            let [from, to] = ends[..] else {
+            let ends: Option<Vec<f64>> = ends.split(',').map(|v| v.trim().parse().ok()).collect();
+            let Some([from, to]) = ends.as_deref() else {
                 return Err(format!("'{values}' is not {scale}: and two numbers with a comma between them"));
             };
-            Values::Range(Range::new(scale == "log", from, to).map_err(|e| format!("'{name}': {e}"))?)
+            Values::Range(Range::new(scale == "log", *from, *to).map_err(|e| format!("'{name}': {e}"))?)
         }
     };
     Ok((optimizer, Setting { name, values }))
@@ -314,6 +314,10 @@ impl CompareArgs {
                     common.extend(given(name).then(|| Setting::list(name, values)));
                 }
                 let corruptions = if own.corrupt.is_empty() { vec![NOTHING.into()] } else { own.corrupt };
+                if corruptions.iter().all(|c| c == NOTHING) && common.iter().any(|s| s.name == "corrupt-seed")
+                {
+                    return Err(Error::Config("--corrupt-seed needs --corrupt".into()));
+                }
                 (corruptions, own.checkpoint)
             }
         };
@@ -340,11 +344,18 @@ impl CompareArgs {
             })
         };
         let baseline = own.baseline.as_ref().map_or(Ok(0), |name| find("--baseline", name))?;
-        for (optimizer, setting) in own.grid {
-            let setting = setting.checked(job).map_err(|e| Error::Config(format!("--grid: {e}")))?;
+        for (number, (optimizer, setting)) in own.grid.iter().enumerate() {
+            let same = |g: &&(Option<String>, Setting)| g.0 == *optimizer && g.1.name == setting.name;
+            if own.grid[..number].iter().any(|g| same(&g)) {
+                let name = &setting.name;
+                return Err(Error::Config(format!(
+                    "--grid: '{name}' is given twice; put its values in one list"
+                )));
+            }
+            let setting = setting.clone().checked(job).map_err(|e| Error::Config(format!("--grid: {e}")))?;
             let settings = match optimizer {
                 None => &mut common,
-                Some(name) => &mut file.optimizers[find("--grid", &name)?].settings,
+                Some(name) => &mut file.optimizers[find("--grid", name)?].settings,
             };
             settings.retain(|s| s.name != setting.name);
             settings.push(setting);

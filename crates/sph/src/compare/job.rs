@@ -1,6 +1,6 @@
 //! What the runs of a comparison are: trainings, or adaptations of trained networks.
 
-use crate::config::{AdaptArgs, NOT_SETTINGS, TrainArgs, by_name, keys};
+use crate::config::{AdaptArgs, NOT_SETTINGS, TrainArgs, by_name, difference, keys};
 use crate::error::Result;
 use clap::{Command, CommandFactory};
 
@@ -85,7 +85,11 @@ impl RunArgs {
         match job {
             Job::Train => Ok(RunArgs::Train(Box::new(TrainArgs::from_settings(settings.iter(), seed)?))),
             Job::Adapt => {
-                let given = settings.iter().filter(|(name, value)| name != "corrupt" || value != NOTHING);
+                // Without a corruption there is nothing that its seed could seed.
+                let nothing = settings.iter().any(|(name, value)| name == "corrupt" && value == NOTHING);
+                let given = settings
+                    .iter()
+                    .filter(|(name, _)| !(nothing && ["corrupt", "corrupt-seed"].contains(&&**name)));
                 Ok(RunArgs::Adapt(Box::new(AdaptArgs::from_settings(given, seed)?)))
             }
         }
@@ -100,6 +104,23 @@ impl RunArgs {
             RunArgs::Train(args) => by_name(args),
             RunArgs::Adapt(args) => args.settings(),
         }
+    }
+
+    /// The first setting that is another one in `there`, the settings of a record, with both values.
+    ///
+    /// # Errors
+    /// When a value has no form as text (a path that is not Unicode).
+    pub fn difference(&self, there: &serde_json::Value) -> Result<Option<String>> {
+        // Through the parser: the record of an older program may lack what has its default here.
+        let parsed = match self {
+            RunArgs::Train(_) => toml::to_string(there)
+                .ok()
+                .and_then(|text| TrainArgs::from_toml(&text, "settings of a record").ok())
+                .map(|args| by_name(&args)),
+            RunArgs::Adapt(_) => AdaptArgs::from_record(there).ok().map(|args| args.settings()),
+        };
+        let parsed = parsed.transpose()?;
+        Ok(difference(&self.settings()?, parsed.as_ref().unwrap_or(there)))
     }
 
     /// What the run is.

@@ -97,10 +97,13 @@ pub struct PlannedRun {
     pub args: RunArgs,
 }
 
+/// Bytes of a run's name, at most: file systems take 255, and `.diverged.json` and what a temporary file adds stand behind or before it.
+const LONGEST: usize = 230;
+
 /// The runs of configurations, seed by seed: a comparison that was cut short is one of fewer seeds.
 ///
 /// # Errors
-/// When settings do not fit each other, or two runs would have one name.
+/// When settings do not fit each other, two runs would have one name, or one is too long.
 pub fn runs(configurations: &[Configuration], seeds: &[u64]) -> Result<Vec<PlannedRun>> {
     let mut names = BTreeSet::new();
     let mut runs = Vec::new();
@@ -113,6 +116,11 @@ pub fn runs(configurations: &[Configuration], seeds: &[u64]) -> Result<Vec<Plann
                     "seeds, data sets, models and values are named once, optimizers have a 'name' each";
                 return Err(Error::Config(format!(
                     "two runs of this comparison are called {name}: {reason}"
+                )));
+            }
+            if name.len() > LONGEST {
+                return Err(Error::Config(format!(
+                    "{name} is too long for the name of a file: give the optimizer a shorter 'name', or the network a shorter path"
                 )));
             }
             let args = RunArgs::from_settings(c.job, &c.settings, seed)

@@ -4,7 +4,7 @@
 use super::job::RunArgs;
 use super::plan::PlannedRun;
 use crate::checkpoint::write_atomically;
-use crate::config::{TrainArgs, difference, shown};
+use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
 use crate::history::Adaptation;
 use crate::model_source::crc32_of;
@@ -115,7 +115,7 @@ impl Launch {
                 let text = std::fs::read(&path).map_err(|e| Error::data(&path, e.to_string()))?;
                 let there: Divergence = serde_json::from_slice(&text)
                     .map_err(|e| Error::data(&path, format!("{e}; remove it")))?;
-                let difference = difference(&run.args.settings()?, &there.settings);
+                let difference = run.args.difference(&there.settings)?;
                 let difference = difference.or_else(|| other_network(run, there.checkpoint_crc32));
                 (path, difference)
             }
@@ -139,13 +139,13 @@ impl Launch {
                 let there = TrainArgs::from_toml(&text, &shown(&path))?;
                 (folder.path().to_path_buf(), args.difference(&there)?)
             }
-            RunArgs::Adapt(args) => {
+            RunArgs::Adapt(_) => {
                 let path = self.record(run);
                 if !path.exists() {
                     return Ok(Found::Nothing);
                 }
                 let there = Adaptation::read(&path)?;
-                let difference = args.difference(&there.settings)?;
+                let difference = run.args.difference(&there.settings)?;
                 (path, difference.or_else(|| other_network(run, there.checkpoint_crc32)))
             }
         };

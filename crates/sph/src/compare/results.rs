@@ -320,6 +320,7 @@ fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
             train: (1.0, 0.5),
             validation: None,
             test: (1.0, *a),
+            average: None,
             step_ms: 1.0,
             seconds: 10.0 * (i + 1) as f64,
         });

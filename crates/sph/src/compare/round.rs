@@ -4,8 +4,10 @@
 use super::job::RunArgs;
 use super::plan::PlannedRun;
 use super::processes::{self, End, Event, Found, Launch};
-use crate::adaptation_setup::{Setup, parts};
+use crate::adaptation_setup::Setup;
+use crate::config::EvalOn;
 use crate::error::{Error, Result};
+use crate::model_source::Seen;
 use crate::train_loop::Trainer;
 use std::sync::atomic::AtomicBool;
 
@@ -19,6 +21,8 @@ pub struct Round<'a> {
     pub runs: &'a [PlannedRun],
     /// What there is of each before the round.
     pub found: Vec<Found>,
+    /// What a user should know of them, a line each.
+    pub notes: Vec<String>,
 }
 
 /// Who is told how rounds go on.
@@ -68,24 +72,38 @@ impl<'a> Round<'a> {
     /// When there are runs with other settings, or data, models and settings do not fit each other.
     pub fn new(kind: &'a str, launch: &'a Launch, runs: &'a [PlannedRun]) -> Result<Self> {
         let found = runs.iter().map(|r| launch.find(r)).collect::<Result<Vec<Found>>>()?;
-        let round = Round { kind, launch, runs, found };
+        let mut round = Round { kind, launch, runs, found, notes: Vec::new() };
         round.check()?;
         Ok(round)
     }
 
     /// One run of each configuration that is to begin shows whether all of them can.
-    fn check(&self) -> Result<()> {
+    fn check(&mut self) -> Result<()> {
         let mut checked = Vec::new();
+        let mut notes = Vec::new();
         for (run, found) in self.runs.iter().zip(&self.found) {
             if *found == Found::Nothing && !checked.contains(&run.configuration) {
                 checked.push(run.configuration);
                 let fits = match &run.args {
                     RunArgs::Train(args) => Trainer::<f32>::new(args, self.launch.folder(run)).map(drop),
-                    RunArgs::Adapt(args) => Setup::new(args).and_then(|s| parts(args, &s.found)).map(drop),
+                    RunArgs::Adapt(args) => Setup::new(args).and_then(|setup| {
+                        notes.extend(setup.notes);
+                        match args.eval_on == EvalOn::Validation && setup.found.seen == Seen::Unknown {
+                            true => Err(Error::Config(format!(
+                                "{} does not tell which images it was trained on, so none of them can judge trials; name its \
+                                 run's folder",
+                                args.checkpoint.display()
+                            ))),
+                            false => Ok(()),
+                        }
+                    }),
                 };
                 fits.map_err(|e| Error::Config(format!("{}: {e}", run.name)))?;
             }
         }
+        notes.sort();
+        notes.dedup();
+        self.notes = notes;
         Ok(())
     }
 

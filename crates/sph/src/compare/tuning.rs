@@ -9,6 +9,7 @@ use super::plan::Configuration;
 use super::setting::{Setting, Values};
 use crate::error::{Error, Result};
 use sph_tensor::Rng;
+use std::collections::BTreeSet;
 
 /// How settings are chosen before the runs of a comparison.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +26,7 @@ pub struct Tuning {
     pub budget_cpu_hours: Option<f64>,
 }
 
-/// Points of the sequence for a trial, at most: those that were tried already are passed over.
+/// Points of the sequence in a row that were tried already, after which there are taken to be no others.
 const ENOUGH: u64 = 1000;
 
 /// What is tried for an optimizer on a data set, a model and values of the common grids.
@@ -54,15 +55,16 @@ impl Search {
         }
         let wanted = if space.is_empty() { 1 } else { tuning.trials };
         let mut trials: Vec<Configuration> = Vec::new();
+        let mut labels = BTreeSet::new();
+        let (mut index, mut last) = (0, 0);
         // Lists that are just long enough are met whole long before this.
-        for index in 0..ENOUGH * wanted as u64 {
-            if trials.len() == wanted {
-                break;
-            }
+        while trials.len() < wanted && index - last <= ENOUGH {
             let trial = base.with(&point(&space, tuning.seed, index));
-            if trials.iter().all(|t| t.label != trial.label) {
+            if labels.insert(trial.label.clone()) {
+                last = index;
                 trials.push(trial);
             }
+            index += 1;
         }
         if trials.len() < wanted {
             return Err(Error::Config(format!(
@@ -248,7 +250,6 @@ pub fn fit(budget: f64, searches: &[Search], costs: &[Cost], runs: usize, least:
 mod tests {
     use super::super::setting::Range;
     use super::*;
-    use std::collections::BTreeSet;
 
     fn list(name: &str, values: &[&str]) -> Setting {
         Setting { name: name.into(), values: Values::List(values.iter().map(|v| v.to_string()).collect()) }

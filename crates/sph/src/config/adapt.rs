@@ -3,7 +3,7 @@
 use super::file::flags_of_settings;
 use super::optimizer::adapt_optimizers;
 use super::values::{below_one, count, names, row, seed, threads};
-use super::{KernelArgs, ModelSource, OptArgs, by_name, difference, flags_of_toml, one_line};
+use super::{KernelArgs, ModelSource, OptArgs, by_name, flags_of_toml, one_line};
 use crate::corrupt::Corruption;
 use crate::error::{Error, Result};
 use clap::{Args, Command, FromArgMatches, ValueEnum};
@@ -48,9 +48,10 @@ pub struct AdaptArgs {
     #[arg(long, value_name = "NAME:SEVERITY")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub corrupt: Option<Corruption>,
-    /// Seed of the corruption, not changed by --seed: the same images for every run.
-    #[arg(long, default_value_t = 42, value_parser = seed, value_name = "SEED")]
-    pub corrupt_seed: u64,
+    /// Seed of the corruption, not changed by --seed: the same images for every run [default: 42].
+    #[arg(long, value_parser = seed, value_name = "SEED")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub corrupt_seed: Option<u64>,
     /// Labelled training images per class that are adapted to [default: all].
     #[arg(long, value_parser = count, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -147,6 +148,9 @@ pub enum EvalOn {
 }
 
 impl AdaptArgs {
+    /// The default of `--corrupt-seed`.
+    pub const CORRUPT_SEED: u64 = 42;
+
     /// The command's name and flags, for settings that do not come from its command line: a comparison names networks beside them.
     pub(crate) fn command() -> Command {
         Self::augment_args(Command::new("adapt"))
@@ -176,11 +180,18 @@ impl AdaptArgs {
     /// When settings do not fit each other.
     pub fn resolved(mut self) -> Result<Self> {
         let loss = self.loss()?;
-        self.optimizer = self.optimizer.for_adaptation(loss, self.batch_size);
+        self.optimizer = self.optimizer.for_adaptation(loss);
         self.optimizer.validate()?;
         self.optimizer.lr = Some(self.optimizer.lr()?);
         if self.optimizer.is_newton() {
             self.average_steps.get_or_insert(true);
+        }
+        match self.corrupt {
+            Some(_) => drop(self.corrupt_seed.get_or_insert(Self::CORRUPT_SEED)),
+            None if self.corrupt_seed.is_some() => {
+                return Err(Error::Config("--corrupt-seed needs --corrupt".into()));
+            }
+            None => (),
         }
         let steps = self.steps;
         if let Some(at) = self.eval_at.iter().find(|at| **at > steps) {
@@ -222,11 +233,16 @@ impl AdaptArgs {
         by_name(self)
     }
 
-    /// The first setting that is another one in `there`, the settings of a record, with both values.
+    /// Settings as they stand in a record; what an older program left out is at its default.
     ///
     /// # Errors
-    /// As [`AdaptArgs::flags`].
-    pub fn difference(&self, there: &serde_json::Value) -> Result<Option<String>> {
-        Ok(difference(&self.settings()?, there))
+    /// When they are not settings of an adaptation.
+    pub fn from_record(record: &serde_json::Value) -> Result<Self> {
+        let origin = "settings of a record";
+        let text = toml::to_string(record).map_err(|e| Error::Config(format!("{origin}: {e}")))?;
+        let command = Self::command();
+        let flags = flags_of_toml(&text, &command, origin)?;
+        let matches = command.try_get_matches_from(std::iter::once("adapt".to_string()).chain(flags));
+        matches.and_then(|m| Self::from_arg_matches(&m)).map_err(|e| Error::Config(one_line(&e)))
     }
 }

@@ -26,6 +26,22 @@ impl<'a> SettingsFile<'a> {
         Ok(SettingsFile { table, origin })
     }
 
+    /// Refuses a setting that stands in `table` twice, under two spellings or an alias.
+    ///
+    /// # Errors
+    /// Naming both keys.
+    pub(crate) fn each_once(&self, table: &toml::Table, command: &Command) -> Result<()> {
+        let mut seen: Vec<(String, &str)> = Vec::new();
+        for key in table.keys() {
+            let name = canonical(key, command);
+            if let Some((_, other)) = seen.iter().find(|s| s.0 == name) {
+                return Err(self.fail(format!("'{other}' and '{key}' are one setting; leave one out")));
+            }
+            seen.push((name, key));
+        }
+        Ok(())
+    }
+
     /// An error of this file.
     pub(crate) fn fail(&self, reason: impl std::fmt::Display) -> Error {
         Error::Config(format!("{}: {reason}", self.origin))
@@ -131,6 +147,7 @@ pub(crate) fn repeats(name: &str, command: &Command) -> bool {
 /// An unknown key, with the nearest known one; a value that no flag takes, or that its flag refuses.
 pub fn flags_of_toml(text: &str, command: &Command, origin: &str) -> Result<Vec<String>> {
     let file = SettingsFile::parse(text, origin)?;
+    file.each_once(&file.table, command)?;
     let mut flags = Vec::new();
     for (key, value) in &file.table {
         if !keys(command).any(|k| k == canonical(key, command)) {

@@ -56,6 +56,18 @@ impl std::str::FromStr for GroupArgs {
     }
 }
 
+impl GroupArgs {
+    /// The numbers of the parameters among `specs` that it names and that are trained.
+    ///
+    /// # Errors
+    /// When there are none.
+    pub(super) fn chosen(&self, specs: &[ParamSpec]) -> Result<Vec<usize>> {
+        let fail = |e: sph_nn::SelectionError| Error::Config(format!("--group '{}': {e}", self.params));
+        let chosen: Selection = self.params.parse().map_err(fail)?;
+        chosen.select(specs, |s| !s.frozen).map_err(fail)
+    }
+}
+
 /// The settings of every parameter; a later group stands in the place of an earlier one.
 ///
 /// # Errors
@@ -63,10 +75,7 @@ impl std::str::FromStr for GroupArgs {
 pub(super) fn overrides(groups: &[GroupArgs], specs: &[ParamSpec]) -> Result<Vec<Overrides>> {
     let mut all = vec![Overrides::default(); specs.len()];
     for group in groups {
-        let fail = |reason: String| Error::Config(format!("--group '{}': {reason}", group.params));
-        let chosen: Selection =
-            group.params.parse().map_err(|e: sph_nn::SelectionError| fail(e.to_string()))?;
-        for i in chosen.select(specs, |s| !s.frozen).map_err(|e| fail(e.to_string()))? {
+        for i in group.chosen(specs)? {
             let own = &mut all[i];
             own.lr_mult = group.lr_mult.unwrap_or(own.lr_mult);
             own.weight_decay = group.weight_decay.or(own.weight_decay);

@@ -293,17 +293,10 @@ impl TrainArgs {
         self.schedule.build(self.epochs, self.optimizer.lr()?)
     }
 
-    /// With the settings of the optimizer that suit the model, where none are given: without norms nothing holds large steps back, and
-    /// weights of transformers want AdamW (docs/results.md). They stand in `args.toml`, so that a run keeps them.
-    fn resolved(mut self) -> Result<Self> {
-        let model = sph_nn::models::find(&self.model.model).map_err(|e| Error::Config(e.to_string()))?;
-        if model.tokens && self.optimizer.opt == "sph" && self.optimizer.preset.is_none() {
-            self.optimizer.first_order.get_or_insert("adamw".into());
-        }
-        if norm(self.model.norm.as_deref(), &self.model.model)?.name == "none" {
-            self.optimizer = self.optimizer.without_norms()?;
-        }
-        Ok(self)
+    /// With the settings of the optimizer that suit the model, where none are given. They stand in `args.toml`, so that a run keeps them.
+    fn resolved(self) -> Result<Self> {
+        let optimizer = self.model.suited(self.optimizer)?;
+        Ok(TrainArgs { optimizer, ..self })
     }
 }
 
@@ -409,6 +402,35 @@ mod tests {
         assert_eq!(of("--opt sgd --lr 0.2"), [0.2, 0.2]);
         assert_eq!(of("--opt adamw"), [1e-3, 1e-3]);
         assert_eq!(of("--first-order adamw --decouple auto"), [1e-3, 1e-3]);
+    }
+
+    #[test]
+    fn help_of_adaptation_names_its_defaults() {
+        for (flags, names) in [
+            ("opt=sph", "lr tau eps backtrack probe curvature-schedule momentum"),
+            ("opt=sph loss=entropy", "eps"),
+            ("opt=sph first-order=adamw", "lr tau"),
+            ("opt=krylov", "lr eps krylov-size trust-radius backtrack"),
+            ("opt=adam", "lr"),
+            ("opt=sgd", "lr"),
+            ("opt=adahessian", "lr"),
+        ] {
+            let pair = |f: &str| f.split_once('=').map(|(name, value)| (name.to_string(), value.to_string()));
+            let settings: Vec<(String, String)> =
+                flags.split(' ').filter_map(pair).chain([("checkpoint".into(), "x".into())]).collect();
+            let resolved = AdaptArgs::from_settings(settings.iter(), 0).unwrap().settings().unwrap();
+            for name in names.split(' ') {
+                let command = AdaptArgs::command();
+                let argument = command.get_arguments().find(|a| a.get_long() == Some(name)).unwrap();
+                let help = argument.get_help().unwrap().to_string();
+                let value = match &resolved[name] {
+                    serde_json::Value::String(text) => text.clone(),
+                    number => number.to_string().trim_end_matches(".0").to_string(),
+                };
+                let words: Vec<&str> = help.split([' ', ',', ';', ']', ':']).collect();
+                assert!(words.contains(&&*value), "{flags}: --{name} is {value}, and its help: {help}");
+            }
+        }
     }
 
     #[test]

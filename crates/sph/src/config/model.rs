@@ -1,5 +1,6 @@
 //! Settings of the model.
 
+use super::OptArgs;
 use super::values::{below_one, decouple_names, model_names, norm_names, row, stem_names};
 use crate::error::{Error, Result};
 use clap::Args;
@@ -56,6 +57,15 @@ impl ModelArgs {
             dropout: self.dropout,
             ..ModelConfig::new(channels, size, classes)
         })
+    }
+
+    /// The optimizer's settings, with what suits the model where none are given: [`OptArgs::for_training`].
+    ///
+    /// # Errors
+    /// When a name is unknown.
+    pub fn suited(&self, optimizer: OptArgs) -> Result<OptArgs> {
+        let tokens = models::find(&self.model).map_err(|e| Error::Config(e.to_string()))?.tokens;
+        optimizer.for_training(tokens, norm(self.norm.as_deref(), &self.model)?.name)
     }
 
     /// Layers that no norm follows are decoupled.

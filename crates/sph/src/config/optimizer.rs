@@ -20,9 +20,10 @@ use sph_optim::presets::{
 };
 use sph_optim::transforms::{Backtrack, CLIP_MODES, ClipGradient, ClipMode, DrsConfig};
 
-/// Rates of adaptation: of Newton steps, and of Adam.
+/// Rates of adaptation: of Newton steps, and of Adam; and their ratio, the scale of Newton steps that have Adam's rate.
 const NEWTON_IN_ADAPTATION: f64 = 0.65;
 const ADAMW_IN_ADAPTATION: f64 = 0.026;
+const TAU_BESIDE_ADAMW_IN_ADAPTATION: f64 = 25.0;
 
 /// The optimizer and its settings. A setting that the chosen optimizer does not have is an error.
 #[derive(Args, Debug, Clone, Serialize)]
@@ -40,7 +41,7 @@ pub struct OptArgs {
     /// such as 'layer4.*,fc.*'. The others are frozen: no gradient of theirs is computed.
     #[arg(long, default_value = "all", value_parser = selection, value_name = "WHICH")]
     pub trainable: String,
-    /// Learning rate [default: 0.1, with --norm none 0.01; adam, adamw, --first-order adamw: 0.001; adahessian: 0.15; kfac: 0.01].
+    /// Learning rate [default: 0.1, with --norm none 0.01, but not with --preset seed; adam, adamw, --first-order adamw: 0.001; adahessian: 0.15; kfac: 0.01].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
@@ -112,7 +113,7 @@ pub struct OptArgs {
     #[arg(long, value_parser = fraction, value_name = "FRACTION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub curvature_batch: Option<f64>,
-    /// Cap of sph's multiplier τ/rectified [default: none, with --norm none 1].
+    /// Cap of sph's multiplier τ/rectified [default: none; with --norm none 1, but not with --preset seed or --first-order adamw].
     #[arg(long, value_parser = positive)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_multiplier: Option<f64>,
@@ -189,7 +190,7 @@ impl OptArgs {
     /// Rates and damping are values that served all settings of studies/adapt-digits.toml and adapt-fashion-mlp.toml best or next to it
     /// (docs/results.md); a tenth of the rates without labels, and for sph ten times the damping. A named preset stays what it is.
     #[must_use]
-    pub fn for_adaptation(mut self, loss: Loss, batch_size: usize) -> Self {
+    pub fn for_adaptation(mut self, loss: Loss) -> Self {
         if self.preset.is_some() {
             return self;
         }
@@ -213,7 +214,7 @@ impl OptArgs {
         if self.opt == "sph" {
             self.momentum.get_or_insert(0.0);
             // Newton's step has the same length beside either.
-            let tau = if self.beside_adamw() { NEWTON_IN_ADAPTATION / ADAMW_IN_ADAPTATION } else { 1.0 };
+            let tau = if self.beside_adamw() { TAU_BESIDE_ADAMW_IN_ADAPTATION } else { 1.0 };
             self.tau.get_or_insert(tau);
             let probe = self.probe.get_or_insert("rademacher".into());
             let joint = PROBES.iter().any(|p| p.name == *probe && p.joint);
@@ -221,13 +222,18 @@ impl OptArgs {
         }
         if self.opt == "krylov" {
             self.krylov_size.get_or_insert(5);
-            // What more images tell is not worth their time (docs/adapt.md); a few there must be, for BatchNorm, too.
-            let images = |n: f64| n / batch_size as f64;
-            self.curvature_batch.get_or_insert(images(32.0).min(0.25).max(images(8.0)).min(1.0));
             // Far away is where it goes in few steps; backtracking guards it.
             self.trust_radius.get_or_insert(20.0);
         }
         self
+    }
+
+    /// The part of each batch of `images` that adaptation takes curvature on: what is given, or for krylov a quarter of it, but from 8 to 32
+    /// images. What more of them tell is not worth their time (docs/adapt.md); a few there must be, for BatchNorm, too.
+    pub fn curvature_fraction_in_adaptation(&self, images: usize) -> f64 {
+        let of = |n: f64| n / images as f64;
+        let default = if self.opt == "krylov" { of(32.0).min(0.25).max(of(8.0)).min(1.0) } else { 1.0 };
+        self.curvature_batch.unwrap_or(default)
     }
 
     /// Whether adaptation gives it Newton steps, which the ancestor's, small corrections of SGD's, are not.
@@ -235,9 +241,26 @@ impl OptArgs {
         ["sph", "krylov"].contains(&&*self.opt) && self.preset.is_none()
     }
 
+    /// With the settings that suit the model, where none are given: without norms nothing holds large steps back, and weights of transformers
+    /// and mixers (`tokens`) want AdamW (docs/results.md). A named preset stays what it is.
+    ///
+    /// # Errors
+    /// When the optimizer is unknown.
+    pub fn for_training(mut self, tokens: bool, norm: &str) -> Result<Self> {
+        if tokens && self.opt == "sph" && self.preset.is_none() {
+            self.first_order.get_or_insert("adamw".into());
+        }
+        if norm == "none" { self.without_norms() } else { Ok(self) }
+    }
+
+    /// Whether its steps want curvature of images.
+    pub(crate) fn takes_curvature(&self) -> bool {
+        ["sph", "krylov", "adahessian"].contains(&&*self.opt)
+    }
+
     /// With a tenth of the default rate where weights take SGD's steps, and no block of sph's moved further than SGD would move it; a named
     /// preset stays what it is.
-    pub(super) fn without_norms(mut self) -> Result<Self> {
+    fn without_norms(mut self) -> Result<Self> {
         if self.preset.is_some() {
             return Ok(self);
         }
@@ -331,11 +354,6 @@ impl OptArgs {
                 self.opt
             )));
         }
-        if self.beside_adamw() && self.group.iter().any(|g| g.momentum.is_some()) {
-            return Err(Error::Config(
-                "--group: --first-order adamw has no momentum; leave momentum out".into(),
-            ));
-        }
         if drs && self.group.iter().any(|g| g.lr_mult.is_some() || g.momentum.is_some()) {
             return Err(Error::Config(
                 "--group: --first-order drs has one learning rate and no momentum; leave lr-mult and momentum out".into(),
@@ -358,6 +376,31 @@ impl OptArgs {
             return Err(Error::Config(
                 "--preset seed is SGD on the other parameters; leave --first-order out".into(),
             ));
+        }
+        Ok(())
+    }
+
+    /// Checks what depends on which parameters take first-order steps.
+    fn validate_on(&self, specs: &[ParamSpec]) -> Result<()> {
+        let blocks = self.blocks(specs)?;
+        let takes_first_order = |&i: &usize| !specs[i].frozen && !blocks.contains(&i);
+        if self.first_order.as_deref() == Some("drs") && !(0..specs.len()).any(|i| takes_first_order(&i)) {
+            return Err(Error::Config(
+                "--first-order drs has nothing to do: all that is trained are second-order blocks; leave it out, or train more \
+                 with --trainable"
+                    .into(),
+            ));
+        }
+        if self.beside_adamw() {
+            for group in self.group.iter().filter(|g| g.momentum.is_some()) {
+                if let Some(i) = group.chosen(specs)?.into_iter().find(takes_first_order) {
+                    return Err(Error::Config(format!(
+                        "--group '{}': '{}' takes AdamW's steps, which have no momentum; name second-order blocks, or take \
+                         --first-order sgd",
+                        group.params, specs[i].name
+                    )));
+                }
+            }
         }
         Ok(())
     }
@@ -473,6 +516,7 @@ impl OptArgs {
     /// As [`OptArgs::validate`].
     pub fn build<T: Real>(&self, specs: &[ParamSpec], seed: u64) -> Result<Optimizer<T>> {
         self.validate()?;
+        self.validate_on(specs)?;
         let optimizer = self.unclipped(specs, seed)?.with_overrides(overrides(&self.group, specs)?);
         let optimizer = match self.backtrack.filter(|n| *n > 0) {
             Some(halvings) => optimizer.followed_by("backtrack", Box::new(Backtrack { halvings })),

@@ -45,12 +45,12 @@ impl Affine {
     fn new(from: [[f64; 2]; 3], to: [[f64; 2]; 3]) -> Self {
         let edges = |p: [[f64; 2]; 3]| [1, 2].map(|i| [p[i][0] - p[0][0], p[i][1] - p[0][1]]);
         let ([a, b], [p, q]) = (edges(from), edges(to));
-        let mut determinant = a[0] * b[1] - a[1] * b[0];
-        // Points are moved too little to fall in one line; a tiny image's may, and stays as it is then.
-        if determinant.abs() < 1e-9 {
+        let determinant = a[0] * b[1] - a[1] * b[0];
+        // Points are moved too little to fall in one line; those of a tiny image may, or are one, and it stays as it is then.
+        if determinant.abs() < 1e-9 || (p[0] * q[1] - p[1] * q[0]).abs() < 1e-9 {
             return Affine { from: [0.0; 2], to: [0.0; 2], matrix: [[1.0, 0.0], [0.0, 1.0]] };
         }
-        determinant = 1.0 / determinant;
+        let determinant = 1.0 / determinant;
         // M [a b] = [p q].
         let row =
             |i: usize| [(p[i] * b[1] - q[i] * a[1]) * determinant, (q[i] * a[0] - p[i] * b[0]) * determinant];

@@ -142,7 +142,7 @@ impl Serialize for Corruption {
 /// The longest side of an image, JPEG's own bound.
 const LARGEST: usize = 65_535;
 
-/// Black and white of a data set: 0, or its least value where that is negative, and its largest value.
+/// Black and white of a data set: its least and its largest value, and 0 where all values lie on one side of it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
     /// What becomes 0.
@@ -155,7 +155,7 @@ impl Range {
     /// That of these images, by convention the training images.
     ///
     /// # Errors
-    /// When they are no images (a single pixel each), or all values are the same.
+    /// When they are no images (fewer than two pixels a side), are larger than JPEG takes, or all values are 0.
     pub fn of(set: &ImageSet) -> Result<Self> {
         let (h, w, _) = set.size;
         if h < 2 || w < 2 {

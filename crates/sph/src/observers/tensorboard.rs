@@ -83,6 +83,10 @@ impl Observer for TensorBoard {
             ("accuracy/train", Some(e.train_accuracy)),
             ("accuracy/validation", e.validation.map(|v| v.1)),
             ("accuracy/test", Some(e.test.1)),
+            ("loss/test_ema", e.average.map(|a| a.test.0)),
+            ("accuracy/test_ema", e.average.map(|a| a.test.1)),
+            ("loss/validation_ema", e.average.and_then(|a| a.validation).map(|v| v.0)),
+            ("accuracy/validation_ema", e.average.and_then(|a| a.validation).map(|v| v.1)),
             ("time/step_ms", Some(e.step_ms)),
             ("time/curvature_overhead", e.overhead),
         ];
@@ -207,6 +211,7 @@ fn records_are_tensorflows() {
 
 #[test]
 fn values_stand_under_their_names() {
+    use super::Evaluated;
     use prost::Message as _;
     #[derive(prost::Message)]
     struct Event {
@@ -258,7 +263,7 @@ fn values_stand_under_their_names() {
         train_accuracy: 0.125,
         validation: Some((2.0, 0.25)),
         test: (3.0, 0.5),
-        average: None,
+        average: Some(Evaluated { validation: None, test: (1.5, 0.75) }),
         step_ms: 4.0,
         images_per_s: 5.0,
         overhead: Some(0.75),
@@ -294,6 +299,8 @@ fn values_stand_under_their_names() {
         ("accuracy/train", 0.125),
         ("accuracy/validation", 0.25),
         ("accuracy/test", 0.5),
+        ("loss/test_ema", 1.5),
+        ("accuracy/test_ema", 0.75),
         ("time/step_ms", 4.0),
         ("time/curvature_overhead", 0.75),
         ("curvature_trace/bn1.weight", -2.0),

@@ -60,6 +60,9 @@ fn result(history: &History) -> String {
         items.push(("best test accuracy", format!("{} in epoch {epoch}, {chosen}", percent(accuracy))));
     }
     items.extend(r.final_test_accuracy.map(|a| ("final test accuracy", percent(a))));
+    items.extend(
+        r.final_ema_test_accuracy.map(|a| ("final test accuracy of the average of weights", percent(a))),
+    );
     items.push(("epochs", epochs));
     items.push(("time", format!("{:.1} s", r.seconds)));
     items.extend(r.step_ms_median.map(|ms| ("step", format!("{ms:.2} ms (median)"))));
@@ -77,7 +80,7 @@ fn line(epochs: &[Epoch], colour: RGBColor, y: impl Fn(&Epoch) -> Option<f64>) -
 }
 
 fn training(epochs: &[Epoch]) -> Drawn {
-    let c = colours(3);
+    let c = colours(4);
     let axes = |y, log| Axes { x: "epoch", y, log };
     let mut loss = vec![line(epochs, c[0], |e| Some(e.train.0)), line(epochs, c[1], |e| Some(e.test.0))];
     let mut accuracy =
@@ -87,6 +90,11 @@ fn training(epochs: &[Epoch]) -> Drawn {
         loss.push(line(epochs, c[2], |e| Some(e.validation?.0)));
         accuracy.push(line(epochs, c[2], |e| Some(100.0 * e.validation?.1)));
         keys.push((c[2], "held-out"));
+    }
+    if epochs.iter().any(|e| e.average.is_some()) {
+        loss.push(line(epochs, c[3], |e| Some(e.average?.0)));
+        accuracy.push(line(epochs, c[3], |e| Some(100.0 * e.average?.1)));
+        keys.push((c[3], "test, average of weights"));
     }
     let charts = [
         (

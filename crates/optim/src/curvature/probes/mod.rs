@@ -103,11 +103,6 @@ pub const PROBES: &[Probe] = &[
     },
 ];
 
-/// The probe called `name`.
-pub fn find(name: &str) -> Option<&'static Probe> {
-    PROBES.iter().find(|p| p.name == name)
-}
-
 /// e_k.
 fn unit(k: usize, z: &mut [f64]) {
     z.fill(0.0);
