@@ -58,8 +58,9 @@ impl Setup {
         let mut notes: Vec<String> = found.note_of_classes()?.into_iter().collect();
         if args.eval_on == EvalOn::Validation && found.seen == Seen::Unknown {
             let network = args.checkpoint.display();
+            let folder = if found.is_ours() { "; its run's folder does" } else { "" };
             notes.push(format!(
-                "{network} does not tell what it was trained on, maybe on these images, too; its run's folder does"
+                "{network} does not tell what it was trained on, maybe on these images, too{folder}"
             ));
         }
         let eval_on = match args.eval_on {

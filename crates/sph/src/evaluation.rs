@@ -59,7 +59,7 @@ pub fn evaluate_with<T: Real>(
             return Err(Error::NotFinite { place });
         }
         loss += batch_loss * batch.len() as f64;
-        for (row, target) in logits.as_slice().chunks_exact(classes).zip(&*batch.targets) {
+        for (row, target) in logits.as_slice().chunks_exact(logits.shape().last()).zip(&*batch.targets) {
             let (images, right) = &mut counts[*target as usize];
             *images += 1;
             *right += u64::from(argmax(row) == *target as usize);

@@ -1,6 +1,6 @@
 //! The model that a command works on: that of a run, of a model file, or one with initial values.
 
-use crate::checkpoint;
+use crate::checkpoint::{self, Checkpoint};
 use crate::config::{self, DataOptions, ModelSource, TrainArgs, shown};
 use crate::data::{self, Dataset, Division};
 use crate::error::{Error, Result};
@@ -34,7 +34,7 @@ pub enum Seen {
     None,
     /// At most those that are left when this fraction is held out.
     AllBut(f64),
-    /// Nothing is: a file does not tell.
+    /// Nothing is: a file without its run's folder does not tell, nor one of another program.
     Unknown,
 }
 
@@ -42,6 +42,12 @@ pub enum Seen {
 pub fn crc32_of(path: &Path) -> Option<u32> {
     let file = if path.is_dir() { RunDir::at(path).best() } else { path.to_path_buf() };
     Some(crc32fast::hash(&checkpoint::read_file(&file).ok()?))
+}
+
+/// The CRC-32 of what a run was trained and tested on, where it is known.
+fn crc32_of_data(run: &RunDir) -> Option<u32> {
+    let result = run.read_result().ok().flatten().and_then(|r| r.data_crc32);
+    result.or_else(|| Checkpoint::read(&run.checkpoint()).ok()?.progress.data_crc32)
 }
 
 /// Whether both read the same files, however their folder is spelled.
@@ -57,15 +63,15 @@ impl ModelSource {
     /// # Errors
     /// When files and settings do not fit each other.
     pub fn find(&self, path: Option<&Path>, with_data: bool) -> Result<Found> {
-        let (mut settings, mut crc32_of_data) = (None, None);
+        let mut settings = None;
         let mut path = path.map(Path::to_path_buf);
         if let Some(folder) = path.as_deref().filter(|p| p.is_dir()) {
             let run = RunDir::at(folder);
             let text = std::fs::read_to_string(run.args())
                 .map_err(|e| Error::checkpoint(&run.args(), format!("{e}; is it the folder of a run?")))?;
-            settings = Some(TrainArgs::from_toml(&text, &shown(&run.args()))?);
-            crc32_of_data = run.read_result()?.and_then(|r| r.data_crc32);
+            let args = TrainArgs::from_toml(&text, &shown(&run.args()))?;
             path = Some(run.best());
+            settings = Some((run, args));
         }
         let file =
             path.map(|path| Ok::<_, Error>((path.clone(), checkpoint::read_file(&path)?))).transpose()?;
@@ -93,7 +99,7 @@ impl ModelSource {
                 .data
                 .data_dir
                 .clone()
-                .or(settings.as_ref().filter(|_| same.is_some()).and_then(|s| s.data.data_dir.clone())),
+                .or(settings.as_ref().filter(|_| same.is_some()).and_then(|s| s.1.data.data_dir.clone())),
             image_size: self.data.image_size.or(said.as_ref().and_then(|i| i.data.image_size)),
             test_fraction: self.data.test_fraction.or(same.and_then(|i| i.data.test_fraction)),
             layout: self.data.layout.or(same.and_then(|i| i.data.layout)),
@@ -105,23 +111,27 @@ impl ModelSource {
             false => None,
         };
         let seen = match &settings {
-            _ if other => Seen::None,
-            Some(run) if same_files(&run.data, &options) => {
-                if run.data.test_fraction != options.test_fraction {
-                    return Err(Error::Config(
-                        "--test-fraction is not that of the run, which was trained on other images of the same files: some would be \
-                         test images now; leave it out"
-                            .into(),
-                    ));
+            Some((_, run)) if !other && same_files(&run.data, &options) => {
+                let fraction = |o: &DataOptions| o.test_fraction.unwrap_or(0.0);
+                if fraction(&options) > fraction(&run.data) {
+                    return Err(Error::Config(format!(
+                        "--test-fraction {} is more than the run's: some of these test images were trained on; leave it out",
+                        fraction(&options)
+                    )));
                 }
-                Seen::AllBut(run.val_split)
+                // With fewer test images others are held out.
+                let same = fraction(&options) == fraction(&run.data);
+                Seen::AllBut(if same { run.val_split } else { 0.0 })
             }
-            // A copy of the files is the same data.
-            Some(run) if data.is_some() && data.as_ref().map(Dataset::crc32) == crc32_of_data => {
-                Seen::AllBut(run.val_split)
-            }
-            Some(_) => Seen::None,
-            None => Seen::Unknown,
+            // A copy of the files is the same data, whatever it is called.
+            Some((folder, run)) => match data.as_ref().zip(crc32_of_data(folder)) {
+                Some((data, there)) if data.crc32() == there => Seen::AllBut(run.val_split),
+                None if !other => Seen::Unknown,
+                _ => Seen::None,
+            },
+            None if said.is_some() && other => Seen::None,
+            None if file.is_some() => Seen::Unknown,
+            None => Seen::None,
         };
         let info = match (&data, said) {
             (Some(data), said) => {
@@ -142,7 +152,7 @@ impl ModelSource {
             (None, None) => return Err(Error::Config("neither a file nor a data set".into())),
         };
         let info = ModelInfo { decouple, stem, ..info };
-        let division = settings.map_or(Division::default(), |s| s.division());
+        let division = settings.map_or(Division::default(), |s| s.1.division());
         Ok(Found { info, data, options, division, seen, classes_of_file, file })
     }
 }
@@ -189,6 +199,11 @@ impl Found {
                 "the classes of {dataset} have other names than the network's; they are compared by number"
             )
         }))
+    }
+
+    /// The values came from a file of this program, which names its model and data.
+    pub(crate) fn is_ours(&self) -> bool {
+        self.classes_of_file.is_some()
     }
 
     /// The CRC-32 of that file, which tells it from another one at its place.

@@ -133,7 +133,7 @@ impl<T: Real> Objective<T> {
     /// Of how many images of a batch of `images` (at least one) products with the Hessian are taken.
     pub(crate) fn curved(&self, images: usize) -> usize {
         // 8 / n of n are 8, whatever rounding says.
-        ((self.curvature_fraction * images as f64 - 1e-9).ceil() as usize).clamp(1, images)
+        ((self.curvature_fraction * images as f64 - 1e-9).ceil() as usize).max(1).min(images)
     }
 
     /// The pool that buffers come from.

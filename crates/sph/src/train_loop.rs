@@ -31,7 +31,7 @@ pub struct Outcome {
     pub stopped_early: bool,
     /// Epochs finished.
     pub epochs: usize,
-    /// The CRC-32 of the data set's images and labels; `None` of a run that was begun before it was kept.
+    /// The CRC-32 of the data set's images and labels.
     pub data_crc32: Option<u32>,
     /// The best epoch.
     pub best: Option<Best>,

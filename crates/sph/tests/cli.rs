@@ -107,6 +107,7 @@ fn configuration_files() {
         ("lr = 'fast'", vec!["c.toml", "'lr'"]),
         ("lr = = 3", vec!["c.toml", "line 1"]),
         ("json = 3", vec!["c.toml", "'json'"]),
+        ("[[group]]\nparams = 'head'\nlr-mult = 2\nlr_mult = 3", vec!["c.toml", "'lr-mult' is there twice"]),
         ("batch-size = 16\nbatch_size = 64", vec!["c.toml", "'batch-size' and 'batch_size'"]),
         ("grad-accum = 2\ngrad-accum-steps = 3", vec!["c.toml", "'grad-accum' and 'grad-accum-steps'"]),
         ("[[group]]\nparams = 'head'\nlr-mul = 2", vec!["c.toml", "'group'", "'lr-mul'"]),

@@ -326,6 +326,8 @@ fn mistakes_are_found_before_anything_is_run() {
     mistake("--grid lr=log:1 --tuning-trials 2", &["log:1", "two numbers"]);
     mistake("--grid lr=log:0.1,x,1 --tuning-trials 2", &["log:0.1,x,1", "two numbers"]);
     mistake("--grid lr=0.1 --grid lr=0.2", &["'lr' is given twice"]);
+    mistake("--grid batch-size=16 --grid batch_size=32", &["'batch-size' is given twice"]);
+    mistake("--checkpoint x --grid corrupt-seed=3,4", &["--corrupt-seed needs --corrupt"]);
     mistake("--opt sgd --grid lr=log:0.1,0.2 --tuning-trials 1000", &["'sgd' has ", "1000 trials"]);
     mistake("--model mlp,vgg11", &["vgg11", "max_pool"]);
     mistake("--steps 5", &["--steps is not a setting of sph train"]);

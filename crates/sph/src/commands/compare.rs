@@ -15,6 +15,7 @@ use crate::history::{Adaptation, History};
 use crate::report::compare::{self as report, Made};
 use crate::report::trials as trials_report;
 use indicatif::{ProgressBar, ProgressStyle};
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -123,11 +124,13 @@ struct Console {
     bar: ProgressBar,
     /// Epochs or steps that the round's runs have behind them.
     behind: Vec<u64>,
+    /// What users were told already.
+    said: BTreeSet<String>,
 }
 
 impl Console {
     fn new() -> Self {
-        Console { bar: ProgressBar::hidden(), behind: Vec::new() }
+        Console { bar: ProgressBar::hidden(), behind: Vec::new(), said: BTreeSet::new() }
     }
 
     fn line(&self, text: String) {
@@ -138,7 +141,11 @@ impl Console {
 impl Watch for Console {
     fn begins(&mut self, round: &Round<'_>) {
         let Round { kind, launch, runs, found, notes } = round;
-        notes.iter().for_each(|note| self.line(format!("warning: {note}")));
+        // Rounds have much in common.
+        for note in notes.iter().filter(|note| !self.said.contains(*note)) {
+            self.line(format!("warning: {note}"));
+        }
+        self.said.extend(notes.iter().cloned());
         self.bar = ProgressBar::new(runs.iter().map(|r| r.args.length() as u64).sum());
         let unit = runs.first().map_or(Job::Train, |r| r.args.job()).unit();
         let template = format!("{{bar:24}} {{pos}}/{{len}} {unit}s, {{eta}} left  {{msg}}");

@@ -92,8 +92,8 @@ pub(super) fn read(path: &Path, adapts: bool, own: &Command) -> Result<(FromFile
             (name, toml::Value::Array(items)) if is_own(&name) && items.is_empty() => {
                 return Err(file.fail(format!("key '{key}' has no value")));
             }
-            (_, toml::Value::Array(items))
-                if items.iter().any(|v| v.as_str().is_some_and(|v| v.contains(','))) =>
+            (name, toml::Value::Array(items))
+                if is_own(&name) && items.iter().any(|v| v.as_str().is_some_and(|v| v.contains(','))) =>
             {
                 return Err(file.fail(format!("key '{key}': commas separate values; none may have one")));
             }

@@ -314,10 +314,6 @@ impl CompareArgs {
                     common.extend(given(name).then(|| Setting::list(name, values)));
                 }
                 let corruptions = if own.corrupt.is_empty() { vec![NOTHING.into()] } else { own.corrupt };
-                if corruptions.iter().all(|c| c == NOTHING) && common.iter().any(|s| s.name == "corrupt-seed")
-                {
-                    return Err(Error::Config("--corrupt-seed needs --corrupt".into()));
-                }
                 (corruptions, own.checkpoint)
             }
         };
@@ -344,21 +340,28 @@ impl CompareArgs {
             })
         };
         let baseline = own.baseline.as_ref().map_or(Ok(0), |name| find("--baseline", name))?;
-        for (number, (optimizer, setting)) in own.grid.iter().enumerate() {
-            let same = |g: &&(Option<String>, Setting)| g.0 == *optimizer && g.1.name == setting.name;
-            if own.grid[..number].iter().any(|g| same(&g)) {
-                let name = &setting.name;
+        let mut grids: Vec<(Option<String>, String)> = Vec::new();
+        for (optimizer, setting) in own.grid {
+            let setting = setting.checked(job).map_err(|e| Error::Config(format!("--grid: {e}")))?;
+            let name = (optimizer.clone(), setting.name.clone());
+            if grids.contains(&name) {
                 return Err(Error::Config(format!(
-                    "--grid: '{name}' is given twice; put its values in one list"
+                    "--grid: '{}' is given twice; put its values in one list",
+                    name.1
                 )));
             }
-            let setting = setting.clone().checked(job).map_err(|e| Error::Config(format!("--grid: {e}")))?;
+            grids.push(name);
             let settings = match optimizer {
                 None => &mut common,
-                Some(name) => &mut file.optimizers[find("--grid", name)?].settings,
+                Some(name) => &mut file.optimizers[find("--grid", &name)?].settings,
             };
             settings.retain(|s| s.name != setting.name);
             settings.push(setting);
+        }
+        let corrupts = job == Job::Train || datasets.iter().any(|c| c != NOTHING);
+        let settings = common.iter().chain(file.optimizers.iter().flat_map(|o| &o.settings));
+        if !corrupts && settings.into_iter().any(|s| s.name == "corrupt-seed") {
+            return Err(Error::Config("--corrupt-seed needs --corrupt".into()));
         }
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let jobs = usize::from(own.jobs);

@@ -88,10 +88,12 @@ impl<'a> Round<'a> {
                     RunArgs::Train(args) => Trainer::<f32>::new(args, self.launch.folder(run)).map(drop),
                     RunArgs::Adapt(args) => Setup::new(args).and_then(|setup| {
                         notes.extend(setup.notes);
-                        match args.eval_on == EvalOn::Validation && setup.found.seen == Seen::Unknown {
+                        // A file of another program has no run's folder; what is known of it, a note says.
+                        let untold = setup.found.seen == Seen::Unknown && setup.found.is_ours();
+                        match args.eval_on == EvalOn::Validation && untold {
                             true => Err(Error::Config(format!(
-                                "{} does not tell which images it was trained on, so none of them can judge trials; name its \
-                                 run's folder",
+                                "{} does not tell which images it was trained on, so none of them can judge trials; name the \
+                                 folder of its run, or train it again",
                                 args.checkpoint.display()
                             ))),
                             false => Ok(()),

@@ -26,7 +26,7 @@ pub struct Tuning {
     pub budget_cpu_hours: Option<f64>,
 }
 
-/// Points of the sequence in a row that were tried already, after which there are taken to be no others.
+/// Points of the sequence in a row that were tried already, after which there are taken to be no others; more where trials are many.
 const ENOUGH: u64 = 1000;
 
 /// What is tried for an optimizer on a data set, a model and values of the common grids.
@@ -58,7 +58,7 @@ impl Search {
         let mut labels = BTreeSet::new();
         let (mut index, mut last) = (0, 0);
         // Lists that are just long enough are met whole long before this.
-        while trials.len() < wanted && index - last <= ENOUGH {
+        while trials.len() < wanted && index - last <= ENOUGH.max(20 * wanted as u64) {
             let trial = base.with(&point(&space, tuning.seed, index));
             if labels.insert(trial.label.clone()) {
                 last = index;

@@ -243,6 +243,12 @@ impl AdaptArgs {
         let command = Self::command();
         let flags = flags_of_toml(&text, &command, origin)?;
         let matches = command.try_get_matches_from(std::iter::once("adapt".to_string()).chain(flags));
-        matches.and_then(|m| Self::from_arg_matches(&m)).map_err(|e| Error::Config(one_line(&e)))
+        let args = matches.and_then(|m| Self::from_arg_matches(&m));
+        let mut args = args.map_err(|e| Error::Config(one_line(&e)))?;
+        // Older records have it always.
+        if args.corrupt.is_none() {
+            args.corrupt_seed = None;
+        }
+        Ok(args)
     }
 }

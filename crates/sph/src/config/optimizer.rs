@@ -186,7 +186,7 @@ pub(crate) fn is_of_optimizer(name: &str) -> bool {
 
 impl OptArgs {
     /// The settings that adaptation takes where none are given: for sph Newton's step as it is (τ = 1) from curvature of every block at every
-    /// step, instead of a small correction of SGD's; for krylov a small space from part of the batch; for both a look at where a step leads.
+    /// step, instead of a small correction of SGD's; for krylov a small space; for both a look at where a step leads.
     /// Rates and damping are values that served all settings of studies/adapt-digits.toml and adapt-fashion-mlp.toml best or next to it
     /// (docs/results.md); a tenth of the rates without labels, and for sph ten times the damping. A named preset stays what it is.
     #[must_use]
