@@ -86,6 +86,7 @@ fn flags_and_names() {
     mistake("train --sched one-cycle --decay-rate 0.5", &["--decay-rate", "step", "one-cycle"]);
     mistake("train --sched onecycle", &["one-cycle"]);
     mistake("train --group nowhere*:lr-mult=2", &["--group 'nowhere*'", "no parameter"]);
+    mistake("train --group head:lr-mult=2,lr-mult=3", &["lr-mult is there twice"]);
     mistake("train --group head:lr-mult=0", &["lr-mult 0", "greater than 0"]);
     mistake("train --opt adamw --group head:momentum=0", &["--group: momentum", "adamw"]);
     mistake("train --model vit_tiny --group head:momentum=0", &["--group 'head'", "AdamW's steps"]);
@@ -107,7 +108,7 @@ fn configuration_files() {
         ("lr = 'fast'", vec!["c.toml", "'lr'"]),
         ("lr = = 3", vec!["c.toml", "line 1"]),
         ("json = 3", vec!["c.toml", "'json'"]),
-        ("[[group]]\nparams = 'head'\nlr-mult = 2\nlr_mult = 3", vec!["c.toml", "'lr-mult' is there twice"]),
+        ("[[group]]\nparams = 'head'\nlr-mult = 2\nlr_mult = 3", vec!["c.toml", "lr-mult is there twice"]),
         ("batch-size = 16\nbatch_size = 64", vec!["c.toml", "'batch-size' and 'batch_size'"]),
         ("grad-accum = 2\ngrad-accum-steps = 3", vec!["c.toml", "'grad-accum' and 'grad-accum-steps'"]),
         ("[[group]]\nparams = 'head'\nlr-mul = 2", vec!["c.toml", "'group'", "'lr-mul'"]),

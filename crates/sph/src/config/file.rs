@@ -173,12 +173,6 @@ fn group_of_table(table: &toml::Table) -> std::result::Result<String, String> {
     let params =
         params.ok_or("key 'group': 'params' is missing, or neither a string nor a list of strings")?;
     let others = table.iter().filter(|(key, _)| *key != "params");
-    let settings: Vec<String> =
-        others.map(|(key, value)| format!("{}={value}", key.replace('_', "-"))).collect();
-    let key = |setting: &String| setting.split('=').next().unwrap_or_default().to_string();
-    let twice = |(i, setting): &(usize, &String)| settings[..*i].iter().any(|s| key(s) == key(setting));
-    if let Some((_, setting)) = settings.iter().enumerate().find(twice) {
-        return Err(format!("key 'group': '{}' is there twice; leave one out", key(setting)));
-    }
+    let settings: Vec<String> = others.map(|(key, value)| format!("{key}={value}")).collect();
     Ok(format!("{params}: {}", settings.join(",")))
 }

@@ -50,6 +50,9 @@ impl std::str::FromStr for GroupArgs {
                 "momentum" => (&mut group.momentum, below_one),
                 _ => return Err(format!("'{key}' is not lr-mult, weight-decay or momentum")),
             };
+            if place.is_some() {
+                return Err(format!("{key} is there twice; leave one out"));
+            }
             *place = Some(parse(value).map_err(|e| format!("{key} {value} {e}"))?);
         }
         Ok(group)

@@ -20,7 +20,8 @@ use sph_optim::presets::{
 };
 use sph_optim::transforms::{Backtrack, CLIP_MODES, ClipGradient, ClipMode, DrsConfig};
 
-/// Rates of adaptation: of Newton steps, and of Adam; and their ratio, the scale of Newton steps that have Adam's rate.
+/// Rates of adaptation: of Newton steps, and of Adam; and their ratio (a division would not round to it), the scale of Newton steps that
+/// have Adam's rate.
 const NEWTON_IN_ADAPTATION: f64 = 0.65;
 const ADAMW_IN_ADAPTATION: f64 = 0.026;
 const TAU_BESIDE_ADAMW_IN_ADAPTATION: f64 = 25.0;

@@ -73,4 +73,8 @@ fn the_affine_map_takes_points_to_points() {
         let (y, x) = map.at(f[0], f[1]);
         assert!((y - t[0]).abs() < 1e-12 && (x - t[1]).abs() < 1e-12);
     }
+    // Of images too small for a triangle: they stay as they are.
+    for (from, to) in [(from, [[1.0, 1.0]; 3]), ([[1.0, 1.0]; 3], to)] {
+        assert_eq!(Affine::new(from, to).at(3.0, 4.0), (3.0, 4.0));
+    }
 }

@@ -142,7 +142,7 @@ impl Serialize for Corruption {
 /// The longest side of an image, JPEG's own bound.
 const LARGEST: usize = 65_535;
 
-/// Black and white of a data set: its least and its largest value, and 0 where all values lie on one side of it.
+/// Black and white of a data set: the least and the largest of its values and 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Range {
     /// What becomes 0.
