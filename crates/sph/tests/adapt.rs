@@ -1,14 +1,10 @@
 //! `sph adapt` and `sph data corrupt` as a user meets them, on the digits.
 
-use assert_cmd::Command;
+mod common;
+
+use common::sph;
 use serde_json::Value;
 use tempfile::TempDir;
-
-fn sph(flags: &str) -> Command {
-    let mut c = Command::cargo_bin("sph").unwrap();
-    c.args(flags.split_whitespace());
-    c
-}
 
 #[track_caller]
 fn stdout(flags: &str) -> String {

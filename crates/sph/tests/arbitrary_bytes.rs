@@ -6,6 +6,9 @@
 // A counting allocator cannot be written without implementing `GlobalAlloc`; it forwards everything to the system's.
 #![allow(unsafe_code)]
 
+mod common;
+
+use common::sph;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -226,8 +229,7 @@ fn safetensors_files() {
 fn checkpoints() {
     let dir = tempfile::tempdir().unwrap();
     let flags = format!("train --model mlp --epochs 1 --output {} --experiment r", dir.path().display());
-    let mut train = assert_cmd::Command::cargo_bin("sph").unwrap();
-    train.args(flags.split_whitespace()).assert().success();
+    sph(&flags).assert().success();
     let read = |name: &str| std::fs::read(dir.path().join("r").join(name)).unwrap();
     let network = models::build("mlp", &ModelConfig::new(1, (8, 8), 10)).unwrap();
     let pool = Pool::<f32>::new();

@@ -1,19 +1,16 @@
 //! The command as a user meets it: mistakes are one line on stderr with exit code 2 and leave files as they were; results do
 //! not depend on the number of threads.
 
-use assert_cmd::Command;
+mod common;
+
+use common::sph;
 use std::path::Path;
 
-fn sph(flags: &str) -> Command {
-    let mut c = Command::cargo_bin("sph").unwrap();
-    c.args(flags.split_whitespace()).env("RUST_BACKTRACE", "1");
-    c
-}
-
-/// Runs, expects exit code 2 and one line on stderr that holds all of `words`.
+/// Runs, expects exit code 2, one line on stderr that holds all of `words`, and nothing left where it ran.
 #[track_caller]
 fn mistake(flags: &str, words: &[&str]) {
-    let out = sph(flags).output().unwrap();
+    let here = tempfile::tempdir().unwrap();
+    let out = sph(flags).current_dir(&here).output().unwrap();
     let stderr = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(2), "{flags}: {stderr}");
     assert_eq!(stderr.trim_end().lines().count(), 1, "{flags}: {stderr}");
@@ -21,6 +18,7 @@ fn mistake(flags: &str, words: &[&str]) {
     for word in words {
         assert!(stderr.contains(word), "{flags}: no {word:?} in {stderr}");
     }
+    assert_eq!(std::fs::read_dir(&here).unwrap().count(), 0, "{flags}: something is left");
 }
 
 fn idx(dims: &[u32], value: impl Fn(usize) -> u8) -> Vec<u8> {

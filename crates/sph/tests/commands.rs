@@ -1,15 +1,11 @@
 //! The commands beside training, on one small run: what they say agrees with what training said.
 
-use assert_cmd::Command;
+mod common;
+
+use common::sph;
 use serde_json::Value;
 use std::path::Path;
 use tempfile::TempDir;
-
-fn sph(flags: &str) -> Command {
-    let mut c = Command::cargo_bin("sph").unwrap();
-    c.args(flags.split_whitespace());
-    c
-}
 
 #[track_caller]
 fn stdout(flags: &str) -> String {

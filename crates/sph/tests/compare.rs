@@ -1,16 +1,12 @@
 //! `sph compare`: its runs are those of `sph train`, what is finished is kept, what was cut goes on, and a run that fails is
 //! named and costs no other.
 
-use assert_cmd::Command;
+mod common;
+
+use common::sph;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-
-fn sph(flags: &str) -> Command {
-    let mut c = Command::cargo_bin("sph").unwrap();
-    c.args(flags.split_whitespace());
-    c
-}
 
 /// Exit code and stderr.
 fn run(flags: &str) -> (Option<i32>, String) {
@@ -184,7 +180,11 @@ fn a_comparison_that_was_killed_goes_on() {
     let run_of = |name: &str| dir.path().join(name).join("digits-mlp-sgd-seed7");
     let program = assert_cmd::cargo::cargo_bin("sph");
     let cut = flags("cut");
-    let mut killed = std::process::Command::new(program).args(cut.split_whitespace()).spawn().unwrap();
+    let mut killed = std::process::Command::new(program)
+        .args(cut.split_whitespace())
+        .current_dir(env!("CARGO_TARGET_TMPDIR"))
+        .spawn()
+        .unwrap();
     while !run_of("cut").join("summary.csv").exists() {
         assert!(killed.try_wait().unwrap().is_none(), "it was over before it could be killed");
         std::thread::sleep(Duration::from_millis(2));

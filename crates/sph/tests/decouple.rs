@@ -1,6 +1,8 @@
 //! Decoupled layers: which they are, that conversion keeps the function, and that they train.
 
-use assert_cmd::Command;
+mod common;
+
+use common::sph;
 use sph::checkpoint;
 use sph::{Batch, ModelInfo, Objective};
 use sph_nn::models::{self, ModelConfig};
@@ -79,7 +81,7 @@ fn a_model_without_norms_trains_decoupled() {
         "train --norm none --decouple auto --lr 0.02 --warmup-epochs 1 --epochs 4 --json --output {}",
         dir.path().display()
     );
-    let out = Command::cargo_bin("sph").unwrap().args(flags.split(' ')).output().unwrap();
+    let out = sph(&flags).output().unwrap();
     let stderr = String::from_utf8_lossy(&out.stderr);
     let record: serde_json::Value =
         serde_json::from_slice(&out.stdout).unwrap_or_else(|_| panic!("{stderr}"));

@@ -1,6 +1,8 @@
 //! `sph data fetch` against a server on this machine: checked, resumed, unpacked.
 
-use assert_cmd::Command;
+mod common;
+
+use common::sph;
 use sha2::{Digest, Sha256};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
@@ -80,12 +82,8 @@ fn respond(
 }
 
 fn fetch(cache: &Path, flags: &str) -> (bool, String) {
-    let mut c = Command::cargo_bin("sph").unwrap();
-    c.args(["data", "fetch"])
-        .args(flags.split_whitespace())
-        .env("XDG_CACHE_HOME", cache)
-        .env("NO_PROXY", "127.0.0.1");
-    let out = c.output().unwrap();
+    let mut fetch = sph(&format!("data fetch {flags}"));
+    let out = fetch.env("XDG_CACHE_HOME", cache).env("NO_PROXY", "127.0.0.1").output().unwrap();
     let text = [out.stdout, out.stderr].concat();
     (out.status.success(), String::from_utf8(text).unwrap())
 }
@@ -187,6 +185,5 @@ fn archives_are_unpacked_by_plain_names() {
     );
     assert_eq!(names(&folder.join("cifar-10-batches-bin")).len(), 6);
     // Where the data set is found without --data-dir.
-    let mut c = Command::cargo_bin("sph").unwrap();
-    c.args(["data", "stats", "cifar10"]).env("XDG_CACHE_HOME", dir.path()).assert().success();
+    sph("data stats cifar10").env("XDG_CACHE_HOME", dir.path()).assert().success();
 }

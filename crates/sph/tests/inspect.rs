@@ -1,26 +1,23 @@
 //! `sph inspect` as a user meets it, and its figures against their definitions.
 
-use assert_cmd::Command;
+mod common;
+
+use common::sph;
 use serde_json::Value;
 use sph::inspection::{InspectionSettings, NetworkSettings, QUANTITIES, inspect};
 use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
 use sph_tensor::{Array, Pool, Rng, Shape};
 
-fn sph(flags: &str) -> std::process::Output {
-    let mut c = Command::cargo_bin("sph").unwrap();
-    c.args(flags.split_whitespace()).output().unwrap()
-}
-
 fn stdout(flags: &str) -> String {
-    let out = sph(flags);
+    let out = sph(flags).output().unwrap();
     assert!(out.status.success(), "{flags}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8(out.stdout).unwrap()
 }
 
 #[track_caller]
 fn mistake(flags: &str, words: &[&str]) {
-    let out = sph(flags);
+    let out = sph(flags).output().unwrap();
     let stderr = String::from_utf8_lossy(&out.stderr);
     assert_eq!(out.status.code(), Some(2), "{flags}: {stderr}");
     assert_eq!(stderr.trim_end().lines().count(), 1, "{flags}: {stderr}");

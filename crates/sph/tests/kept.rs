@@ -1,15 +1,11 @@
 //! What earlier commands left: it is kept, gone on with, or refused in one line; never mistaken for something else, never lost.
 
-use assert_cmd::Command;
+mod common;
+
+use common::sph;
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::path::Path;
-
-fn sph(flags: &str) -> Command {
-    let mut c = Command::cargo_bin("sph").unwrap();
-    c.args(flags.split_whitespace());
-    c
-}
 
 #[track_caller]
 fn done(flags: &str) -> String {

@@ -16,7 +16,7 @@ const SETTINGS: &str = "--model mlp --epochs 16 --batch-size 100 --grad-accum-st
 fn train(output: &Path, flags: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sph"));
     command.arg("train").args(flags.split_whitespace()).arg("--output").arg(output);
-    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command.current_dir(env!("CARGO_TARGET_TMPDIR")).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
 
@@ -124,7 +124,7 @@ fn a_full_disk_leaves_the_last_checkpoint_whole() {
             env!("CARGO_BIN_EXE_sph"),
             dir.path().display()
         );
-        Command::new("sh").args(["-c", &script]).output().unwrap()
+        Command::new("sh").args(["-c", &script]).current_dir(env!("CARGO_TARGET_TMPDIR")).output().unwrap()
     };
     // Blocks of 512 bytes: the model takes 52 kB, the model with momentum twice that.
     let run = dir.path().join("full");
