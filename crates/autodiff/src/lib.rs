@@ -44,4 +44,4 @@ pub use check::{CheckError, Tolerances, check_op};
 pub use op::{Context, Keep, Need, Op, Record, Saved, Statistics};
 pub use profile::OpCost;
 pub use sweep::grad::Adjoints;
-pub use tape::{Leaf, Recorded, Tape, Var};
+pub use tape::{Leaf, NotOneLayer, Recorded, Tape, Var};

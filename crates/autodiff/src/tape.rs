@@ -233,10 +233,44 @@ impl<T: Element> Tape<T> {
         Ok(Var { id: self.nodes.len() - 1, value, dot, wants_bar: need.any(), wants_bar_dot: need_dot.any() })
     }
 
-    /// The Kronecker factors of the Fisher block of `weights` (see [`Op::kronecker_factors`]), on a [`Tape::keeping`] recording whose
-    /// backward sweep has run; `None` when no layer with weights reads them or the loss does not depend on it.
-    pub fn kronecker_factors(&self, weights: &Var<T>, bias: bool) -> Option<[Array<T>; 2]> {
-        let reader = self.nodes.iter().flatten().find(|n| n.inputs.get(1) == Some(&weights.id))?;
-        reader.op.kronecker_factors(&self.cx, &reader.record, reader.y_bar.as_ref()?, bias)
+    /// The Kronecker factors of the Fisher block of `weights` (see [`Op::kronecker_factors`]), with those of `bias` where it is given, on
+    /// a [`Tape::keeping`] recording whose backward sweep has run; `None` when no layer with weights reads them or the loss does not
+    /// depend on it.
+    ///
+    /// # Errors
+    /// When `weights` are read in several places: the Fisher block of their sum is no Kronecker product. When `bias` is not what the layer of
+    /// `weights` adds.
+    pub fn kronecker_factors(
+        &self,
+        weights: &Var<T>,
+        bias: Option<&Var<T>>,
+    ) -> Result<Option<[Array<T>; 2]>, NotOneLayer> {
+        let readers = || self.nodes.iter().flatten().filter(|n| n.inputs.contains(&weights.id));
+        let times = readers().flat_map(|n| &n.inputs).filter(|i| **i == weights.id).count();
+        if times > 1 {
+            return Err(NotOneLayer::Shared { times });
+        }
+        let Some(reader) = readers().find(|n| n.inputs.get(1) == Some(&weights.id)) else { return Ok(None) };
+        if let Some(bias) = bias
+            && reader.inputs.get(2) != Some(&bias.id)
+        {
+            return Err(NotOneLayer::ForeignBias);
+        }
+        let Some(y_bar) = &reader.y_bar else { return Ok(None) };
+        Ok(reader.op.kronecker_factors(&self.cx, &reader.record, y_bar, bias.is_some()))
     }
+}
+
+/// Weights and bias that have no Kronecker factors, because they are not those of one layer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotOneLayer {
+    /// The weights are shared.
+    #[error("is read in {times} places: shared weights have no Kronecker factors")]
+    Shared {
+        /// How often they are read.
+        times: usize,
+    },
+    /// The bias is added elsewhere, or nowhere.
+    #[error("belongs to a layer that does not add the bias it is paired with")]
+    ForeignBias,
 }

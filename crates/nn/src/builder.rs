@@ -43,6 +43,11 @@ impl Builder {
         self.params[param].0.flat = true;
     }
 
+    /// Says that the layer of these weights adds this bias.
+    pub fn join(&mut self, weight: usize, bias: usize) {
+        self.params[weight].0.bias = Some(bias);
+    }
+
     /// The number of a new source of random masks.
     pub fn dropout(&mut self) -> u64 {
         self.dropouts += 1;

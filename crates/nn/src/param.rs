@@ -36,6 +36,8 @@ pub struct ParamSpec {
     pub flat: bool,
     /// Not trained: no optimizer moves it and no gradient of it is taken.
     pub frozen: bool,
+    /// Of weights: the number of the bias that their layer adds, where it has one.
+    pub bias: Option<usize>,
 }
 
 impl ParamSpec {
@@ -49,6 +51,7 @@ impl ParamSpec {
             decoupled: false,
             flat: false,
             frozen: false,
+            bias: None,
         }
     }
 

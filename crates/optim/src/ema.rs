@@ -1,5 +1,6 @@
 //! Exponential moving averages of arrays.
 
+use crate::group::map_in_place;
 use sph_tensor::{Array, Element, kernels::map};
 
 /// `decay·old + (1−decay)·new`, starting from zero, with a count of its own updates.
@@ -16,11 +17,14 @@ impl<T: Element> Default for Ema<T> {
 }
 
 impl<T: Element> Ema<T> {
-    pub(crate) fn observe(&mut self, decay: f64, new: &Array<T>) {
-        let value = self.value.get_or_insert_with(|| Array::zeros(new.pool(), new.shape()));
+    /// The average after `new`, in its buffer.
+    pub(crate) fn after(&self, decay: f64, mut new: Array<T>) -> Self {
         let (decay, rest) = (T::from_f64(decay), T::from_f64(1.0 - decay));
-        map::update(value.make_mut(), new.as_slice(), |old, new| decay * old + rest * new);
-        self.count += 1;
+        match &self.value {
+            Some(old) => map::update(new.make_mut(), old.as_slice(), |new, old| decay * old + rest * new),
+            None => map_in_place(&mut new, |new| decay * T::ZERO + rest * new),
+        }
+        Ema { value: Some(new), count: self.count + 1 }
     }
 
     /// What the value is divided by to undo the start from zero: 1 − decay^count.

@@ -86,7 +86,8 @@ impl<T: Element> Optimizer<T> {
     /// One step with learning rate `lr` on `f`.
     ///
     /// # Errors
-    /// When `f` cannot be evaluated, or the loss or an update is not finite; the point has not moved then.
+    /// When `f` cannot be evaluated, or the loss or an update is not finite. The step has not happened then: the point and all state
+    /// are what they were, and the next step is what it would have been without this one.
     pub fn step(&mut self, f: &mut dyn Curvature<T>, lr: f64) -> Result<StepReport, EvalError> {
         self.request.clear();
         // Shared, not copied; let go of before the point moves.
@@ -115,13 +116,19 @@ impl<T: Element> Optimizer<T> {
             }
         }
         drop(values);
-        for ((update, spec), own) in updates.iter_mut().zip(&self.specs).zip(&self.overrides) {
+        let rates: Vec<T> = self.overrides.iter().map(|own| T::from_f64(-lr * own.lr_mult)).collect();
+        for ((update, spec), rate) in updates.iter().zip(&self.specs).zip(&rates) {
+            if update.as_ref().is_some_and(|u| !map::finite_times(u.as_slice(), *rate)) {
+                return Err(EvalError::NonFiniteUpdate(spec.name.clone()));
+            }
+        }
+        // From here on nothing fails. State is let go of before room is made for the step.
+        self.groups.iter_mut().flat_map(|g| &mut g.chain).for_each(|t| t.commit());
+        for (update, rate) in updates.iter_mut().zip(&rates) {
             let Some(update) = update else { continue };
             // A fresh buffer: a transform may keep the one it handed out.
             let mut step = Array::stale(update.pool(), update.shape());
-            if !map::scaled(step.make_mut(), update.as_slice(), T::from_f64(-lr * own.lr_mult)) {
-                return Err(EvalError::NonFiniteUpdate(spec.name.clone()));
-            }
+            map::unary(step.make_mut(), update.as_slice(), |u| *rate * u);
             *update = step;
         }
         f.apply(&updates);

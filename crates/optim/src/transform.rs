@@ -95,6 +95,9 @@ pub trait Transform<T: Element>: Debug + Send {
     /// Changes the entries of `updates` that belong to `cx.members`. What the answer does not say can be asked of `f`, which
     /// stands where the answer was given: products if the request said `keep`, losses, factors.
     ///
+    /// What this step makes of its state it puts aside: the step may still be refused, and then the state is what it was. State of the
+    /// size of the weights is not copied for that; a gradient's buffer takes the new one, or the gradient is kept.
+    ///
     /// # Errors
     /// When `f` cannot answer.
     fn update(
@@ -104,6 +107,10 @@ pub trait Transform<T: Element>: Debug + Send {
         answer: &Answer<T>,
         updates: &mut [Option<Array<T>>],
     ) -> Result<(), EvalError>;
+
+    /// The step is taken: what [`Transform::update`] put aside becomes the state. A step that is refused is followed by another
+    /// `update` without this. For a transform that has state; the default has none.
+    fn commit(&mut self) {}
 
     /// What it knows of its members' curvature.
     fn report(&self, cx: &UpdateContext<'_, T>) -> Vec<BlockReport> {

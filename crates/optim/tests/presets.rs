@@ -1,9 +1,11 @@
 //! Every optimizer on every toy objective: it makes progress, and its state survives a checkpoint.
 
+use sph_optim::curvature::{Factors, FisherLabels, ScheduleKind, probes::PROBES};
 use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, Krylov, PRESETS, Sgd, SphDrs};
 use sph_optim::transforms::{Backtrack, ClipGradient, ClipMode, DrsConfig};
 use sph_optim::{
-    Answer, Curvature, Directions, EvalError, Optimizer, Overrides, ParamSpec, Request, Role, Sweep,
+    Answer, Curvature, Directions, EvalError, Optimizer, Overrides, ParamSpec, Request, Role, StateDict,
+    Sweep,
 };
 use sph_tensor::{Array, Pool, Shape};
 
@@ -85,6 +87,17 @@ impl Curvature<f64> for Toy {
         };
         Ok((0..2).flat_map(moved).sum())
     }
+    fn kronecker_factors(
+        &mut self,
+        layers: &[(usize, Option<usize>)],
+        _labels: &FisherLabels,
+    ) -> Result<Vec<Option<Factors<f64>>>, EvalError> {
+        let matrix = |n: usize, entries: &[f64]| {
+            Array::from_slice(self.values[0].pool(), Shape::new(&[n, n]), entries)
+        };
+        let factors = || Factors { a: matrix(3, &A), g: matrix(2, &G) };
+        Ok(layers.iter().map(|l| (*l == (0, None)).then(factors)).collect())
+    }
     fn apply(&mut self, updates: &[Option<Array<f64>>]) {
         for (value, update) in self.values.iter_mut().zip(updates) {
             if let Some(update) = update {
@@ -94,6 +107,10 @@ impl Curvature<f64> for Toy {
     }
 }
 
+/// The Kronecker factors of the weight matrix, as if it were a layer's.
+const A: [f64; 9] = [2.0, 0.5, 0.0, 0.5, 1.0, 0.2, 0.0, 0.2, 0.8];
+const G: [f64; 4] = [1.5, -0.3, -0.3, 0.7];
+
 fn build(name: &str, specs: &[ParamSpec]) -> Optimizer<f64> {
     match name {
         "sph" => SphDrs { tau: 0.1, ..SphDrs::default() }.build(specs).unwrap(),
@@ -101,8 +118,7 @@ fn build(name: &str, specs: &[ParamSpec]) -> Optimizer<f64> {
         "sgd" => Sgd { nesterov: true, ..Sgd::default() }.build(specs),
         "adam" => Adam::default().build(specs),
         "adahessian" => AdaHessian { betas: (0.9, 0.99), ..AdaHessian::default() }.build(specs),
-        // Without layers there is nothing to precondition, and every member takes SGD's step.
-        "kfac" => Kfac { seed: 1, ..Kfac::default() }.build(specs),
+        "kfac" => Kfac { seed: 1, factor_every: 3, inverse_every: 2, ..Kfac::default() }.build(specs),
         "adamw" => AdamW { weight_decay: 0.001, ..AdamW::default() }.build(specs),
         other => panic!("{other} has no toy settings: add them"),
     }
@@ -165,6 +181,111 @@ fn a_loss_that_is_not_finite_does_not_move_the_point() {
     assert_eq!(toy.values[0].to_f64(), before);
 }
 
+/// Everything that an optimizer knows, bit for bit, and the point.
+fn bits(state: &StateDict<f64>, toy: &Toy) -> Vec<(String, Vec<u64>)> {
+    let of = |a: &Array<f64>| a.as_slice().iter().map(|v| v.to_bits()).collect();
+    let arrays = state.arrays.iter().map(|(name, a)| (name.clone(), of(a)));
+    let numbers = state.numbers.iter().map(|(name, n)| (name.clone(), vec![*n]));
+    let values = toy.values.iter().zip(&toy.specs).map(|(v, s)| (s.name.clone(), of(v)));
+    arrays.chain(numbers).chain(values).collect()
+}
+
+/// A step that is refused changes nothing: what comes after it is what would have come without it.
+#[test]
+fn a_step_happens_whole_or_not_at_all() {
+    type Build = Box<dyn Fn(&[ParamSpec]) -> Optimizer<f64>>;
+    let mut builds: Vec<(String, Build)> = Vec::new();
+    for row in PRESETS {
+        builds.push((row.name.into(), Box::new(|specs| build(row.name, specs))));
+    }
+    builds.push(("sgd without Nesterov".into(), Box::new(|specs| Sgd::default().build(specs))));
+    for probe in PROBES {
+        let settings = SphDrs { probe, tau: 0.1, schedule: ScheduleKind::All, ..SphDrs::default() };
+        builds.push((probe.name.into(), Box::new(move |specs| settings.build(specs).unwrap())));
+    }
+    let drs = DrsConfig { refresh: 2, ..DrsConfig::default() };
+    for first_order in [FirstOrder::Drs(drs), FirstOrder::AdamW(AdamW::default())] {
+        let settings = SphDrs { tau: 0.1, first_order, ..SphDrs::default() };
+        builds.push((
+            format!("{:?}", settings.first_order),
+            Box::new(move |specs| settings.build(specs).unwrap()),
+        ));
+    }
+    for (name, build) in builds {
+        // Refused as the first step, and after one, two, … of them: averages are there or not, measured anew or not.
+        for before in 0..5 {
+            let (mut toy, mut twin) = (Toy::new(double_well), Toy::new(double_well));
+            let (mut optimizer, mut undisturbed) = (build(toy.params()), build(twin.params()));
+            for _ in 0..before {
+                optimizer.step(&mut toy, 0.02).unwrap();
+                undisturbed.step(&mut twin, 0.02).unwrap();
+            }
+            let kept = bits(&optimizer.save(toy.values()), &toy);
+            // The last block's gradient is not a number; the loss is not; the direction is finite, its multiple is not.
+            for (f, lr) in [
+                (
+                    |i, x| {
+                        let (v, g, h) = double_well(i, x);
+                        (v, if i == 3 { f64::NAN } else { g }, h)
+                    },
+                    0.02,
+                ),
+                (
+                    |i, x| {
+                        let (_, g, h) = double_well(i, x);
+                        (f64::NAN, g, h)
+                    },
+                    0.02,
+                ),
+                (double_well, f64::INFINITY),
+            ] as [(fn(usize, f64) -> (f64, f64, f64), f64); 3]
+            {
+                toy.f = f;
+                let e = optimizer.step(&mut toy, lr).unwrap_err();
+                assert!(e.not_finite().is_some(), "{name}: {e}");
+                assert_eq!(
+                    bits(&optimizer.save(toy.values()), &toy),
+                    kept,
+                    "{name} after {before} steps, lr {lr}"
+                );
+            }
+            toy.f = double_well;
+            for _ in 0..4 {
+                optimizer.step(&mut toy, 0.02).unwrap();
+                undisturbed.step(&mut twin, 0.02).unwrap();
+            }
+            let [got, want] =
+                [(&optimizer, &toy), (&undisturbed, &twin)].map(|(o, t)| bits(&o.save(t.values()), t));
+            assert_eq!(got, want, "{name} after {before} steps");
+        }
+    }
+}
+
+/// K-FAC's first direction is (G + √λ/π I)⁻¹ W̄ (A + π√λ I)⁻¹: multiplied by the damped factors it is the gradient again.
+#[test]
+fn kfac_preconditions_layers_by_their_damped_factors() {
+    let settings = Kfac { momentum: 0.0, weight_decay: 0.0, damping: 0.04, ..Kfac::default() };
+    let moved = first_step(settings.build(&Toy::new(bowl).specs));
+    let direction = |i: usize, j: usize| -moved[0][3 * i + j];
+    let pi = f64::sqrt((3.8 / 3.0) / (2.2 / 2.0));
+    let damped =
+        |m: &[f64], n: usize, i: usize, j: usize, by: f64| m[n * i + j] + if i == j { by } else { 0.0 };
+    for i in 0..2 {
+        for j in 0..3 {
+            let mut back = 0.0;
+            for k in 0..2 {
+                for l in 0..3 {
+                    back += damped(&G, 2, i, k, 0.2 / pi) * direction(k, l) * damped(&A, 3, l, j, 0.2 * pi);
+                }
+            }
+            let gradient = bowl(3 * i + j, 0.3).1;
+            assert!((back - gradient).abs() < 1e-12, "{i} {j}: {back} {gradient}");
+        }
+    }
+    // What belongs to no layer takes the plain step.
+    assert!((0..4).all(|i| (moved[1][i] + bowl(i, 0.3).1).abs() < 1e-15));
+}
+
 /// SGD on ½x² from x = 0.3 multiplies it by 1 − lr. With lr = 10 it falls for the first time when halved three times.
 #[test]
 fn a_step_is_halved_until_it_does_not_raise_the_loss() {
@@ -209,7 +330,6 @@ fn the_blocks_step_is_the_stated_one() {
 /// Where the block is diagonal, all probes find the same curvature and take the same step.
 #[test]
 fn all_probes_agree_on_a_diagonal_block() {
-    use sph_optim::curvature::{ScheduleKind, probes::PROBES};
     let end = |probe| {
         let mut toy = Toy::new(double_well);
         let s = SphDrs {

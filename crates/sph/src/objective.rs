@@ -1,7 +1,7 @@
 //! A network's mini-batch loss as a [`Curvature`]: the tape's side of the optimizer's trait.
 
 use sph_autodiff::ops::probabilities;
-use sph_autodiff::{OpCost, Statistics, Tape, Var, sweep};
+use sph_autodiff::{NotOneLayer, OpCost, Statistics, Tape, Var, sweep};
 use sph_nn::losses::{self, Loss, Targets};
 use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store};
 use sph_optim::curvature::{Factors, FisherLabels, Parts};
@@ -82,6 +82,8 @@ pub struct Objective<T: Real> {
     part: usize,
     /// By part, of its last evaluation.
     logits: Vec<Option<Array<T>>>,
+    /// The batch statistics of that evaluation, which the running statistics take in when the point moves.
+    statistics: Vec<Vec<Statistics>>,
     kept: Option<(Tape<T>, Vec<Var<T>>)>,
     evaluation_time: Duration,
     /// What ops cost, while it is measured.
@@ -107,6 +109,13 @@ pub(crate) fn non_finite_state<T: Real>(store: &Store<T>) -> Option<String> {
 #[error("{0}")]
 struct Misuse(&'static str);
 
+#[derive(Debug, thiserror::Error)]
+#[error("kfac: '{weight}' {source}; freeze it, or take another optimizer")]
+struct NoFactors {
+    weight: String,
+    source: NotOneLayer,
+}
+
 impl<T: Real> Objective<T> {
     /// The network with initial values drawn from `seed`, in training mode.
     pub fn new(network: Network, pool: &Pool<T>, seed: u64) -> Self {
@@ -124,6 +133,7 @@ impl<T: Real> Objective<T> {
             parts: Vec::new(),
             part: 0,
             logits: Vec::new(),
+            statistics: Vec::new(),
             kept: None,
             evaluation_time: Duration::ZERO,
             costs: None,
@@ -155,6 +165,7 @@ impl<T: Real> Objective<T> {
     pub fn set_parts(&mut self, parts: Vec<Batch<T>>) {
         self.draw += parts.len() as u64;
         self.logits = vec![None; parts.len()];
+        self.statistics = vec![Vec::new(); parts.len()];
         (self.parts, self.part) = (parts, 0);
     }
 
@@ -240,8 +251,8 @@ impl<T: Real> Objective<T> {
         })
     }
 
-    /// Lets `look` evaluate the loss, then puts running statistics, logits and the time of the last evaluation back as they were
-    /// and drops what was kept: looking changes nothing.
+    /// Lets `look` evaluate the loss, then puts what is remembered of the last evaluation (logits, batch statistics, its time) back as
+    /// it was and drops what was kept: looking changes nothing.
     ///
     /// ```
     /// use sph_optim::Curvature;
@@ -255,10 +266,10 @@ impl<T: Real> Objective<T> {
     /// }
     /// ```
     pub fn undisturbed<R>(&mut self, look: impl FnOnce(&mut Self) -> R) -> R {
-        let buffers = self.store.buffers.clone();
-        let (logits, time) = (self.logits.clone(), self.evaluation_time);
+        let (logits, statistics) = (self.logits.clone(), self.statistics.clone());
+        let time = self.evaluation_time;
         let seen = look(self);
-        (self.store.buffers, self.logits, self.evaluation_time) = (buffers, logits, time);
+        (self.logits, self.statistics, self.evaluation_time) = (logits, statistics, time);
         self.kept = None;
         seen
     }
@@ -404,7 +415,7 @@ impl<T: Real> Curvature<T> for Objective<T> {
         &self.store.values
     }
 
-    /// One pass, or two where [`Objective::curvature_fraction`] is less than 1. In training mode the running statistics move.
+    /// One pass, or two where [`Objective::curvature_fraction`] is less than 1.
     fn evaluate(&mut self, want: &Request<T>, out: &mut Answer<T>) -> Result<(), EvalError> {
         let start = Instant::now();
         self.kept = None;
@@ -423,10 +434,7 @@ impl<T: Real> Curvature<T> for Objective<T> {
             self.pass(&batch, want, out)?
         };
         self.logits[self.part] = Some(logits);
-        // A step that will not be taken leaves no trace.
-        if out.loss.is_finite() {
-            self.store.track(&statistics);
-        }
+        self.statistics[self.part] = statistics;
         self.evaluation_time = start.elapsed();
         Ok(())
     }
@@ -461,10 +469,10 @@ impl<T: Real> Curvature<T> for Objective<T> {
 
     fn kronecker_factors(
         &mut self,
-        weights: &[(usize, bool)],
+        layers: &[(usize, Option<usize>)],
         labels: &FisherLabels,
     ) -> Result<Vec<Option<Factors<T>>>, EvalError> {
-        let wanted = |i: usize| weights.iter().any(|(w, _)| *w == i);
+        let wanted = |i: usize| layers.iter().any(|(w, _)| *w == i);
         let mut f = Forward::on(Tape::keeping(&self.pool), &self.store, self.mode, |i| Probes {
             dot: None,
             grad: wanted(i),
@@ -481,16 +489,19 @@ impl<T: Real> Curvature<T> for Objective<T> {
         let loss = losses::cross_entropy(&mut f, &logits, targets, 0.0).map_err(other)?;
         let (mut tape, leaves) = f.into_parts();
         tape.backward(&loss);
-        let factors = |&(w, bias): &(usize, bool)| {
-            let [a, g] = tape.kronecker_factors(&leaves[w], bias)?;
-            // An average would never forget them.
-            let finite = all_finite(a.as_slice()) && all_finite(g.as_slice());
-            finite.then_some(Factors { a, g })
+        let factors = |&(w, bias): &(usize, Option<usize>)| {
+            let named = |source| NoFactors { weight: self.store.specs()[w].name.clone(), source };
+            let found = tape.kronecker_factors(&leaves[w], bias.map(|b| &leaves[b])).map_err(named)?;
+            // An average would never forget what is not finite.
+            let finite = |[a, g]: &[Array<T>; 2]| all_finite(a.as_slice()) && all_finite(g.as_slice());
+            Ok(found.filter(finite).map(|[a, g]| Factors { a, g }))
         };
-        Ok(weights.iter().map(factors).collect())
+        layers.iter().map(factors).collect::<Result<_, NoFactors>>().map_err(other)
     }
 
+    /// In training mode the running statistics move, too: by what the parts at hand showed where they were last evaluated.
     fn apply(&mut self, updates: &[Option<Array<T>>]) {
+        self.statistics.iter_mut().for_each(|of_part| self.store.track(&std::mem::take(of_part)));
         // A kept tape shares the parameters' buffers and speaks of the old point.
         self.kept = None;
         for (value, update) in self.store.values.iter_mut().zip(updates) {

@@ -6,9 +6,9 @@ use sph_nn::models::{self, ModelConfig};
 use sph_nn::{Builder, norms};
 use sph_optim::curvature::probes::PROBES;
 use sph_optim::curvature::{Accumulate, ScheduleKind};
-use sph_optim::presets::{AdaHessian, AdamW, FirstOrder, Kfac, Sgd, SphDrs};
-use sph_optim::transforms::{ClipGradient, ClipMode, DrsConfig};
-use sph_optim::{Answer, Curvature, Directions, Optimizer, ParamSpec, Request, Sweep};
+use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, Krylov, Sgd, SphDrs};
+use sph_optim::transforms::{Backtrack, ClipGradient, ClipMode, DrsConfig};
+use sph_optim::{Answer, Curvature, Directions, Optimizer, Overrides, ParamSpec, Request, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::ops::Range;
 
@@ -45,18 +45,26 @@ fn train(build: impl Fn(&[ParamSpec]) -> Optimizer<f64>, norm: &str, cuts: &[usi
     let mut optimizer = build(f.params());
     let mut losses = Vec::new();
     for step in 0..8 {
-        let parts = cuts.windows(2).map(|c| part(&f, step, c[0]..c[1])).collect();
-        f.set_parts(parts);
-        losses.push(optimizer.step(&mut Accumulate(&mut f), 0.02).unwrap().loss);
+        let mut parts: Vec<Batch<f64>> = cuts.windows(2).map(|c| part(&f, step, c[0]..c[1])).collect();
+        let report = if parts.len() == 1 {
+            f.set_batch(parts.remove(0));
+            optimizer.step(&mut f, 0.02)
+        } else {
+            f.set_parts(parts);
+            optimizer.step(&mut Accumulate(&mut f), 0.02)
+        };
+        losses.push(report.unwrap().loss);
     }
     (losses, f.values().iter().flat_map(Array::to_f64).collect())
 }
 
 #[track_caller]
 fn close(a: &[f64], b: &[f64], what: &str) {
+    assert_eq!(a.len(), b.len(), "{what}");
     let scale = b.iter().map(|b| b.abs()).fold(0.0, f64::max);
-    let error = a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-    assert!(error <= 1e-9 * scale, "{what}: {error:e} of {scale}");
+    for (a, b) in a.iter().zip(b) {
+        assert!((a - b).abs() <= 1e-9 * scale, "{what}: {a} {b} of {scale}");
+    }
 }
 
 #[test]
@@ -89,6 +97,19 @@ fn parts_give_the_step_of_the_whole_batch() {
         ),
         ("sph, adamw", sph(|s| s.first_order = FirstOrder::AdamW(AdamW::default()))),
         ("drs", sph(|s| s.first_order = FirstOrder::Drs(DrsConfig { refresh: 2, ..DrsConfig::default() }))),
+        ("krylov", Box::new(|specs| Krylov { size: 3, ..Krylov::default() }.build(specs).unwrap())),
+        ("adam", Box::new(|specs| Adam::default().build(specs))),
+        ("adamw", Box::new(|specs| AdamW::default().build(specs))),
+        (
+            "backtracked sgd",
+            Box::new(|specs| {
+                // A rate at which some of the steps are halved.
+                let own = Overrides { lr_mult: 100.0, ..Overrides::default() };
+                let sgd =
+                    Sgd::default().build(specs).followed_by("backtrack", Box::new(Backtrack { halvings: 3 }));
+                sgd.with_overrides(vec![own; specs.len()])
+            }),
+        ),
         ("adahessian", Box::new(|specs| AdaHessian::default().build(specs))),
         ("kfac", Box::new(|specs| Kfac { factor_every: 2, ..Kfac::default() }.build(specs))),
     ];
@@ -120,6 +141,7 @@ fn statistics_are_taken_and_masks_drawn_part_by_part() {
         sgd.step(&mut f, 0.0).unwrap();
     }
     assert_eq!(accumulated, f.store.buffers);
+    assert_ne!(accumulated, network("bn", 0.0).store.buffers);
 
     // The masks of a part are those that it would have as a batch of its own.
     let losses = |parts: bool| {
@@ -134,9 +156,43 @@ fn statistics_are_taken_and_masks_drawn_part_by_part() {
             f.set_batch(batch);
             sgd.step(&mut f, 0.0).unwrap().loss
         };
-        0.5 * one(a) + 0.5 * one(b)
+        let (first, second) = (one(a.clone()), one(b));
+        // The rate is 0: it is the mask that differs.
+        assert_ne!(first, one(a));
+        0.5 * first + 0.5 * second
     };
     close(&[losses(true)], &[losses(false)], "loss under dropout");
+}
+
+/// A step that is refused moves neither parameters nor running statistics, whichever part it fails in.
+#[test]
+fn a_refused_step_leaves_running_statistics_alone() {
+    for (parts, poisoned) in [(false, None), (true, None), (true, Some(1))] {
+        let batches = |f: &Objective<f64>, step| match parts {
+            true => vec![part(f, step, 0..6), part(f, step, 6..12)],
+            false => vec![part(f, step, 0..12)],
+        };
+        let ends = |disturbed: bool| {
+            let mut f = network("bn", 0.0);
+            let mut sgd = Sgd::default().build(f.params());
+            for step in 0..3 {
+                if disturbed && step == 1 {
+                    let mut bad = batches(&f, 7);
+                    if let Some(i) = poisoned {
+                        bad[i].images.make_mut()[0] = f64::NAN;
+                    }
+                    f.set_parts(bad);
+                    let lr = if poisoned.is_some() { 0.1 } else { f64::INFINITY };
+                    let e = sgd.step(&mut Accumulate(&mut f), lr).unwrap_err();
+                    assert!(e.not_finite().is_some(), "{e}");
+                }
+                f.set_parts(batches(&f, step));
+                sgd.step(&mut Accumulate(&mut f), 0.1).unwrap();
+            }
+            (f.store.buffers, f.store.values.iter().map(Array::to_f64).collect::<Vec<_>>())
+        };
+        assert_eq!(ends(true), ends(false), "{parts} {poisoned:?}");
+    }
 }
 
 /// `curvature_fraction`: the gradient and the running statistics are those of the whole batch, products those of its first images,
@@ -163,6 +219,7 @@ fn curvature_can_be_that_of_a_part_of_the_batch() {
             true => f.hvp(&sweep, &mut product).unwrap(),
             false => product = answer.products.pop().unwrap(),
         }
+        f.apply(&[]);
         let gradient: Vec<f64> = answer.gradient.iter().flatten().flat_map(Array::to_f64).collect();
         let product: Vec<f64> = product.iter().flat_map(|(_, p)| p.to_f64()).collect();
         (answer.loss, gradient, product, f.store.buffers.clone())

@@ -87,6 +87,8 @@ fn looking_leaves_running_statistics_and_logits_alone() {
     };
     let first = look(&mut f);
     f.per_example_gradients(&blocks).unwrap();
+    // Nothing is left that a step would take in.
+    f.apply(&[]);
     assert!(f.store.buffers == before && f.logits().is_none());
     assert_eq!(look(&mut f), first);
     // The same product in evaluation mode is another one: the mode counts.

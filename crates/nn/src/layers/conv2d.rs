@@ -59,7 +59,7 @@ impl Conv2d {
     ) -> Self {
         let (k, groups) = (geometry.k, geometry.groups);
         let weights = Weights::new(b, layer, &[out, input / groups, k, k], init, followed);
-        let bias = Weights::bias(b, layer, out, bias, followed);
+        let bias = weights.bias(b, layer, out, bias, followed);
         Conv2d { layer: layer.to_string(), weights, bias, geometry }
     }
 }

@@ -41,7 +41,7 @@ impl Linear {
         bias: Init,
     ) -> Self {
         let weights = Weights::new(b, layer, &[out, input], init, followed);
-        let bias = Weights::bias(b, layer, out, bias, followed);
+        let bias = weights.bias(b, layer, out, bias, followed);
         Linear { layer: layer.to_string(), weights, bias }
     }
 

@@ -47,18 +47,20 @@ impl Weights {
         Weights::Decoupled { v, gamma }
     }
 
-    /// `X.bias` of such a layer, when it has one.
+    /// `X.bias` of the layer with these weights, when it has one.
     pub(super) fn bias(
+        &self,
         b: &mut Builder,
         layer: &str,
         out: usize,
         init: Init,
         followed: Followed,
     ) -> Option<usize> {
-        let Followed::ByOther { decouple } = followed else { return None };
+        let Followed::ByOther { .. } = followed else { return None };
         let bias = b.param(format!("{layer}.bias"), &[out], Role::Bias, init);
-        if decouple {
-            b.mark_decoupled(bias);
+        match *self {
+            Weights::Plain(weight) => b.join(weight, bias),
+            Weights::Decoupled { .. } => b.mark_decoupled(bias),
         }
         Some(bias)
     }

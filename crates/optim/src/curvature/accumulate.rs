@@ -127,13 +127,13 @@ impl<T: Element, F: Parts<T>> Curvature<T> for Accumulate<'_, F> {
 
     fn kronecker_factors(
         &mut self,
-        weights: &[(usize, bool)],
+        layers: &[(usize, Option<usize>)],
         labels: &FisherLabels,
     ) -> Result<Vec<Option<Factors<T>>>, EvalError> {
         // Per part already means over its samples; a layer that one part has no factors for has none.
-        let mut sums: Vec<Option<[Option<Array<T>>; 2]>> = vec![Some([None, None]); weights.len()];
+        let mut sums: Vec<Option<[Option<Array<T>>; 2]>> = vec![Some([None, None]); layers.len()];
         self.each(|f, weight| {
-            for (sum, new) in sums.iter_mut().zip(f.kronecker_factors(weights, labels)?) {
+            for (sum, new) in sums.iter_mut().zip(f.kronecker_factors(layers, labels)?) {
                 *sum = match (sum.take(), new) {
                     (Some([mut a, mut g]), Some(new)) => {
                         add(&mut a, weight, &new.a);

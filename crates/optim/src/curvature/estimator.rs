@@ -2,7 +2,8 @@
 
 use crate::curvature::probes::Probe;
 use crate::ema::Ema;
-use sph_tensor::{Array, Element, kernels::map};
+use crate::group::map_in_place;
+use sph_tensor::{Array, Element};
 
 /// What is averaged over visits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,26 +46,26 @@ impl<T: Element> Estimator<T> {
         Estimator { ema: Ema { value: average, count: visits }, partial }
     }
 
-    /// Takes the estimate of one visit in.
-    pub fn observe(&mut self, probe: &Probe, averaging: Averaging, decay: f64, mut estimate: Array<T>) {
+    /// The average after the estimate of one more visit, in the estimate's buffer.
+    pub fn after(&self, probe: &Probe, averaging: Averaging, decay: f64, mut estimate: Array<T>) -> Self {
         if averaging == Averaging::Absolute {
-            let signed = estimate.clone();
-            map::unary(estimate.make_mut(), signed.as_slice(), |c| c.abs());
+            map_in_place(&mut estimate, |c| c.abs());
         }
-        let Some(cycle) = probe.cycle else { return self.ema.observe(decay, &estimate) };
-        let entries = estimate.shape().len();
-        match &mut self.partial {
-            Some(sum) => sum.accumulate(&estimate),
-            None => self.partial = Some(estimate),
+        let Some(cycle) = probe.cycle else {
+            return Estimator { ema: self.ema.after(decay, estimate), partial: None };
+        };
+        let length = cycle(estimate.shape().len());
+        let mut sum = estimate;
+        if let Some(before) = &self.partial {
+            sum.accumulate(before);
         }
-        self.ema.count += 1;
-        let length = cycle(entries);
-        if self.ema.count.is_multiple_of(length)
-            && let Some(mut mean) = self.partial.take()
-        {
-            let (sum, scale) = (mean.clone(), T::from_f64(1.0 / length as f64));
-            map::unary(mean.make_mut(), sum.as_slice(), |v| scale * v);
-            self.ema.value = Some(mean);
+        let count = self.ema.count + 1;
+        if count.is_multiple_of(length) {
+            let scale = T::from_f64(1.0 / length as f64);
+            map_in_place(&mut sum, |v| scale * v);
+            Estimator { ema: Ema { value: Some(sum), count }, partial: None }
+        } else {
+            Estimator { ema: Ema { value: self.ema.value.clone(), count }, partial: Some(sum) }
         }
     }
 

@@ -190,19 +190,20 @@ pub trait Curvature<T: Element> {
     /// When the loss cannot be evaluated.
     fn loss_at(&mut self, step: &Directions<T>) -> Result<f64, EvalError>;
 
-    /// The Kronecker factors of the layers with these weights (parameter number, whether a bias belongs to it), at the current point and
-    /// without side effects; `None` for a layer that has none (the loss does not depend on it, or its groups are many).
+    /// The Kronecker factors of these layers (the numbers of weights and, where it is preconditioned with them, of the bias), at the
+    /// current point and without side effects; `None` for a layer that has none (the loss does not depend on it, or its groups are many).
     ///
     /// An optional capability: K-FAC alone asks for it.
     ///
     /// # Errors
-    /// When this loss is not made of layers, which is the default.
+    /// When this loss is not made of layers, which is the default; when weights are read in more than one place, since the factors are
+    /// those of one; when a bias is not that of its weights.
     fn kronecker_factors(
         &mut self,
-        weights: &[(usize, bool)],
+        layers: &[(usize, Option<usize>)],
         labels: &FisherLabels,
     ) -> Result<Vec<Option<Factors<T>>>, EvalError> {
-        let _ = (weights, labels);
+        let _ = (layers, labels);
         Err(EvalError::Other("this loss has no Kronecker factors: kfac needs layers on a tape".into()))
     }
 

@@ -32,12 +32,13 @@ impl<T: Element> Transform<T> for Backtrack {
             let mut step = Directions::default();
             for &i in cx.members {
                 let Some(update) = &updates[i] else { continue };
-                let mut moved = Array::stale(update.pool(), update.shape().prepend(1));
-                let scale = -cx.lr * cx.overrides[i].lr_mult * part;
-                if !map::scaled(moved.make_mut(), update.as_slice(), T::from_f64(scale)) {
+                let scale = T::from_f64(-cx.lr * cx.overrides[i].lr_mult * part);
+                if !map::finite_times(update.as_slice(), scale) {
                     // An overflow that the caller will see in the update.
                     return Ok(());
                 }
+                let mut moved = Array::stale(update.pool(), update.shape().prepend(1));
+                map::unary(moved.make_mut(), update.as_slice(), |u| scale * u);
                 step.insert(i, moved);
             }
             // Not a number is no decrease either.

@@ -54,6 +54,16 @@ impl Default for DrsConfig {
 #[derive(Debug)]
 pub struct Drs<T: Element> {
     config: DrsConfig,
+    state: State<T>,
+    /// The state after the step at hand.
+    next: Option<State<T>>,
+    /// The coming answer was asked to keep its tape.
+    asked: bool,
+}
+
+/// What one step leaves to the next; a clone shares its arrays.
+#[derive(Debug, Clone)]
+struct State<T: Element> {
     /// p₂, the last displacement.
     last: PerParam<T>,
     /// λ_k.
@@ -61,8 +71,6 @@ pub struct Drs<T: Element> {
     /// Q̂_11, Q̂_12, Q̂_22 in unit directions, for as many directions as there were.
     q: [f64; 3],
     directions: usize,
-    /// The coming answer was asked to keep its tape.
-    asked: bool,
 }
 
 /// What λ_k grows and shrinks by.
@@ -107,7 +115,8 @@ impl<T: Element> Drs<T> {
     /// A step that knows nothing yet.
     pub fn new(config: DrsConfig) -> Self {
         let lambda = config.lambda.max(config.lambda_min);
-        Drs { config, last: Vec::new(), lambda, q: [0.0; 3], directions: 0, asked: false }
+        let state = State { last: Vec::new(), lambda, q: [0.0; 3], directions: 0 };
+        Drs { config, state, next: None, asked: false }
     }
 
     fn decay(&self, cx: &UpdateContext<'_, T>, i: usize) -> f64 {
@@ -115,15 +124,15 @@ impl<T: Element> Drs<T> {
         cx.weight_decay(i, group)
     }
 
-    /// Measures Q̂ in the unit directions −g/‖g‖ and, when `two`, d/‖d‖.
-    fn measure(
-        &mut self,
+    /// Q̂ in the unit directions −g/‖g‖ and, when `two`, d/‖d‖.
+    fn measured(
+        &self,
         cx: &UpdateContext<'_, T>,
         f: &mut dyn Curvature<T>,
         g: &[Option<Array<T>>],
         norms: [f64; 2],
         two: bool,
-    ) -> Result<(), EvalError> {
+    ) -> Result<[f64; 3], EvalError> {
         let k = 1 + usize::from(two);
         let mut sweep = Sweep { rows: cx.members.to_vec(), ..Sweep::default() };
         for &i in cx.members {
@@ -131,7 +140,7 @@ impl<T: Element> Drs<T> {
             let mut part = Array::zeros(g.pool(), g.shape().prepend(k));
             let (first, second) = part.make_mut().split_at_mut(g.shape().len());
             first.iter_mut().zip(g.as_slice()).for_each(|(o, g)| *o = T::from_f64(-g.to_f64() / norms[0]));
-            if let Some(d) = self.last[i].as_ref().filter(|_| two) {
+            if let Some(d) = self.state.last[i].as_ref().filter(|_| two) {
                 second
                     .iter_mut()
                     .zip(d.as_slice())
@@ -155,17 +164,18 @@ impl<T: Element> Drs<T> {
                 q[2] += entry(1, 1);
             }
         }
-        (self.q, self.directions) = (q, k);
-        Ok(())
+        Ok(q)
     }
 
     /// λ_k after a step whose loss fell by `actual` where the model said `predicted`.
-    fn adapt(&mut self, actual: f64, predicted: f64, used: f64) {
-        let ratio = actual / predicted;
+    fn adapted(&self, actual: f64, predicted: f64, used: f64) -> f64 {
+        let (ratio, lambda) = (actual / predicted, self.state.lambda);
         if ratio > GOOD {
-            self.lambda = (self.lambda / GROWTH).max(self.config.lambda_min);
+            (lambda / GROWTH).max(self.config.lambda_min)
         } else if ratio < BAD || ratio.is_nan() {
-            self.lambda = (GROWTH * self.lambda.max(used)).max(self.config.lambda_min);
+            (GROWTH * lambda.max(used)).max(self.config.lambda_min)
+        } else {
+            lambda
         }
     }
 }
@@ -177,8 +187,9 @@ impl<T: Element> Transform<T> for Drs<T> {
 
     fn request(&mut self, cx: &UpdateContext<'_, T>, want: &mut Request<T>) {
         // A second direction that was not there when Q was measured needs a new measurement.
-        let grown = self.directions == 1 && self.last.iter().any(Option::is_some);
-        self.asked = cx.step.is_multiple_of(self.config.refresh.max(1)) || self.directions == 0 || grown;
+        let State { last, directions, .. } = &self.state;
+        let grown = *directions == 1 && last.iter().any(Option::is_some);
+        self.asked = cx.step.is_multiple_of(self.config.refresh.max(1)) || *directions == 0 || grown;
         want.keep |= self.asked;
     }
 
@@ -189,7 +200,8 @@ impl<T: Element> Transform<T> for Drs<T> {
         answer: &Answer<T>,
         updates: &mut [Option<Array<T>>],
     ) -> Result<(), EvalError> {
-        self.last.resize(cx.specs.len(), None);
+        self.next = None;
+        self.state.last.resize(cx.specs.len(), None);
         // g with the decay's part, in place; and the products of directions.
         let (mut gg, mut gd, mut dd) = (0.0, 0.0, 0.0);
         for &i in cx.members {
@@ -197,7 +209,7 @@ impl<T: Element> Transform<T> for Drs<T> {
             let decay = T::from_f64(self.decay(cx, i));
             g.make_mut().iter_mut().zip(cx.values[i].as_slice()).for_each(|(g, v)| *g += decay * *v);
             gg += dot(g.as_slice(), g.as_slice());
-            if let Some(d) = &self.last[i] {
+            if let Some(d) = &self.state.last[i] {
                 gd += dot(g.as_slice(), d.as_slice());
                 dd += dot(d.as_slice(), d.as_slice());
             }
@@ -208,16 +220,18 @@ impl<T: Element> Transform<T> for Drs<T> {
         }
         let mut two = dd > 0.0 && 1.0 - gd * gd / (gg * dd) > PARALLEL;
         let norms = [gg.sqrt(), dd.sqrt()];
+        let mut next = self.state.clone();
         if self.asked {
-            self.measure(cx, f, updates, norms, two)?;
+            next.q = self.measured(cx, f, updates, norms, two)?;
+            next.directions = 1 + usize::from(two);
         }
-        two &= self.directions == 2;
+        two &= next.directions == 2;
         let cos = if two { -gd / (norms[0] * norms[1]) } else { 0.0 };
         let c = [-norms[0], if two { gd / norms[1] } else { 0.0 }];
-        let (alpha, used) = minimise(c, self.q, cos, two, self.lambda, self.config.delta);
+        let (alpha, used) = minimise(c, next.q, cos, two, next.lambda, self.config.delta);
         // The model's decrease along the step lr·α̂.
         let linear = c[0] * alpha[0] + c[1] * alpha[1];
-        let q = self.q;
+        let q = next.q;
         let second = if two { 2.0 * q[1] * alpha[0] * alpha[1] + q[2] * alpha[1] * alpha[1] } else { 0.0 };
         let quadratic = q[0] * alpha[0] * alpha[0] + second;
         let predicted = -cx.lr * linear - 0.5 * cx.lr * cx.lr * quadratic;
@@ -228,7 +242,7 @@ impl<T: Element> Transform<T> for Drs<T> {
             let Some(g) = &mut updates[i] else { continue };
             // D = −(α₁p₁ + α₂p₂), the direction that is subtracted.
             let (on_g, on_d) = (alpha[0] / norms[0], if two { alpha[1] / norms[1] } else { 0.0 });
-            let last = self.last[i].take();
+            let last = &self.state.last[i];
             let out = g.make_mut();
             for (j, o) in out.iter_mut().enumerate() {
                 let d = last.as_ref().map_or(0.0, |d| d.as_slice()[j].to_f64());
@@ -240,31 +254,38 @@ impl<T: Element> Transform<T> for Drs<T> {
             let (v, s) = (cx.values[i].as_slice(), moved.as_slice());
             decrease_of_decay -= self.decay(cx, i) * (dot(v, s) + 0.5 * dot(s, s));
             step.insert(i, moved.reshape(g.shape().prepend(1)));
-            self.last[i] = Some(moved);
+            next.last[i] = Some(moved);
         }
         let loss = f.loss_at(&step)?;
         let actual = answer.loss - loss + decrease_of_decay;
         if !loss.is_finite() || loss > answer.loss + (self.config.max_rise - 1.0) * answer.loss.abs() {
             // Taken back: nothing moves, and the next step is shorter.
             for &i in cx.members {
-                self.last[i] = None;
+                next.last[i] = None;
                 if let Some(update) = &mut updates[i] {
                     update.make_mut().fill(T::ZERO);
                 }
             }
-            self.lambda = (GROWTH * self.lambda.max(used)).max(self.config.delta).max(self.config.lambda_min);
+            next.lambda = (GROWTH * next.lambda.max(used)).max(self.config.delta).max(self.config.lambda_min);
         } else if predicted > 1e-12 * answer.loss.abs() {
             // Below that the ratio is rounding.
-            self.adapt(actual, predicted, used);
+            next.lambda = self.adapted(actual, predicted, used);
         }
+        self.next = Some(next);
         Ok(())
     }
 
+    fn commit(&mut self) {
+        if let Some(next) = self.next.take() {
+            self.state = next;
+        }
+    }
+
     fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {
-        save_arrays(cx, &format!("{prefix}.last"), &self.last, to);
-        to.numbers.insert(format!("{prefix}.directions"), self.directions as u64);
-        to.numbers.insert(format!("{prefix}.lambda"), self.lambda.to_bits());
-        for (i, q) in self.q.iter().enumerate() {
+        save_arrays(cx, &format!("{prefix}.last"), &self.state.last, to);
+        to.numbers.insert(format!("{prefix}.directions"), self.state.directions as u64);
+        to.numbers.insert(format!("{prefix}.lambda"), self.state.lambda.to_bits());
+        for (i, q) in self.state.q.iter().enumerate() {
             to.numbers.insert(format!("{prefix}.q{i}"), q.to_bits());
         }
     }
@@ -275,14 +296,15 @@ impl<T: Element> Transform<T> for Drs<T> {
         prefix: &str,
         from: &mut StateDict<T>,
     ) -> Result<(), StateError> {
-        self.last = vec![None; cx.specs.len()];
+        self.state.last = vec![None; cx.specs.len()];
         for &i in cx.members {
             // Absent after a step that was taken back.
-            self.last[i] = from.take_array(&format!("{prefix}.last.{}", cx.specs[i].name), &cx.values[i])?;
+            self.state.last[i] =
+                from.take_array(&format!("{prefix}.last.{}", cx.specs[i].name), &cx.values[i])?;
         }
-        self.directions = from.take_number(&format!("{prefix}.directions")) as usize;
-        self.lambda = f64::from_bits(from.take_number(&format!("{prefix}.lambda")));
-        for (i, q) in self.q.iter_mut().enumerate() {
+        self.state.directions = from.take_number(&format!("{prefix}.directions")) as usize;
+        self.state.lambda = f64::from_bits(from.take_number(&format!("{prefix}.lambda")));
+        for (i, q) in self.state.q.iter_mut().enumerate() {
             *q = f64::from_bits(from.take_number(&format!("{prefix}.q{i}")));
         }
         Ok(())

@@ -8,7 +8,7 @@
 //! What the factors are averages of: [`crate::curvature::Factors`].
 
 use super::Draw;
-use crate::curvature::{Answer, Curvature, EvalError, FisherLabels};
+use crate::curvature::{Answer, Curvature, EvalError, Factors, FisherLabels};
 use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
 use sph_nn::{ParamSpec, Role};
@@ -40,13 +40,39 @@ pub fn sampled(seed: u64) -> DrawLabels {
     Draw(Arc::new(move |step| FisherLabels::Sampled { seed, draw: step }))
 }
 
-/// One layer: its weights, its bias, its factors and their inverses.
+/// One layer: its weights, its bias, what is known of it, and what this is after the step at hand.
 #[derive(Debug)]
 struct Layer<T: Element> {
     weight: usize,
     bias: Option<usize>,
+    known: Known<T>,
+    next: Option<Known<T>>,
+}
+
+/// A layer's factors and their inverses, [A, G]; a clone shares them.
+#[derive(Debug, Clone)]
+struct Known<T: Element> {
     factors: Option<[Array<T>; 2]>,
     inverses: Option<[Array<T>; 2]>,
+}
+
+impl<T: Element> Default for Known<T> {
+    fn default() -> Self {
+        Known { factors: None, inverses: None }
+    }
+}
+
+impl<T: Element> Known<T> {
+    /// Takes a measurement into the factors' averages, in its buffers.
+    fn observe(&mut self, decay: f64, new: Factors<T>) {
+        let (decay, rest) = (T::from_f64(decay), T::from_f64(1.0 - decay));
+        let mut new = [new.a, new.g];
+        for (new, old) in new.iter_mut().zip(self.factors.iter().flatten()) {
+            let pairs = new.make_mut().iter_mut().zip(old.as_slice());
+            pairs.for_each(|(new, old)| *new = decay * *old + rest * *new);
+        }
+        self.factors = Some(new);
+    }
 }
 
 /// See the module.
@@ -86,15 +112,12 @@ fn view<T: Element>(a: &Array<T>) -> View<'_, T> {
 }
 
 impl<T: Element> Kfac<T> {
-    /// The layers among `members`: weights of two axes or four, with their biases. The other members pass through.
+    /// The layers among `members`: weights, with the biases that their specs name. The other members pass through.
     pub fn new(config: KfacConfig, specs: &[ParamSpec], members: &[usize]) -> Self {
         let layer = |&weight: &usize| {
             let spec = &specs[weight];
-            let name = spec.name.strip_suffix(".weight").filter(|_| spec.role == Role::Weight)?;
-            let is_bias =
-                |i: &&usize| specs[**i].role == Role::Bias && specs[**i].name == format!("{name}.bias");
-            let bias = members.iter().find(is_bias).copied();
-            Some(Layer { weight, bias, factors: None, inverses: None })
+            let bias = spec.bias.filter(|b| members.contains(b));
+            (spec.role == Role::Weight).then_some(Layer { weight, bias, known: Known::default(), next: None })
         };
         Kfac { config, layers: members.iter().filter_map(layer).collect() }
     }
@@ -104,26 +127,10 @@ impl<T: Element> Kfac<T> {
         matches!(spec.role, Role::Weight | Role::Bias) && !spec.decoupled
     }
 
-    /// Measures the factors at the point of `f` and takes them into the averages.
-    fn measure(&mut self, step: u64, f: &mut dyn Curvature<T>) -> Result<(), EvalError> {
-        let weights: Vec<(usize, bool)> = self.layers.iter().map(|l| (l.weight, l.bias.is_some())).collect();
-        let found = f.kronecker_factors(&weights, &(self.config.labels.0)(step))?;
-        let decay = T::from_f64(self.config.decay);
-        let rest = T::from_f64(1.0 - self.config.decay);
-        for (layer, new) in self.layers.iter_mut().zip(found) {
-            // A layer that the loss does not reach, or whose factors are not finite, is passed over.
-            let Some(new) = new else { continue };
-            match &mut layer.factors {
-                Some(old) => {
-                    for (old, new) in old.iter_mut().zip([&new.a, &new.g]) {
-                        let pairs = old.make_mut().iter_mut().zip(new.as_slice());
-                        pairs.for_each(|(o, n)| *o = decay * *o + rest * *n);
-                    }
-                }
-                None => layer.factors = Some([new.a, new.g]),
-            }
-        }
-        Ok(())
+    /// Measures the factors at the point of `f`; `None` for layers that have none.
+    fn measured(&self, step: u64, f: &mut dyn Curvature<T>) -> Result<Vec<Option<Factors<T>>>, EvalError> {
+        let layers: Vec<(usize, Option<usize>)> = self.layers.iter().map(|l| (l.weight, l.bias)).collect();
+        f.kronecker_factors(&layers, &(self.config.labels.0)(step))
     }
 }
 
@@ -139,18 +146,25 @@ impl<T: Element> Transform<T> for Kfac<T> {
         _answer: &Answer<T>,
         updates: &mut [Option<Array<T>>],
     ) -> Result<(), EvalError> {
-        if !self.layers.is_empty() && cx.step.is_multiple_of(self.config.factor_every.max(1)) {
-            self.measure(cx.step, f)?;
-        }
+        let found = match cx.step.is_multiple_of(self.config.factor_every.max(1)) {
+            true if !self.layers.is_empty() => self.measured(cx.step, f)?,
+            _ => Vec::new(),
+        };
+        let mut found = found.into_iter();
         let invert_now = cx.step.is_multiple_of(self.config.inverse_every.max(1));
         for layer in &mut self.layers {
-            if (invert_now || layer.inverses.is_none())
-                && let Some(factors) = &layer.factors
+            let known = layer.next.insert(layer.known.clone());
+            // A layer that the loss does not reach, or whose factors are not finite, is passed over.
+            if let Some(new) = found.next().flatten() {
+                known.observe(self.config.decay, new);
+            }
+            if (invert_now || known.inverses.is_none())
+                && let Some(factors) = &known.factors
                 && let Some(inverses) = invert(factors, self.config.damping)
             {
-                layer.inverses = Some(inverses);
+                known.inverses = Some(inverses);
             }
-            let Some([a, g]) = &layer.inverses else { continue };
+            let Some([a, g]) = &known.inverses else { continue };
             let Some(weight) = &updates[layer.weight] else { continue };
             let (out, columns) = (g.shape()[0], a.shape()[0]);
             let inputs = weight.shape().len() / out;
@@ -178,10 +192,18 @@ impl<T: Element> Transform<T> for Kfac<T> {
         Ok(())
     }
 
+    fn commit(&mut self) {
+        for layer in &mut self.layers {
+            if let Some(next) = layer.next.take() {
+                layer.known = next;
+            }
+        }
+    }
+
     fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {
         for layer in &self.layers {
             let name = &cx.specs[layer.weight].name;
-            for (what, pair) in [("factor", &layer.factors), ("inverse", &layer.inverses)] {
+            for (what, pair) in [("factor", &layer.known.factors), ("inverse", &layer.known.inverses)] {
                 for (side, array) in ["a", "g"].iter().zip(pair.iter().flatten()) {
                     to.arrays.insert(format!("{prefix}.{what}_{side}.{name}"), array.clone());
                 }
@@ -205,8 +227,8 @@ impl<T: Element> Transform<T> for Kfac<T> {
             let mut take = |what: &str, side: &str| {
                 from.take_array(&format!("{prefix}.{what}_{side}.{}", spec.name), &like[side])
             };
-            layer.factors = take("factor", "a")?.zip(take("factor", "g")?).map(|(a, g)| [a, g]);
-            layer.inverses = take("inverse", "a")?.zip(take("inverse", "g")?).map(|(a, g)| [a, g]);
+            layer.known.factors = take("factor", "a")?.zip(take("factor", "g")?).map(|(a, g)| [a, g]);
+            layer.known.inverses = take("inverse", "a")?.zip(take("inverse", "g")?).map(|(a, g)| [a, g]);
         }
         Ok(())
     }

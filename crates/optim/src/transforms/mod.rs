@@ -46,6 +46,15 @@ impl<F: ?Sized> fmt::Debug for Draw<F> {
 /// One array of state for some members, by parameter number.
 type PerParam<T> = Vec<Option<Array<T>>>;
 
+/// Puts the arrays that there are of `next` in the place of those in `state`.
+fn replace<T: Element>(state: &mut PerParam<T>, next: &mut PerParam<T>) {
+    for (state, next) in state.iter_mut().zip(next.drain(..)) {
+        if next.is_some() {
+            *state = next;
+        }
+    }
+}
+
 fn save_arrays<T: Element>(
     cx: &UpdateContext<'_, T>,
     prefix: &str,

@@ -1,6 +1,6 @@
 //! Momentum as in PyTorch's SGD: m ← μm + g (no 1−μ), direction m, or g + μm with Nesterov.
 
-use super::{PerParam, load_arrays, save_arrays};
+use super::{PerParam, load_arrays, replace, save_arrays};
 use crate::curvature::{Answer, Curvature, EvalError};
 use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
@@ -12,12 +12,14 @@ pub struct Momentum<T: Element> {
     decay: f64,
     nesterov: bool,
     m: PerParam<T>,
+    /// m after the step at hand, for the members that move.
+    next: PerParam<T>,
 }
 
 impl<T: Element> Momentum<T> {
     /// Momentum with decay μ in [0, 1).
     pub fn new(decay: f64, nesterov: bool) -> Self {
-        Momentum { decay, nesterov, m: Vec::new() }
+        Momentum { decay, nesterov, m: Vec::new(), next: Vec::new() }
     }
 }
 
@@ -34,21 +36,34 @@ impl<T: Element> Transform<T> for Momentum<T> {
         updates: &mut [Option<Array<T>>],
     ) -> Result<(), EvalError> {
         self.m.resize(cx.specs.len(), None);
+        self.next = vec![None; cx.specs.len()];
         for &i in cx.members {
             let decay = T::from_f64(cx.momentum(i, self.decay));
             // Without momentum there is none to keep.
             let Some(g) = updates[i].as_mut().filter(|_| decay != T::ZERO) else { continue };
-            match &mut self.m[i] {
-                Some(m) => map::update(m.make_mut(), g.as_slice(), |m, g| decay * m + g),
-                m => *m = Some(Array::from_slice(g.pool(), g.shape(), g.as_slice())),
-            }
-            match &self.m[i] {
-                Some(m) if self.nesterov => map::update(g.make_mut(), m.as_slice(), |g, m| g + decay * m),
-                // Shared, not copied.
-                m => updates[i] = m.clone(),
+            if self.nesterov {
+                let mut m = Array::stale(g.pool(), g.shape());
+                match &self.m[i] {
+                    Some(old) => {
+                        map::binary(m.make_mut(), old.as_slice(), g.as_slice(), |m, g| decay * m + g)
+                    }
+                    None => m.make_mut().copy_from_slice(g.as_slice()),
+                }
+                map::update(g.make_mut(), m.as_slice(), |g, m| g + decay * m);
+                self.next[i] = Some(m);
+            } else {
+                // In the gradient's buffer; shared, not copied.
+                if let Some(old) = &self.m[i] {
+                    map::update(g.make_mut(), old.as_slice(), |g, m| decay * m + g);
+                }
+                self.next[i] = Some(g.clone());
             }
         }
         Ok(())
+    }
+
+    fn commit(&mut self) {
+        replace(&mut self.m, &mut self.next);
     }
 
     fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {

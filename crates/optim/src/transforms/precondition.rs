@@ -58,16 +58,24 @@ struct Planned<T: Element> {
 #[derive(Debug)]
 pub struct Precondition<T: Element> {
     config: PreconditionConfig,
-    blocks: BTreeMap<usize, Estimator<T>>,
     planned: Vec<Planned<T>>,
+    blocks: BTreeMap<usize, Estimator<T>>,
     /// Decompositions of dense averages, by block; made when first needed after a visit.
     eigen: BTreeMap<usize, Eigen>,
+    /// Of the blocks that the step at hand visits, or decomposes, what these are after it.
+    next: (BTreeMap<usize, Estimator<T>>, BTreeMap<usize, Eigen>),
 }
 
 impl<T: Element> Precondition<T> {
     /// A preconditioner with nothing known yet.
     pub fn new(config: PreconditionConfig) -> Self {
-        Precondition { config, blocks: BTreeMap::new(), planned: Vec::new(), eigen: BTreeMap::new() }
+        Precondition {
+            config,
+            planned: Vec::new(),
+            blocks: BTreeMap::new(),
+            eigen: BTreeMap::new(),
+            next: Default::default(),
+        }
     }
 
     fn visits(&self, block: usize) -> u64 {
@@ -202,21 +210,23 @@ impl<T: Element> Transform<T> for Precondition<T> {
         answer: &Answer<T>,
         updates: &mut [Option<Array<T>>],
     ) -> Result<(), EvalError> {
-        for (block, estimate) in self.estimates(cx, answer) {
-            let c = &self.config;
-            // An average would never forget it: this visit does not count.
-            if !map::all_finite(estimate.as_slice()) {
-                continue;
-            }
-            self.blocks.entry(block).or_default().observe(c.probe, c.averaging, c.decay, estimate);
-            self.eigen.remove(&block);
-        }
+        let estimates = self.estimates(cx, answer);
         let c = &self.config;
+        let new = Estimator::default();
+        let observed = |(block, estimate): (usize, Array<T>)| {
+            let before = self.blocks.get(&block).unwrap_or(&new);
+            (block, before.after(c.probe, c.averaging, c.decay, estimate))
+        };
+        // An average would never forget one that is not finite: such a visit does not count.
+        let finite = |estimate: &(usize, Array<T>)| map::all_finite(estimate.1.as_slice());
+        let visited: BTreeMap<usize, Estimator<T>> =
+            estimates.into_iter().filter(finite).map(observed).collect();
+        let mut decomposed = BTreeMap::new();
         let multiplier = |d: f64| c.multiplier(d);
         for &i in cx.members {
             let Some(m) = &mut updates[i] else { continue };
             let m = m.make_mut();
-            let average = Self::average(c, self.blocks.get(&i));
+            let average = Self::average(c, visited.get(&i).or(self.blocks.get(&i)));
             let numerator = match c.correction {
                 // A block that has not been visited yet takes the first-order direction m.
                 Correction::OwnVisits if average.is_none() => continue,
@@ -226,12 +236,13 @@ impl<T: Element> Transform<T> for Precondition<T> {
             };
             let (average, scale) = average.map_or((None, 1.0), |(average, scale)| (Some(average), scale));
             if let (Estimate::Block, Some(h)) = (c.probe.estimate, average) {
-                if !self.eigen.contains_key(&i)
+                let known = self.eigen.get(&i).filter(|_| !visited.contains_key(&i));
+                if known.is_none()
                     && let Some(eigen) = Eigen::new(h.as_slice(), m.len(), scale)
                 {
-                    self.eigen.insert(i, eigen);
+                    decomposed.insert(i, eigen);
                 }
-                match self.eigen.get(&i) {
+                match known.or(decomposed.get(&i)) {
                     Some(eigen) => eigen.apply(multiplier, m),
                     // The decomposition did not converge: the diagonal is what is left.
                     None => {
@@ -245,7 +256,15 @@ impl<T: Element> Transform<T> for Precondition<T> {
             let d = |j: usize| average.map_or(0.0, |d| scale * d.as_slice()[j].to_f64());
             (0..m.len()).for_each(|j| m[j] = T::from_f64(m[j].to_f64() * numerator * multiplier(d(j))));
         }
+        self.next = (visited, decomposed);
         Ok(())
+    }
+
+    fn commit(&mut self) {
+        let (visited, decomposed) = std::mem::take(&mut self.next);
+        visited.keys().for_each(|block| drop(self.eigen.remove(block)));
+        self.blocks.extend(visited);
+        self.eigen.extend(decomposed);
     }
 
     fn report(&self, cx: &UpdateContext<'_, T>) -> Vec<BlockReport> {

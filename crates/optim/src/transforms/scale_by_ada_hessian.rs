@@ -3,7 +3,8 @@
 //!
 //! On a convolution's weights h is averaged over the kernel's taps.
 
-use super::{Draw, PerParam, load_arrays, save_arrays};
+use super::scale_by_adam::{mean_after, square_after};
+use super::{Draw, PerParam, load_arrays, replace, save_arrays};
 use crate::curvature::{Answer, Curvature, EvalError, Request, Sweep};
 use crate::ema::power;
 use crate::state::{StateDict, StateError};
@@ -47,12 +48,24 @@ pub struct ScaleByAdaHessian<T: Element> {
     count: u64,
     /// The sweep of the coming answer, and its probes.
     planned: Option<(usize, Sweep<T>)>,
+    /// h after the step at hand, where it was measured anew, and its gradients, of which the averages are made when it is taken.
+    next_h: PerParam<T>,
+    gradients: PerParam<T>,
 }
 
 impl<T: Element> ScaleByAdaHessian<T> {
     /// Averages that know nothing yet.
     pub fn new(config: AdaHessianConfig) -> Self {
-        ScaleByAdaHessian { config, m: Vec::new(), v: Vec::new(), h: Vec::new(), count: 0, planned: None }
+        ScaleByAdaHessian {
+            config,
+            m: Vec::new(),
+            v: Vec::new(),
+            h: Vec::new(),
+            count: 0,
+            planned: None,
+            next_h: Vec::new(),
+            gradients: Vec::new(),
+        }
     }
 }
 
@@ -95,6 +108,7 @@ impl<T: Element> Transform<T> for ScaleByAdaHessian<T> {
         updates: &mut [Option<Array<T>>],
     ) -> Result<(), EvalError> {
         [&mut self.m, &mut self.v, &mut self.h].into_iter().for_each(|a| a.resize(cx.specs.len(), None));
+        [&mut self.next_h, &mut self.gradients].into_iter().for_each(|a| *a = vec![None; cx.specs.len()]);
         if let Some((number, sweep)) = self.planned.take() {
             for (i, z) in sweep.tangents.iter() {
                 let value = &cx.values[i];
@@ -106,28 +120,48 @@ impl<T: Element> Transform<T> for ScaleByAdaHessian<T> {
                 if let [_, _, height, width] = *cx.specs[i].shape {
                     average_runs(h.make_mut(), height * width);
                 }
-                self.h[i] = Some(h);
+                self.next_h[i] = Some(h);
             }
         }
-        self.count += 1;
         let t = T::from_f64;
         let ((b1, b2), k) = (self.config.betas, self.config.power);
-        let (c1, c2) = (1.0 / (1.0 - power(b1, self.count)), 1.0 / (1.0 - power(b2, self.count)));
-        let (c1, b1, r1, b2, r2, eps) = (t(c1), t(b1), t(1.0 - b1), t(b2), t(1.0 - b2), t(self.config.eps));
+        let count = self.count + 1;
+        let (c1, c2) = (1.0 / (1.0 - power(b1, count)), 1.0 / (1.0 - power(b2, count)));
+        let (c1, mean, square, eps) = (t(c1), mean_after(b1), square_after(b2), t(self.config.eps));
         // (v̂)^{k/2}
         let root = |v: T| {
             if k == 1.0 { (t(c2) * v).sqrt() } else { t(libm::pow(c2 * v.to_f64(), 0.5 * k)) }
         };
+        let direction = |m: T, v: T| c1 * m / (root(v) + eps);
         for &i in cx.members {
-            let (Some(g), Some(h)) = (&mut updates[i], &self.h[i]) else { continue };
-            let fresh = || Array::zeros(g.pool(), g.shape());
-            let m = self.m[i].get_or_insert_with(fresh);
-            let v = self.v[i].get_or_insert_with(fresh);
-            map::update(m.make_mut(), g.as_slice(), |m, g| b1 * m + r1 * g);
-            map::update(v.make_mut(), h.as_slice(), |v, h| b2 * v + r2 * h * h);
-            map::binary(g.make_mut(), m.as_slice(), v.as_slice(), |m, v| c1 * m / (root(v) + eps));
+            let Some(h) = self.next_h[i].as_ref().or(self.h[i].as_ref()) else { continue };
+            let Some(g) = updates[i].take() else { continue };
+            let mut d = Array::stale(g.pool(), g.shape());
+            match (&self.m[i], &self.v[i]) {
+                (Some(m), Some(v)) => {
+                    let arrays = [m, v, &g, h].map(Array::as_slice);
+                    map::zip(d.make_mut(), arrays, |[m, v, g, h]| direction(mean(m, g), square(v, h)));
+                }
+                _ => map::binary(d.make_mut(), g.as_slice(), h.as_slice(), |g, h| {
+                    direction(mean(T::ZERO, g), square(T::ZERO, h))
+                }),
+            }
+            updates[i] = Some(d);
+            self.gradients[i] = Some(g);
         }
         Ok(())
+    }
+
+    fn commit(&mut self) {
+        self.count += 1;
+        replace(&mut self.h, &mut self.next_h);
+        for (i, g) in self.gradients.drain(..).enumerate() {
+            let (Some(g), Some(h)) = (g, &self.h[i]) else { continue };
+            let fresh = || Array::zeros(g.pool(), g.shape());
+            let (m, v) = (self.m[i].get_or_insert_with(fresh), self.v[i].get_or_insert_with(fresh));
+            map::update(m.make_mut(), g.as_slice(), mean_after(self.config.betas.0));
+            map::update(v.make_mut(), h.as_slice(), square_after(self.config.betas.1));
+        }
     }
 
     fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {

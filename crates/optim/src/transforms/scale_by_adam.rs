@@ -15,13 +15,29 @@ pub struct ScaleByAdam<T: Element> {
     m: PerParam<T>,
     v: PerParam<T>,
     count: u64,
+    /// The gradients of the step at hand. The averages after it follow from them, and are made when it is taken.
+    gradients: PerParam<T>,
 }
 
 impl<T: Element> ScaleByAdam<T> {
     /// Averages with decays `betas`; `eps` guards the division.
     pub fn new(betas: (f64, f64), eps: f64) -> Self {
-        ScaleByAdam { betas, eps, m: Vec::new(), v: Vec::new(), count: 0 }
+        ScaleByAdam { betas, eps, m: Vec::new(), v: Vec::new(), count: 0, gradients: Vec::new() }
     }
+}
+
+/// The average of g with decay β after one more.
+pub(super) fn mean_after<T: Element>(beta: f64) -> impl Fn(T, T) -> T + Sync + Copy {
+    let (decay, rest) = (T::from_f64(beta), T::from_f64(1.0 - beta));
+    #[inline(always)]
+    move |m, g| decay * m + rest * g
+}
+
+/// The average of g² with decay β after one more.
+pub(super) fn square_after<T: Element>(beta: f64) -> impl Fn(T, T) -> T + Sync + Copy {
+    let (decay, rest) = (T::from_f64(beta), T::from_f64(1.0 - beta));
+    #[inline(always)]
+    move |v, g| decay * v + rest * g * g
 }
 
 impl<T: Element> Transform<T> for ScaleByAdam<T> {
@@ -38,22 +54,41 @@ impl<T: Element> Transform<T> for ScaleByAdam<T> {
     ) -> Result<(), EvalError> {
         self.m.resize(cx.specs.len(), None);
         self.v.resize(cx.specs.len(), None);
-        self.count += 1;
+        self.gradients = vec![None; cx.specs.len()];
         let t = T::from_f64;
         let (b1, b2) = self.betas;
-        let root = (1.0 - power(b2, self.count)).sqrt();
-        let (c1, c2) = (t(1.0 / (1.0 - power(b1, self.count))), t(1.0 / root));
-        let (b1, r1, b2, r2, eps) = (t(b1), t(1.0 - b1), t(b2), t(1.0 - b2), t(self.eps));
+        let count = self.count + 1;
+        let root = (1.0 - power(b2, count)).sqrt();
+        let (c1, c2) = (t(1.0 / (1.0 - power(b1, count))), t(1.0 / root));
+        let (mean, square, eps) = (mean_after(b1), square_after(b2), t(self.eps));
+        let direction = |m: T, v: T| c1 * m / (c2 * v.sqrt() + eps);
         for &i in cx.members {
-            let Some(g) = &mut updates[i] else { continue };
-            let fresh = || Array::zeros(g.pool(), g.shape());
-            let m = self.m[i].get_or_insert_with(fresh);
-            let v = self.v[i].get_or_insert_with(fresh);
-            map::update(m.make_mut(), g.as_slice(), |m, g| b1 * m + r1 * g);
-            map::update(v.make_mut(), g.as_slice(), |v, g| b2 * v + r2 * g * g);
-            map::binary(g.make_mut(), m.as_slice(), v.as_slice(), |m, v| c1 * m / (c2 * v.sqrt() + eps));
+            let Some(g) = updates[i].take() else { continue };
+            let mut d = Array::stale(g.pool(), g.shape());
+            match (&self.m[i], &self.v[i]) {
+                (Some(m), Some(v)) => {
+                    let arrays = [m.as_slice(), v.as_slice(), g.as_slice()];
+                    map::zip(d.make_mut(), arrays, |[m, v, g]| direction(mean(m, g), square(v, g)));
+                }
+                _ => map::unary(d.make_mut(), g.as_slice(), |g| {
+                    direction(mean(T::ZERO, g), square(T::ZERO, g))
+                }),
+            }
+            updates[i] = Some(d);
+            self.gradients[i] = Some(g);
         }
         Ok(())
+    }
+
+    fn commit(&mut self) {
+        self.count += 1;
+        for (i, g) in self.gradients.drain(..).enumerate() {
+            let Some(g) = g else { continue };
+            let fresh = || Array::zeros(g.pool(), g.shape());
+            let (m, v) = (self.m[i].get_or_insert_with(fresh), self.v[i].get_or_insert_with(fresh));
+            map::update(m.make_mut(), g.as_slice(), mean_after(self.betas.0));
+            map::update(v.make_mut(), g.as_slice(), square_after(self.betas.1));
+        }
     }
 
     fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {

@@ -4,7 +4,9 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::kernels::reduce::{BLOCK, Lanes, by_blocks};
-use crate::parallel::{CHUNK, for_chunks, for_chunks_of_work, for_chunks_with_scratch, vectorized};
+use crate::parallel::{
+    CHUNK, for_chunks, for_chunks_of_work, for_chunks_with_scratch, for_parts, vectorized,
+};
 use crate::{Element, Pool};
 use std::array::from_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,23 +62,17 @@ pub fn update<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T, T) -> T + Sync) 
     });
 }
 
-/// `out[i] = factor·a[i]`; true when all of them are finite.
-pub fn scaled<T: Element>(out: &mut [T], a: &[T], factor: T) -> bool {
-    assert_eq!(out.len(), a.len());
+/// True when every `factor·a[i]` is finite.
+pub fn finite_times<T: Element>(a: &[T], factor: T) -> bool {
     let finite = AtomicBool::new(true);
-    for_chunks(out, CHUNK, |i, out| {
-        let n = out.len();
-        let a = &a[i * CHUNK..][..n];
-        vectorized(
+    for_parts(a.len().div_ceil(CHUNK), a.len(), |i| {
+        let a = &a[i * CHUNK..a.len().min((i + 1) * CHUNK)];
+        // As in [`all_finite`].
+        let sum = vectorized(
             #[inline(always)]
-            || {
-                for i in 0..n {
-                    out[i] = factor * a[i];
-                }
-            },
+            || dot_with(a, a, |v, _| (factor * v).abs()),
         );
-        // While they are in cache.
-        if !all_finite(out) {
+        if !sum.is_finite() && !a.iter().all(|v| (factor * *v).is_finite()) {
             finite.store(false, Ordering::Relaxed);
         }
     });
@@ -248,7 +244,7 @@ pub fn all_finite<T: Element>(a: &[T]) -> bool {
     // A sum is finite only if every term is (NaN and ∞ spread), but may overflow: look closer only then.
     vectorized(
         #[inline(always)]
-        || a.iter().map(|v| v.abs()).fold(T::ZERO, |s, v| s + v),
+        || dot_with(a, a, |v, _| v.abs()),
     )
     .is_finite()
         || a.iter().all(|v| v.is_finite())
@@ -266,6 +262,23 @@ mod tests {
             let mut out = vec![0.0; x.len()];
             per_channel(&mut out, [&x], [&k], channels, |[x], [k]| x + k);
             assert!(out.iter().enumerate().all(|(i, o)| *o == i as f64 + 1000.0 * (i % channels) as f64));
+        }
+    }
+
+    #[test]
+    fn a_product_that_overflows_is_found_wherever_it_stands() {
+        for len in [1, 16, 17, 2 * CHUNK + 5] {
+            let mut a = vec![1e30f32; len];
+            assert!(finite_times(&a, 2.0) && finite_times(&a, -0.5), "{len}");
+            for at in [0, len / 2, len - 1] {
+                a[at] = 3e38;
+                assert!(finite_times(&a, -1.0) && !finite_times(&a, -2.0), "{len} {at}");
+                a[at] = f32::NAN;
+                assert!(!finite_times(&a, 0.5), "{len} {at}");
+                a[at] = 1e30;
+            }
+            // The largest f32 sixteen times over: the sum overflows, no product does.
+            assert!(finite_times(&vec![f32::MAX; len], 1.0), "{len}");
         }
     }
 
