@@ -5,15 +5,22 @@ use sph_tensor::{Array, Element, Pool, Shape, ShapeError};
 use std::any::Any;
 use std::fmt::Debug;
 
-/// A set of input positions (at most 32): those a rule must serve.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Need(u32);
+/// A set of input positions, of any number: those a rule must serve. A rule asks it with [`Need::has`], never for positions that the op
+/// does not have.
+#[derive(Debug, Clone, Default)]
+pub struct Need {
+    /// A bit for each of the first positions.
+    words: Vec<u64>,
+    /// Whether positions behind those are in the set.
+    beyond: bool,
+}
 
 impl Need {
-    const MAX: usize = 32;
-
     /// No input.
-    pub const NONE: Need = Need(0);
+    pub const NONE: Need = Need { words: Vec::new(), beyond: false };
+
+    /// Every input, however many there are.
+    pub const EVERY: Need = Need { words: Vec::new(), beyond: true };
 
     /// The first `n` inputs.
     pub fn all(n: usize) -> Self {
@@ -21,34 +28,31 @@ impl Need {
     }
 
     /// Whether input `i` is in the set.
-    pub fn has(self, i: usize) -> bool {
-        self.0 >> i & 1 == 1
+    pub fn has(&self, i: usize) -> bool {
+        self.words.get(i / 64).map_or(self.beyond, |word| word >> (i % 64) & 1 == 1)
     }
 
     /// Whether any input is in the set.
-    pub fn any(self) -> bool {
-        self.0 != 0
-    }
-
-    /// The set without input `i`.
-    pub fn without(self, i: usize) -> Need {
-        Need(self.0 & !(1 << i))
-    }
-
-    /// The union of two sets.
-    pub fn or(self, other: Need) -> Need {
-        Need(self.0 | other.0)
+    pub fn any(&self) -> bool {
+        self.beyond || self.words.iter().any(|word| *word != 0)
     }
 }
 
 impl FromIterator<usize> for Need {
     fn from_iter<I: IntoIterator<Item = usize>>(positions: I) -> Self {
-        Need(positions.into_iter().fold(0, |bits, i| bits | 1 << i))
+        let mut words = Vec::new();
+        for i in positions {
+            if words.len() <= i / 64 {
+                words.resize(i / 64 + 1, 0);
+            }
+            words[i / 64] |= 1 << (i % 64);
+        }
+        Need { words, beyond: false }
     }
 }
 
 /// What later rules will be asked for, so that `forward` saves no more than they read.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Keep {
     /// Inputs whose adjoint `vjp` will be asked for.
     pub x_bar: Need,
@@ -61,7 +65,7 @@ pub struct Keep {
 impl Keep {
     /// Any rule but `forward` will be called.
     pub fn any(&self) -> bool {
-        self.x_bar.or(self.x_dot).or(self.x_bar_dot).any()
+        self.x_bar.any() || self.x_dot.any() || self.x_bar_dot.any()
     }
 }
 
@@ -171,7 +175,7 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
     fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>);
 
     /// x̄ = Jᵀ ȳ.
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T>;
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T>;
 
     /// ẏ = J ẋ. At least one `x_dot` is present.
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T>;
@@ -184,12 +188,12 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T>;
 
     /// The tangents that `vjp_tangent` reads when asked for `need`; the others are freed after the forward pass.
-    fn tangents_read(&self, need: Need) -> Need {
-        if need.any() { Need::all(Need::MAX) } else { Need::NONE }
+    fn tangents_read(&self, need: &Need) -> Need {
+        if need.any() { Need::EVERY } else { Need::NONE }
     }
 
     /// `vjp` for `need` and `vjp_tangent` for `need_dot` in one call; overridden where sharing passes pays.
@@ -201,8 +205,8 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
-        need_dot: Need,
+        need: &Need,
+        need_dot: &Need,
     ) -> (Bars<T>, Bars<T>) {
         let bars = self.vjp(cx, r, y_bar, need);
         (bars, self.vjp_tangent(cx, r, x_dot, y_bar, y_bar_dot, need_dot))

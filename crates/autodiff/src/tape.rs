@@ -29,6 +29,11 @@ impl<T: Element> Var<T> {
         &self.value
     }
 
+    /// Whether its adjoint is wanted.
+    pub(crate) fn wants_bar(&self) -> bool {
+        self.wants_bar
+    }
+
     /// The tangent ẋ with its leading probe axis, when this value depends on a leaf that has one.
     pub fn dot(&self) -> Option<&Array<T>> {
         self.dot.as_ref()
@@ -90,8 +95,8 @@ pub struct Tape<T: Element> {
     /// `None` for a leaf.
     pub(crate) nodes: Vec<Option<Node<T>>>,
     pub(crate) keeping: bool,
-    /// A backward sweep has taken the residuals away.
-    pub(crate) spent: bool,
+    /// A backward sweep has run. Unless the tape keeps, it has taken the residuals away.
+    pub(crate) swept: bool,
     /// What the ops cost by node, when it is asked for.
     pub(crate) costs: Option<BTreeMap<usize, OpCost>>,
     watch_finite: bool,
@@ -105,7 +110,7 @@ impl<T: Element> Tape<T> {
             cx: Context::new(pool, probes),
             nodes: Vec::new(),
             keeping: false,
-            spent: false,
+            swept: false,
             costs: None,
             watch_finite: false,
             first_non_finite: None,
@@ -198,9 +203,9 @@ impl<T: Element> Tape<T> {
         let has_dot = positions(&|x| x.dot.is_some());
         let keep = if self.keeping {
             // A later tangent may sit on any leaf.
-            Keep { x_bar: need, x_dot: Need::all(x.len()), x_bar_dot: need }
+            Keep { x_bar: need.clone(), x_dot: Need::EVERY, x_bar_dot: need.clone() }
         } else {
-            Keep { x_bar: need, x_dot: has_dot, x_bar_dot: need_dot }
+            Keep { x_bar: need.clone(), x_dot: has_dot.clone(), x_bar_dot: need_dot.clone() }
         };
         let start = self.costs.is_some().then(Instant::now);
         let values: Vec<_> = x.iter().map(|x| &x.value).collect();
@@ -214,12 +219,13 @@ impl<T: Element> Tape<T> {
         let x_dots: Vec<_> = x.iter().map(|x| x.dot.as_ref()).collect();
         let dot = has_dot.any().then(|| op.jvp(&self.cx, &record, &x_dots));
         if let (Some(costs), Some(start)) = (&mut self.costs, start) {
-            let tangents = (has_dot, self.cx.probes);
+            let tangents = (&has_dot, self.cx.probes);
             let cost = OpCost::forward(&op, &record.x, y_shape, tangents, start.elapsed());
             costs.insert(self.nodes.len(), cost);
         }
-        let read = op.tangents_read(need_dot);
+        let read = op.tangents_read(&need_dot);
         let x_dot = x.iter().enumerate().map(|(i, x)| x.dot.clone().filter(|_| read.has(i))).collect();
+        let (wants_bar, wants_bar_dot) = (need.any(), need_dot.any());
         self.nodes.push(Some(Node {
             inputs: x.iter().map(|x| x.id).collect(),
             record,
@@ -230,7 +236,7 @@ impl<T: Element> Tape<T> {
             is_loss: false,
             op: Box::new(op),
         }));
-        Ok(Var { id: self.nodes.len() - 1, value, dot, wants_bar: need.any(), wants_bar_dot: need_dot.any() })
+        Ok(Var { id: self.nodes.len() - 1, value, dot, wants_bar, wants_bar_dot })
     }
 
     /// The Kronecker factors of the Fisher block of `weights` (see [`Op::kronecker_factors`]), with those of `bias` where it is given, on

@@ -159,7 +159,7 @@ impl Problem {
             for i in 0..leaf.value().shape().len() {
                 let mut e = Array::zeros(&self.pool, leaf.value().shape().prepend(1));
                 e.make_mut()[i] = 1.0;
-                let rows = sweep::hvp(&mut tape, &[(leaf, e)], &wrt);
+                let rows = sweep::hvp(&mut tape, &[(leaf, e)], &wrt).unwrap();
                 let zeros = |l: &Var<f64>| vec![0.0; l.value().shape().len()];
                 let row =
                     |(r, l): (&Option<Array<f64>>, &Var<f64>)| r.as_ref().map_or(zeros(l), Array::to_f64);

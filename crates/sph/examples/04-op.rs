@@ -56,7 +56,7 @@ impl Op<f64> for Bend {
         cx: &Context<f64>,
         r: &Record<f64>,
         y_bar: &Array<f64>,
-        need: Need,
+        need: &Need,
     ) -> Vec<Option<Array<f64>>> {
         let y_bar = y_bar.as_slice();
         let mut bars = [0, 1].map(|i| Array::zeros(&cx.pool, r.x[i]));
@@ -76,7 +76,7 @@ impl Op<f64> for Bend {
         x_dot: &[Option<&Array<f64>>],
         y_bar: &Array<f64>,
         y_bar_dot: Option<&Array<f64>>,
-        need: Need,
+        need: &Need,
     ) -> Vec<Option<Array<f64>>> {
         let dot = |k: usize, input: usize, i: usize| x_dot[input].map_or(0.0, |d| d.part(k)[i]);
         let bar = |k: usize, i: usize| (y_bar.as_slice()[i], y_bar_dot.map_or(0.0, |d| d.part(k)[i]));

@@ -1,7 +1,8 @@
 //! A network's mini-batch loss as a [`Curvature`]: the tape's side of the optimizer's trait.
 
 use sph_autodiff::ops::probabilities;
-use sph_autodiff::{NotOneLayer, OpCost, Statistics, Tape, Var, sweep};
+use sph_autodiff::sweep::{self, NotKept};
+use sph_autodiff::{NotOneLayer, OpCost, Statistics, Tape, Var};
 use sph_nn::losses::{self, Loss, Targets};
 use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store};
 use sph_optim::curvature::{Factors, FisherLabels, Parts};
@@ -108,6 +109,12 @@ pub(crate) fn non_finite_state<T: Real>(store: &Store<T>) -> Option<String> {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Misuse(&'static str);
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "'{0}' is frozen: its rows of products with the Hessian are not kept; ask for them with the gradient, or train it"
+)]
+struct Frozen(String);
 
 #[derive(Debug, thiserror::Error)]
 #[error("kfac: '{weight}' {source}; freeze it, or take another optimizer")]
@@ -343,10 +350,11 @@ impl<T: Real> Objective<T> {
         if self.costs.is_some() {
             tape.measure();
         }
+        let rows = |i: usize| want.sweeps.iter().any(|s| s.rows.contains(&i));
         let f = Forward::on(tape, &self.store, self.mode, |i| Probes {
             dot: carried.and_then(|s| s.tangents.get(i).cloned()),
-            // What is kept can be asked for any trained parameter's rows.
-            grad: grad[i] || (keep && !self.store.specs()[i].frozen),
+            // What is kept can be asked for the rows of every trained parameter, and of others that are named beforehand.
+            grad: grad[i] || (keep && (!self.store.specs()[i].frozen || rows(i))),
             hvp: carried.is_some_and(|s| s.rows.contains(&i)),
         });
         let (f, loss, logits) = self.run(f, batch, self.loss, self.smoothing).map_err(other)?;
@@ -448,7 +456,11 @@ impl<T: Real> Curvature<T> for Objective<T> {
         let tangents: Vec<_> = sweep.tangents.iter().map(|(i, v)| (&leaves[i], v.clone())).collect();
         let wrt: Vec<_> = sweep.rows.iter().map(|&i| &leaves[i]).collect();
         out.clear();
-        for (&i, product) in sweep.rows.iter().zip(sweep::hvp(tape, &tangents, &wrt)) {
+        let named = |e: NotKept| match e {
+            NotKept::Row(row) => other(Frozen(self.store.specs()[sweep.rows[row]].name.clone())),
+            e => other(e),
+        };
+        for (&i, product) in sweep.rows.iter().zip(sweep::hvp(tape, &tangents, &wrt).map_err(named)?) {
             if let Some(product) = product {
                 out.insert(i, product);
             }

@@ -20,7 +20,7 @@ fn sum<T: Element>(cx: &Context<T>, a: &Array<T>, b: &Array<T>) -> Array<T> {
 }
 
 /// An adjoint passes to both inputs unchanged, sharing its buffer.
-fn pass<T: Element>(bar: Option<&Array<T>>, need: Need) -> Bars<T> {
+fn pass<T: Element>(bar: Option<&Array<T>>, need: &Need) -> Bars<T> {
     (0..2).map(|i| bar.filter(|_| need.has(i)).cloned()).collect()
 }
 
@@ -37,7 +37,7 @@ impl<T: Element> Op<T> for Add {
         (sum(cx, x[0], x[1]), Saved::none())
     }
 
-    fn vjp(&self, _cx: &Context<T>, _r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, _cx: &Context<T>, _r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         pass(Some(y_bar), need)
     }
 
@@ -55,12 +55,12 @@ impl<T: Element> Op<T> for Add {
         _x_dot: &[Option<&Array<T>>],
         _y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         pass(y_bar_dot, need)
     }
 
-    fn tangents_read(&self, _need: Need) -> Need {
+    fn tangents_read(&self, _need: &Need) -> Need {
         Need::NONE
     }
 }

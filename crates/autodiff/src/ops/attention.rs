@@ -181,7 +181,7 @@ impl<T: Element> Op<T> for Attention {
         (value, Saved::new([keep.any().then(|| x[0].clone()), keep.any().then_some(p)]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         let s = self.sizes(r.x[0]);
         let (x, p, y_bar) = (r.saved.at(0).as_slice(), r.saved.at(1).as_slice(), y_bar.as_slice());
         let (inputs, outputs) = (3 * s.tokens * s.width(), s.tokens * s.width());
@@ -234,7 +234,7 @@ impl<T: Element> Op<T> for Attention {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         let s = self.sizes(r.x[0]);
         let (x, p, y_bar) = (r.saved.at(0).as_slice(), r.saved.at(1).as_slice(), y_bar.as_slice());

@@ -126,7 +126,7 @@ impl<'a, T: Element> Residuals<'a, T> {
     }
 
     /// x̄, γ̄ and β̄ from the sums of ȳ.
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, sums: &[Sums], need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, sums: &[Sums], need: &Need) -> Bars<T> {
         let x_bar = need.has(X).then(|| {
             let mut x_bar = cx.array(r.x[X]);
             let k = Coefficients::new(self.channels, |c| {
@@ -267,7 +267,7 @@ impl<T: Element> Op<T> for BatchNorm {
         (value, Saved::new(saved.into_iter().map(Some)))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         let res = self.residuals(r);
         let y_bar = res.behind_shortcut(cx, y_bar, 1);
         let sums = res.sums([Some(y_bar.as_slice()), None, None]);
@@ -308,7 +308,7 @@ impl<T: Element> Op<T> for BatchNorm {
         })
     }
 
-    fn tangents_read(&self, need: Need) -> Need {
+    fn tangents_read(&self, need: &Need) -> Need {
         if need.any() { [X, GAMMA, BETA].into_iter().collect() } else { Need::NONE }
     }
 
@@ -319,9 +319,9 @@ impl<T: Element> Op<T> for BatchNorm {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
-        self.vjp_and_tangent(cx, r, x_dot, y_bar, y_bar_dot, Need::NONE, need).1
+        self.vjp_and_tangent(cx, r, x_dot, y_bar, y_bar_dot, &Need::NONE, need).1
     }
 
     /// Both rules share one reduction over x, ẋ, ȳ and ȳ̇.
@@ -332,8 +332,8 @@ impl<T: Element> Op<T> for BatchNorm {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
-        need_dot: Need,
+        need: &Need,
+        need_dot: &Need,
     ) -> (Bars<T>, Bars<T>) {
         let res = self.residuals(r);
         let inputs = r.x.len();
@@ -342,7 +342,7 @@ impl<T: Element> Op<T> for BatchNorm {
         let mut bars = vec![None; inputs];
         let mut dots: Bars<T> = (0..SHORTCUT).map(|i| need_dot.has(i).then(|| cx.tangent(r.x[i]))).collect();
         // The shortcut's part alone asks for no sums.
-        let normed = need.or(need_dot).without(SHORTCUT).any();
+        let normed = (0..SHORTCUT).any(|i| need.has(i) || need_dot.has(i));
         if !normed && need.has(SHORTCUT) {
             bars[SHORTCUT] = Some(y_bar.clone());
         }

@@ -40,7 +40,7 @@ impl<T: Element> Op<T> for Bias {
         (value, Saved::none())
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         let b_bar = need.has(1).then(|| {
             let mut b_bar = cx.array(r.x[1]);
             row_sum(y_bar.as_slice(), b_bar.make_mut());
@@ -67,14 +67,14 @@ impl<T: Element> Op<T> for Bias {
         _x_dot: &[Option<&Array<T>>],
         _y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         let Some(y_bar_dot) = y_bar_dot else { return vec![None, None] };
         let b_bar_dot = need.has(1).then(|| cx.each_probe(r.x[1], |k, out| row_sum(y_bar_dot.part(k), out)));
         vec![need.has(0).then(|| y_bar_dot.clone()), b_bar_dot]
     }
 
-    fn tangents_read(&self, _need: Need) -> Need {
+    fn tangents_read(&self, _need: &Need) -> Need {
         Need::NONE
     }
 }

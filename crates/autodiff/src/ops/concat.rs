@@ -65,7 +65,7 @@ impl<T: Element> Op<T> for Concat {
         (value, Saved::none())
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         let part = |i: usize| {
             let mut x_bar = cx.array(r.x[i]);
             self.cut(r, i, y_bar.as_slice(), x_bar.make_mut());
@@ -89,7 +89,7 @@ impl<T: Element> Op<T> for Concat {
         _x_dot: &[Option<&Array<T>>],
         _y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         let part = |i: usize| {
             let y_bar_dot = y_bar_dot.filter(|_| need.has(i))?;
@@ -98,7 +98,7 @@ impl<T: Element> Op<T> for Concat {
         (0..r.x.len()).map(part).collect()
     }
 
-    fn tangents_read(&self, _need: Need) -> Need {
+    fn tangents_read(&self, _need: &Need) -> Need {
         Need::NONE
     }
 }
@@ -107,5 +107,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case(concat(1), vec![normal(&[2, 1, 3], 0), normal(&[2, 2, 3], 1)]),
         case(concat(0), vec![normal(&[1, 3], 0), normal(&[2, 3], 1), normal(&[1, 3], 2)]),
+        // More inputs than a word has bits.
+        case(concat(1), (0..70).map(|i| normal(&[2, 1], i)).collect()),
     ]
 }

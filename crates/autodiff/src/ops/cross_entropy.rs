@@ -168,7 +168,7 @@ impl<T: Element> Op<T> for CrossEntropy {
         (Array::full(&cx.pool, y, T::from_f64(loss / n as f64)), Saved::new([Some(saved)]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.x[0]);
             let y_bar = y_bar.as_slice()[0].to_f64();
@@ -193,7 +193,7 @@ impl<T: Element> Op<T> for CrossEntropy {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         if !need.has(0) {
             return vec![None];

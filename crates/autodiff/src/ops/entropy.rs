@@ -79,7 +79,7 @@ impl<T: Element> Op<T> for Entropy {
         (Array::full(&cx.pool, y, T::from_f64(loss / n as f64)), Saved::new([Some(saved)]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.x[0]);
             let scale = y_bar.as_slice()[0].to_f64() / r.x[0][0] as f64;
@@ -108,7 +108,7 @@ impl<T: Element> Op<T> for Entropy {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         if !need.has(0) {
             return vec![None];

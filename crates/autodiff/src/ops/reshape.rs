@@ -30,7 +30,7 @@ impl<T: Element> Op<T> for Reshape {
         (x[0].reshape(y), Saved::none())
     }
 
-    fn vjp(&self, _cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, _cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         vec![need.has(0).then(|| y_bar.reshape(r.x[0]))]
     }
 
@@ -45,12 +45,12 @@ impl<T: Element> Op<T> for Reshape {
         _x_dot: &[Option<&Array<T>>],
         _y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         vec![y_bar_dot.filter(|_| need.has(0)).map(|d| d.reshape(r.x[0].prepend(cx.probes)))]
     }
 
-    fn tangents_read(&self, _need: Need) -> Need {
+    fn tangents_read(&self, _need: &Need) -> Need {
         Need::NONE
     }
 }

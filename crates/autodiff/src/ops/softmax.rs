@@ -66,7 +66,7 @@ impl<T: Element> Op<T> for Softmax {
         (value.clone(), Saved::new([keep.any().then_some(value)]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         vec![need.has(0).then(|| {
             let (mut x_bar, y) = (cx.array(r.y), r.saved.at(0).as_slice());
             map::rows(x_bar.make_mut(), [y, y_bar.as_slice()], r.y.last(), |_, [y, v], out| {
@@ -90,7 +90,7 @@ impl<T: Element> Op<T> for Softmax {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         let (y, y_bar, n) = (r.saved.at(0).as_slice(), y_bar.as_slice(), r.y.last());
         vec![need.has(0).then(|| {

@@ -107,7 +107,7 @@ impl<T: Element> Op<T> for WeightNorm {
         (value, saved)
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         let n = r.y.len() / r.y[0];
         let rows = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
         let (mut v_bar, mut gamma_bar) = (cx.array(r.x[V]), cx.array(r.x[GAMMA]));
@@ -145,7 +145,7 @@ impl<T: Element> Op<T> for WeightNorm {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         let n = r.y.len() / r.y[0];
         let rows = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());

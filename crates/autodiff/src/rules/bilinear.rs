@@ -130,7 +130,7 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
         (value, Saved::new([reads(W).then(|| x[X].clone()), reads(X).then(|| x[W].clone())]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         let shapes = (r.x[X], r.x[W]);
         let x_bar = need.has(X).then(|| {
             let mut x_bar = cx.array(r.x[X]);
@@ -182,7 +182,7 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         let shapes = (r.x[X], r.x[W]);
         let batch = (r.x[X].scale_first(cx.probes), r.x[W]);
@@ -224,7 +224,7 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
         self.0.kernels((x[X], x[W]))
     }
 
-    fn tangents_read(&self, need: Need) -> Need {
+    fn tangents_read(&self, need: &Need) -> Need {
         // Bx(ȳ, ẇ) reads ẇ, Bw(ẋ, ȳ) reads ẋ: the activations' tangents are needed for weight tangents only.
         [(X, W), (W, X)].into_iter().filter(|&(asked, _)| need.has(asked)).map(|(_, read)| read).collect()
     }

@@ -283,7 +283,7 @@ impl<T: Element> Op<T> for GroupNormOp {
         (value, Saved::new([Some(x[X].clone()), Some(x[GAMMA].clone()), mean, s]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         let mut x_bar = need.has(X).then(|| cx.array(r.x[X]));
         let parameters = self.adjoint(r, y_bar.as_slice(), x_bar.as_mut().map(Array::make_mut));
         let parameter = |i: usize, f: fn(&(f64, f64)) -> f64| {
@@ -329,7 +329,7 @@ impl<T: Element> Op<T> for GroupNormOp {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         let mut out: Bars<T> = (0..r.x.len()).map(|i| need.has(i).then(|| cx.tangent(r.x[i]))).collect();
         for k in 0..cx.probes {

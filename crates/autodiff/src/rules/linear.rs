@@ -61,7 +61,7 @@ impl<T: Element, L: Linear<T>> Op<T> for LinearOp<L> {
         (value, Saved::new([residual.filter(|_| keep.any())]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.x[0]);
             self.0.adjoint(self.saved(r), (r.x[0], r.y), y_bar.as_slice(), x_bar.make_mut());
@@ -81,7 +81,7 @@ impl<T: Element, L: Linear<T>> Op<T> for LinearOp<L> {
         _x_dot: &[Option<&Array<T>>],
         _y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         vec![y_bar_dot.filter(|_| need.has(0)).map(|y_bar_dot| {
             cx.each_probe(r.x[0], |k, x_bar_dot| {
@@ -90,7 +90,7 @@ impl<T: Element, L: Linear<T>> Op<T> for LinearOp<L> {
         })]
     }
 
-    fn tangents_read(&self, _need: Need) -> Need {
+    fn tangents_read(&self, _need: &Need) -> Need {
         Need::NONE
     }
 }

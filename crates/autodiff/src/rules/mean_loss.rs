@@ -66,7 +66,7 @@ impl<T: Element, L: ElementLoss> Op<T> for MeanLossOp<L> {
         (Array::full(&cx.pool, y, T::from_f64(loss)), Saved::new([keep.any().then(|| x[0].clone())]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         let scale = y_bar.as_slice()[0].to_f64() / self.targets.len() as f64;
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.x[0]);
@@ -92,7 +92,7 @@ impl<T: Element, L: ElementLoss> Op<T> for MeanLossOp<L> {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         let n = self.targets.len() as f64;
         let y_bar = y_bar.as_slice()[0].to_f64() / n;

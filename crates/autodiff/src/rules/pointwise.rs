@@ -36,7 +36,7 @@ impl<T: Element, F: Pointwise<T>> Op<T> for PointwiseOp<F> {
         (value, Saved::new([keep.any().then(|| x[0].clone())]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.y);
             let x = r.saved.at(0).as_slice();
@@ -59,7 +59,7 @@ impl<T: Element, F: Pointwise<T>> Op<T> for PointwiseOp<F> {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         let (x, y_bar) = (r.saved.at(0).as_slice(), y_bar.as_slice());
         vec![need.has(0).then(|| {

@@ -121,7 +121,7 @@ impl<T: Element> Op<T> for RowNormOp {
         (value, saved)
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
         let (normed, gamma) = (r.saved.at(NORMED).as_slice(), r.saved.at(GAMMA).as_slice());
         let (s, width) = (r.saved.at(SCALE).as_slice(), r.y.last());
         let n = T::from_f64(width as f64);
@@ -180,7 +180,7 @@ impl<T: Element> Op<T> for RowNormOp {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: Need,
+        need: &Need,
     ) -> Bars<T> {
         let (normed, gamma) = (r.saved.at(NORMED).as_slice(), r.saved.at(GAMMA).as_slice());
         let (s, width) = (r.saved.at(SCALE).as_slice(), r.y.last());

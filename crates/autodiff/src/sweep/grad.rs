@@ -43,8 +43,8 @@ impl<T: Element> Tape<T> {
     /// When `loss` is not a scalar, or on a second call on a tape that does not keep.
     pub fn backward(&mut self, loss: &Var<T>) -> Adjoints<T> {
         assert_eq!(loss.value().shape().len(), 1, "the loss is a scalar");
-        assert!(!self.spent, "a second backward sweep needs Tape::keeping");
-        self.spent = !self.keeping;
+        assert!(self.keeping || !self.swept, "a second backward sweep needs Tape::keeping");
+        self.swept = true;
         for node in self.nodes.iter_mut().flatten() {
             (node.is_loss, node.y_bar) = (false, None);
         }
@@ -63,11 +63,11 @@ impl<T: Element> Tape<T> {
                 let curved =
                     node.need_dot.any() && (y_bar_dot.is_some() || x_dot.iter().any(Option::is_some));
                 let (x_bars, x_bar_dots) = if curved {
-                    let (need, need_dot) = (node.need, node.need_dot);
+                    let (need, need_dot) = (&node.need, &node.need_dot);
                     let (op, cx) = (&node.op, &self.cx);
                     op.vjp_and_tangent(cx, &node.record, &x_dot, &y_bar, y_bar_dot.as_ref(), need, need_dot)
                 } else {
-                    (node.op.vjp(&self.cx, &node.record, &y_bar, node.need), vec![])
+                    (node.op.vjp(&self.cx, &node.record, &y_bar, &node.need), vec![])
                 };
                 if let (Some(start), Some(cost)) = (start, self.costs.as_mut().and_then(|c| c.get_mut(&id))) {
                     // x̄̇ of each wanted input has a term from ȳ̇ and one from each other input's tangent.
@@ -76,7 +76,7 @@ impl<T: Element> Tape<T> {
                     let from_y = usize::from(y_bar_dot.is_some());
                     let wanted = (0..x_dot.len()).filter(|&i| curved && node.need_dot.has(i));
                     let terms = wanted.map(|i| from_y + others(i)).sum();
-                    cost.add_backward(node.need, (terms, self.cx.probes), start.elapsed());
+                    cost.add_backward(&node.need, (terms, self.cx.probes), start.elapsed());
                 }
                 drop(y_bar_dot);
                 if self.keeping {

@@ -1,22 +1,40 @@
 //! Hessian-vector products after a gradient: forward-over-reverse, pruned.
 
 use crate::op::Need;
-use crate::sweep::accumulate;
 use crate::sweep::jvp::tangent_sweep;
+use crate::sweep::{NotKept, accumulate};
 use crate::tape::{Node, Tape, Var};
 use sph_tensor::{Array, Element};
 
 /// The rows `wrt` of H·v, for v given as tangents [K, leaf…] on some leaves (zero on the others), on a
 /// [`Tape::keeping`] recording whose [`Tape::backward`] has run. Each result has shape [K, leaf…]; `None` is zero.
 ///
+/// Tangents may sit on any leaf. Rows are known of the leaves whose gradient (or whose rows) the recording was asked for: of the others
+/// neither residuals nor adjoints are kept.
+///
 /// With one leaf both as tangent and as `wrt` this is the block product of docs/algorithm.md §3: the tangent sweep visits
 /// the nodes that depend on the leaf, the adjoint-tangent sweep visits the same nodes backwards and stops there.
 /// With all parameters it is the full product. The recording can be asked again.
+///
+/// # Errors
+/// When what the product is made of was not kept. What was not computed is never zero.
+///
+/// # Panics
+/// When a tangent's shape is not [K, leaf…].
 pub fn hvp<T: Element>(
     tape: &mut Tape<T>,
     tangents: &[(&Var<T>, Array<T>)],
     wrt: &[&Var<T>],
-) -> Vec<Option<Array<T>>> {
+) -> Result<Vec<Option<Array<T>>>, NotKept> {
+    if !tape.keeping {
+        return Err(NotKept::Tape);
+    }
+    if !tape.swept {
+        return Err(NotKept::Adjoints);
+    }
+    if let Some(row) = wrt.iter().position(|leaf| !leaf.wants_bar()) {
+        return Err(NotKept::Row(row));
+    }
     let mut wanted = vec![false; tape.nodes.len()];
     wrt.iter().for_each(|leaf| wanted[leaf.id] = true);
     let mut last = 0;
@@ -29,7 +47,7 @@ pub fn hvp<T: Element>(
     }
     let need =
         |node: &Node<T>| -> Need { (0..node.inputs.len()).filter(|&i| wanted[node.inputs[i]]).collect() };
-    let (_, mut dots) = tangent_sweep(tape, tangents, last, |_, node| node.op.tangents_read(need(node)));
+    let (_, mut dots) = tangent_sweep(tape, tangents, last, |_, node| node.op.tangents_read(&need(node)));
     let mut bar_dots: Vec<Option<Array<T>>> = vec![None; tape.nodes.len()];
     for id in (0..=last).rev() {
         let Some(node) = &tape.nodes[id] else { continue };
@@ -39,7 +57,7 @@ pub fn hvp<T: Element>(
         let x_dot: Vec<_> = kept.iter().map(Option::as_ref).collect();
         let Some(y_bar) = &node.y_bar else { continue };
         if need.any() && (y_bar_dot.is_some() || x_dot.iter().any(Option::is_some)) {
-            let terms = node.op.vjp_tangent(&tape.cx, &node.record, &x_dot, y_bar, y_bar_dot.as_ref(), need);
+            let terms = node.op.vjp_tangent(&tape.cx, &node.record, &x_dot, y_bar, y_bar_dot.as_ref(), &need);
             for (&input, term) in node.inputs.iter().zip(terms) {
                 if let Some(term) = term {
                     accumulate(&mut bar_dots[input], term);
@@ -47,5 +65,5 @@ pub fn hvp<T: Element>(
             }
         }
     }
-    wrt.iter().map(|leaf| bar_dots[leaf.id].clone()).collect()
+    Ok(wrt.iter().map(|leaf| bar_dots[leaf.id].clone()).collect())
 }

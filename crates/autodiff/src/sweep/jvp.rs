@@ -6,6 +6,9 @@ use sph_tensor::{Array, Element};
 
 /// ẏ = J·v for the value `y` of a [`Tape::keeping`] recording, v given as tangents [K, leaf…] on some leaves.
 /// `None` when y does not depend on them.
+///
+/// # Panics
+/// When the recording does not keep, or a tangent's shape is not [K, leaf…].
 pub fn jvp<T: Element>(tape: &mut Tape<T>, tangents: &[(&Var<T>, Array<T>)], y: &Var<T>) -> Option<Array<T>> {
     tangent_sweep(tape, tangents, y.id, |_, _| Need::NONE).0
 }

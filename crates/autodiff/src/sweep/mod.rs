@@ -18,6 +18,20 @@ pub use jvp::jvp;
 
 use sph_tensor::{Array, Element};
 
+/// A product after the gradient cannot be had, because the recording did not keep what it is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotKept {
+    /// The recording keeps nothing.
+    #[error("a product after the gradient needs a recording that keeps what it reads (Tape::keeping)")]
+    Tape,
+    /// No backward sweep has run.
+    #[error("a product after the gradient needs the gradient first (Tape::backward)")]
+    Adjoints,
+    /// The row with this number among those asked for is of a leaf whose gradient was not wanted.
+    #[error("row {0} is of a leaf that was recorded without its gradient: nothing is known of its rows")]
+    Row(usize),
+}
+
 /// Adds an adjoint to what other consumers contributed.
 pub(crate) fn accumulate<T: Element>(sum: &mut Option<Array<T>>, term: Array<T>) {
     match sum {

@@ -27,8 +27,7 @@ pub trait Operator {
 /// Vectors are flat: the parameters' entries one after the other, in the order in which they were named, each row-major in
 /// PyTorch's layout ([`crate::ParamSpec`]).
 ///
-/// The loss is evaluated once, and asked to keep; what that evaluation changes in the loss (a network's running statistics in
-/// training mode) is the caller's to restore.
+/// The loss is evaluated once, and asked to keep.
 ///
 /// ```
 /// # use sph_optim::{Answer, Curvature, Directions, EvalError, ParamSpec, Request, Role, Sweep};

@@ -178,10 +178,10 @@ pub trait Curvature<T: Element> {
     /// When the loss cannot be evaluated. A loss that is not finite is an answer, not an error.
     fn evaluate(&mut self, want: &Request<T>, out: &mut Answer<T>) -> Result<(), EvalError>;
 
-    /// The wanted rows of H·v at the point of the last `evaluate`, which was asked to `keep`.
+    /// The wanted rows of H·v at the point of the last `evaluate`, which was asked to `keep`. A row that is absent from `out` is zero.
     ///
     /// # Errors
-    /// When nothing was kept.
+    /// When nothing was kept, or not what a wanted row is made of: what was not computed is never zero.
     fn hvp(&mut self, sweep: &Sweep<T>, out: &mut Directions<T>) -> Result<(), EvalError>;
 
     /// The loss at θ + step (K = 1), without side effects: running statistics and random streams stay as they are.
