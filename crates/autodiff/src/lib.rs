@@ -41,7 +41,7 @@ pub mod sweep;
 mod tape;
 
 pub use check::{CheckError, Tolerances, check_op};
-pub use op::{Context, Keep, Need, Op, Record, Saved, Statistics};
+pub use op::{Bars, Context, Keep, Need, Op, Record, Saved, Statistics};
 pub use profile::OpCost;
 pub use sweep::grad::Adjoints;
 pub use tape::{Leaf, NotOneLayer, Recorded, Tape, Var};

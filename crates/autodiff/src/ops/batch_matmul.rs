@@ -94,5 +94,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case(batch_matmul(false, 0.5), vec![normal(&[2, 3, 4, 3], 0), normal(&[2, 3, 3, 2], 1)]),
         case(batch_matmul(true, 1.5), vec![normal(&[3, 4, 3], 0), normal(&[3, 5, 3], 1)]),
+        // More pairs than there are parts of the work.
+        case(batch_matmul(false, -0.5), vec![normal(&[70, 1, 2], 0), normal(&[70, 2, 1], 1)]),
     ]
 }

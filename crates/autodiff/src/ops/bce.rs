@@ -2,6 +2,7 @@
 //!
 //! ℓ = max(x, 0) − xt + log(1 + e^(−|x|)), which overflows nowhere;  ℓ′ = σ − t,  ℓ″ = σ(1 − σ).
 
+use crate::ops::sigmoid::sigma_slope;
 use crate::ops::{Case, case, normal};
 use crate::rules::{ElementLoss, MeanLossOp};
 use sph_tensor::Element;
@@ -23,7 +24,7 @@ impl ElementLoss for Bce {
     fn at(x: f64, target: f64) -> [f64; 3] {
         let small = Element::exp(-x.abs());
         let sigma = if x >= 0.0 { 1.0 } else { small } / (1.0 + small);
-        [Element::max(x, 0.0) - x * target + Element::ln(1.0 + small), sigma - target, sigma * (1.0 - sigma)]
+        [Element::max(x, 0.0) - x * target + Element::ln(1.0 + small), sigma - target, sigma_slope(x)]
     }
 
     fn refuse(target: f64) -> Option<String> {

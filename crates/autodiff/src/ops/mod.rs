@@ -76,6 +76,7 @@ pub use weight_norm::{WeightNorm, weight_norm};
 
 use crate::Op;
 use sph_tensor::{Array, Pool, Rng, Shape};
+use std::sync::Arc;
 
 /// A row of the table of ops.
 pub struct OpRow {
@@ -90,7 +91,9 @@ pub struct OpRow {
 /// An op with inputs, for the derivative check.
 pub struct Case {
     /// The op.
-    pub op: Box<dyn Op<f64>>,
+    pub op: Arc<dyn Op<f64>>,
+    /// The same op in single precision.
+    pub single: Arc<dyn Op<f32>>,
     /// Its inputs.
     pub inputs: Vec<Array<f64>>,
 }
@@ -166,6 +169,7 @@ fn norm_inputs(dims: &[usize], shift: bool) -> Vec<Array<f64>> {
     [x].into_iter().chain(parameters).collect()
 }
 
-fn case(op: impl Op<f64> + 'static, inputs: Vec<Array<f64>>) -> Case {
-    Case { op: Box::new(op), inputs }
+fn case(op: impl Op<f64> + Op<f32>, inputs: Vec<Array<f64>>) -> Case {
+    let op = Arc::new(op);
+    Case { op: op.clone(), single: op, inputs }
 }

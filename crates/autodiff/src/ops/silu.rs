@@ -1,8 +1,8 @@
 //! Sigmoid linear unit: y = xσ(x), σ = 1/(1 + e⁻ˣ).
 //!
-//! f′ = σ(1 + x(1 − σ)),  f″ = σ(1 − σ)(2 + x(1 − 2σ)).
+//! f′ = σ + xσ(1 − σ),  f″ = σ(1 − σ)(2 + x(1 − 2σ)), with σ(1 − σ) and 1 − 2σ as in the sigmoid.
 
-use crate::ops::sigmoid::sigma;
+use crate::ops::sigmoid::{sigma, sigma_slope};
 use crate::ops::{Case, case, normal};
 use crate::rules::{Pointwise, PointwiseOp};
 use sph_tensor::Element;
@@ -21,9 +21,8 @@ impl<T: Element> Pointwise<T> for Silu {
 
     #[inline(always)]
     fn at(x: T) -> [T; 3] {
-        let (s, one) = (sigma(x), T::ONE);
-        let rest = one - s;
-        [x * s, s * (one + x * rest), s * rest * (one + one + x * (rest - s))]
+        let (s, slope, two) = (sigma(x), sigma_slope(x), T::from_f64(2.0));
+        [x * s, s + x * slope, slope * (two - x * (T::from_f64(0.5) * x).tanh())]
     }
 }
 

@@ -180,5 +180,7 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         case(weight_norm(), vec![normal(&[4, 3, 2, 2], 0), normal(&[4, 1, 1, 1], 1)]),
         case(weight_norm(), vec![normal(&[3, 5], 0), normal(&[3], 1)]),
+        // More rows than there are runs of them.
+        case(weight_norm(), vec![normal(&[19, 3], 0), normal(&[19], 1)]),
     ]
 }
