@@ -1,4 +1,7 @@
 //! Fixed partitions: where work is split depends on shapes, never on the number of threads.
+//!
+//! A part may run such loops itself. While it waits for them its thread may begin another part of the outer loop, so a part must not
+//! hold anything that another one waits for.
 
 use crate::{Array, Element, Pool, Shape};
 use rayon::prelude::*;
@@ -53,7 +56,8 @@ pub(crate) fn for_chunks_of_work<T: Send>(
 }
 
 /// As [`for_chunks_of_work`], with `scratch` elements of stale memory for every part. One buffer per worker is taken from
-/// the pool beforehand, so that what is allocated does not depend on how the parts happen to overlap.
+/// the pool beforehand, so that what is allocated does not depend on how the parts happen to overlap; more are taken only where parts
+/// run loops of their own.
 pub(crate) fn for_chunks_with_scratch<T: Element>(
     out: &mut [T],
     size: usize,
@@ -62,13 +66,15 @@ pub(crate) fn for_chunks_with_scratch<T: Element>(
     scratch: usize,
     f: impl Fn(usize, &mut [T], &mut [T]) + Sync,
 ) {
-    let fresh = |_| Mutex::new(Array::stale(pool, Shape::new(&[scratch])));
-    let buffers: Vec<Mutex<Array<T>>> = (0..rayon::current_num_threads()).map(fresh).collect();
+    let fresh = || Array::stale(pool, Shape::new(&[scratch]));
+    let free = Mutex::new((0..rayon::current_num_threads()).map(|_| fresh()).collect::<Vec<_>>());
+    // The lock is held to take and to give alone, never while a part runs.
+    let buffers = || free.lock().unwrap_or_else(|e| e.into_inner());
     for_chunks_of_work(out, size, work, |i, part| {
-        // A worker runs one part at a time, so its lock is free.
-        let worker = rayon::current_thread_index().unwrap_or(0);
-        let mut buffer = buffers[worker].lock().unwrap_or_else(|e| e.into_inner());
+        let taken = buffers().pop();
+        let mut buffer = taken.unwrap_or_else(fresh);
         f(i, part, buffer.make_mut());
+        buffers().push(buffer);
     });
 }
 
@@ -100,4 +106,35 @@ pub fn by_samples<T: Element, R: Send + Sync>(
 #[inline(always)]
 pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Parts that run loops of their own: a thread that waits begins another part, which needs scratch memory too.
+    #[test]
+    fn parts_with_scratch_may_nest() {
+        let threads = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        let (done, ended) = std::sync::mpsc::channel();
+        threads.spawn(move || {
+            let pool = Pool::<f64>::new();
+            let mut out = vec![0.0; 256 * 512];
+            for_chunks_with_scratch(&mut out, 512, 1 << 20, &pool, 8, |i, part, scratch| {
+                scratch.fill(i as f64);
+                let mut inner = vec![0.0; 8 * 512];
+                for_chunks_of_work(&mut inner, 512, 1 << 20, |j, part| {
+                    std::thread::sleep(std::time::Duration::from_millis((i + j) as u64 % 3));
+                    part.fill(j as f64);
+                });
+                // Nobody else wrote to it meanwhile.
+                assert!(scratch.iter().all(|s| *s == i as f64));
+                part.fill(inner[512] + scratch[0]);
+            });
+            let right = (0..256).all(|i| out[i * 512] == 1.0 + i as f64);
+            done.send(right).unwrap();
+        });
+        let right = ended.recv_timeout(std::time::Duration::from_secs(30));
+        assert!(right.expect("parts wait for one another"));
+    }
 }
