@@ -17,12 +17,15 @@ use rand_core::{Rng as _, SeedableRng};
 pub struct Rng(ChaCha8Rng);
 
 impl Rng {
-    /// The stream for `purpose` (at most eight bytes count) with indices `a` and `b`.
+    /// The stream for `purpose`, of at most eight bytes, with indices `a` and `b`.
+    ///
+    /// # Panics
+    /// When `purpose` is longer: two purposes that differ only behind their eighth byte would share a stream.
     pub fn new(seed: u64, purpose: &str, a: u64, b: u64) -> Self {
+        assert!(purpose.len() <= 8, "the purpose of a stream, '{purpose}', has more than eight bytes");
         let mut key = [0u8; 32];
         key[..8].copy_from_slice(&seed.to_le_bytes());
-        let n = purpose.len().min(8);
-        key[8..8 + n].copy_from_slice(&purpose.as_bytes()[..n]);
+        key[8..8 + purpose.len()].copy_from_slice(purpose.as_bytes());
         key[16..24].copy_from_slice(&a.to_le_bytes());
         key[24..].copy_from_slice(&b.to_le_bytes());
         Rng(ChaCha8Rng::from_seed(key))
@@ -77,6 +80,31 @@ mod tests {
         let mut r = Rng::new(1, "test", 2, 3);
         assert_eq!([r.0.next_u64(), r.0.next_u64()], [14_545_871_107_083_954_658, 3_260_833_230_300_510_459]);
         assert_ne!(Rng::new(1, "test", 3, 3).0.next_u64(), 14_545_871_107_083_954_658);
+        // What is made of these two words.
+        let fresh = || Rng::new(1, "test", 2, 3);
+        let words = [14_545_871_107_083_954_658u64, 3_260_833_230_300_510_459];
+        let [u, v] = words.map(|w| (w >> 11) as f64 / 2f64.powi(53));
+        let mut r = fresh();
+        assert_eq!([r.uniform(), r.uniform()], [u, v]);
+        let mut r = fresh();
+        assert_eq!([r.below(10), r.below(10)], [8, 9]);
+        let mut r = fresh();
+        assert_eq!([r.sign(), r.sign()], [-1.0, 1.0]);
+        let normal = (-2.0 * (1.0 - u).ln()).sqrt() * (2.0 * std::f64::consts::PI * v).cos();
+        assert!((fresh().normal() - normal).abs() < 1e-15);
+        // From the last item down, each with one of those up to it.
+        let mut items = [0, 1, 2];
+        fresh().shuffle(&mut items);
+        let mut want = [0, 1, 2];
+        want.swap(2, (words[0] % 3) as usize);
+        want.swap(1, (words[1] % 2) as usize);
+        assert_eq!(items, want);
+    }
+
+    #[test]
+    #[should_panic(expected = "'partition', has more than eight bytes")]
+    fn a_purpose_that_would_be_cut_is_refused() {
+        Rng::new(1, "partition", 0, 0);
     }
 
     #[test]
