@@ -195,7 +195,7 @@ pub fn dot_with<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
     sums.into_iter().sum::<T>() + rest
 }
 
-/// The largest element; NaN does not count, unless there is nothing else.
+/// The largest element. A NaN in the first place is the answer; elsewhere NaN does not count.
 #[inline(always)]
 pub fn largest<T: Element>(a: &[T]) -> T {
     let mut lanes = [a[0]; BLOCK];
@@ -256,13 +256,53 @@ mod tests {
 
     #[test]
     fn per_channel_coefficients_follow_their_channel() {
-        for (rows, channels) in [(7, 3), (1000, 16), (33, 100), (5, 1)] {
+        for (rows, channels) in [(7, 3), (2000, 16), (33, 100), (5, 1)] {
             let x: Vec<f64> = (0..rows * channels).map(|i| i as f64).collect();
             let k: Vec<f64> = (0..channels).map(|c| 1000.0 * c as f64).collect();
             let mut out = vec![0.0; x.len()];
             per_channel(&mut out, [&x], [&k], channels, |[x], [k]| x + k);
             assert!(out.iter().enumerate().all(|(i, o)| *o == i as f64 + 1000.0 * (i % channels) as f64));
         }
+    }
+
+    #[test]
+    fn the_largest_is_found_beside_nan() {
+        for len in [1, 15, 16, 17, 40] {
+            for at in 0..len {
+                let mut a: Vec<f32> = (0..len).map(|i| 1.0 - i as f32).collect();
+                a[at] = 5.0;
+                assert_eq!(largest(&a), 5.0, "{len} {at}");
+                a[at] = f32::NAN;
+                let found = largest(&a);
+                assert!(if at == 0 { found.is_nan() } else { found == 1.0 }, "{len} {at}: {found}");
+            }
+        }
+    }
+
+    /// Every loop beyond its first part: the second begins where it should.
+    #[test]
+    fn parts_take_their_own_elements() {
+        let n = 2 * CHUNK + 5;
+        let (a, b): (Vec<f64>, Vec<f64>) = (0..n).map(|i| (i as f64, (i * i % 1001) as f64)).unzip();
+        let mut out = vec![0.0; n];
+        let same = |out: &[f64], f: &dyn Fn(usize) -> f64| out.iter().enumerate().all(|(i, o)| *o == f(i));
+        unary(&mut out, &a, |a| 2.0 * a);
+        assert!(same(&out, &|i| 2.0 * a[i]));
+        binary(&mut out, &a, &b, |a, b| a - b);
+        assert!(same(&out, &|i| a[i] - b[i]));
+        update(&mut out, &a, |o, a| o + a);
+        assert!(same(&out, &|i| 2.0 * a[i] - b[i]));
+        zip(&mut out, [&a, &b], |[a, b]| a + 3.0 * b);
+        assert!(same(&out, &|i| a[i] + 3.0 * b[i]));
+        let width = 100;
+        let whole = n / width * width;
+        rows(&mut out[..whole], [&a[..whole]], width, |r, [a], out| {
+            out.iter_mut().zip(a).for_each(|(o, a)| *o = a + r as f64);
+        });
+        assert!(same(&out[..whole], &|i| a[i] + (i / width) as f64));
+        let mut sums = vec![0.0; n / width];
+        row_values(&mut sums, &a[..whole], width, |row| row.iter().sum());
+        assert!(same(&sums, &|r| (0..width).map(|c| a[r * width + c]).sum()));
     }
 
     #[test]

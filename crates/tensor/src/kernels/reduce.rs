@@ -197,7 +197,7 @@ mod tests {
                 let column: Vec<f64> = x[c..].iter().step_by(channels).map(|v| *v as f64).collect();
                 let m = column.iter().sum::<f64>() / rows as f64;
                 let v = column.iter().map(|x| (x - m) * (x - m)).sum::<f64>() / rows as f64;
-                assert!((mean[c] - m).abs() < 1e-6 * m.abs(), "{rows}×{channels}: {} {m}", mean[c]);
+                assert!((mean[c] - m).abs() < 1e-9 * m.abs(), "{rows}×{channels}: {} {m}", mean[c]);
                 assert!((var[c] - v).abs() <= 1e-4 * v, "{rows}×{channels}: {} {v}", var[c]);
             }
         }
