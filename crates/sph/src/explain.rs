@@ -40,6 +40,8 @@ impl Row {
 pub struct Explained {
     /// FMA peak of the machine in GFLOP/s, measured beside.
     pub peak_gflops: f64,
+    /// The instruction set that reached it.
+    pub instruction_set: &'static str,
     /// Bandwidth of copying in GB/s, measured beside.
     pub copy_gb_s: f64,
     /// Milliseconds a step, the mean.
@@ -85,6 +87,7 @@ impl Explained {
         ops.sort_by(|a, b| b.ms().total_cmp(&a.ms()));
         Explained {
             peak_gflops: 1e-9 * peak.operations,
+            instruction_set: peak.instructions,
             copy_gb_s: 1e-9 * peak.bytes,
             step_ms: ms(time),
             ops,
@@ -94,9 +97,10 @@ impl Explained {
     /// A table for people: the rows that take longest, what all ops of a kind take, and what is left for the optimizer.
     pub fn table(&self) -> String {
         let mut out = format!(
-            "step {:.2} ms; FMA peak {:.0} GFLOP/s, copying {:.1} GB/s\n\n{:13} {:34} {:28} {:>5} {:>8} {:>8} {:>9} {:>6} {:>8}\n",
+            "step {:.2} ms; FMA peak {:.0} GFLOP/s with {}, copying {:.1} GB/s\n\n{:13} {:34} {:28} {:>5} {:>8} {:>8} {:>9} {:>6} {:>8}\n",
             self.step_ms,
             self.peak_gflops,
+            self.instruction_set,
             self.copy_gb_s,
             "op",
             "inputs",
@@ -169,12 +173,17 @@ fn rows_add_up_and_the_longest_is_first() {
         forward: ms(forward),
         backward: ms(backward),
     };
-    let costs = [cost("a", 1, 2), cost("b", 4, 4), cost("a", 2, 3)];
-    let e = Explained::new(&costs, 2, ms(40), Peak { operations: 1e9, bytes: 1e9 });
-    assert_eq!((e.step_ms, e.ops.len()), (20.0, 2));
-    let a = &e.ops[usize::from(e.ops[0].op != "a")];
+    let costs = [cost("a", 1, 2), cost("b", 4, 6), cost("a", 2, 3)];
+    let peak = |operations, bytes| Peak { operations, bytes, instructions: "none" };
+    let e = Explained::new(&costs, 2, ms(40), peak(1e9, 1e9));
+    assert_eq!(e.step_ms, 20.0);
+    assert_eq!(e.ops.iter().map(|r| r.op).collect::<Vec<_>>(), ["b", "a"]);
+    let a = &e.ops[1];
     assert_eq!((a.count, a.forward_ms, a.backward_ms, a.multiply_adds), (1.0, 1.5, 2.5, 3e6));
     // Half of 3 million multiply-adds, two operations each; bytes take less.
     assert!((a.predicted_ms - 3.0).abs() < 1e-9);
-    assert!(e.table().contains("all ops"));
+    // Two rules on 2,000 numbers of four bytes each, at 1 MB/s.
+    let slow = Explained::new(&costs, 2, ms(40), peak(1e12, 1e6));
+    assert!((slow.ops[1].predicted_ms - 16.0).abs() < 1e-9);
+    assert!(e.table().contains("1 GFLOP/s with none"));
 }
