@@ -2,10 +2,10 @@
 
 use sph_optim::curvature::{Factors, FisherLabels, ScheduleKind, probes::PROBES};
 use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, Krylov, PRESETS, Sgd, SphDrs};
-use sph_optim::transforms::{Backtrack, ClipGradient, ClipMode, DrsConfig};
+use sph_optim::transforms::{Backtrack, ClipGradient, ClipMode, Drs, DrsConfig, random_signs};
 use sph_optim::{
-    Answer, Curvature, Directions, EvalError, Optimizer, Overrides, ParamSpec, Request, Role, StateDict,
-    Sweep,
+    Answer, Curvature, Directions, EvalError, Group, Optimizer, Overrides, ParamSpec, Request, Role,
+    StateDict, Sweep,
 };
 use sph_tensor::{Array, Pool, Shape};
 
@@ -165,6 +165,18 @@ fn saved_state_goes_on_bit_for_bit() {
             restored.step(&mut twin, 0.02).unwrap();
         }
         (0..2).for_each(|p| assert_eq!(toy.values[p].as_slice(), twin.values[p].as_slice(), "{}", row.name));
+        // So is state of which a part is missing, or of another size.
+        for name in state.arrays.keys() {
+            let mut less = state.clone();
+            less.arrays.remove(name);
+            let e = build(row.name, toy.params()).load(toy.values(), less);
+            assert!(e.is_err_and(|e| e.to_string().contains("is missing")), "{} without {name}", row.name);
+            let mut other = state.clone();
+            let one = Array::full(toy.values[0].pool(), Shape::new(&[1]), 1.0);
+            other.arrays.insert(name.clone(), one);
+            let e = build(row.name, toy.params()).load(toy.values(), other);
+            assert!(e.is_err_and(|e| e.to_string().contains("expected")), "{} with another {name}", row.name);
+        }
         // Another optimizer's state is refused.
         let mut foreign = state;
         foreign.numbers.insert("someone.else".into(), 1);
@@ -174,11 +186,16 @@ fn saved_state_goes_on_bit_for_bit() {
 
 #[test]
 fn a_loss_that_is_not_finite_does_not_move_the_point() {
+    let both = |toy: &Toy| [0, 1].map(|p| toy.values[p].to_f64());
     let mut toy = Toy::new(|_, _| (f64::NAN, 1.0, 1.0));
-    let before = toy.values[0].to_f64();
+    let before = both(&toy);
     let e = build("sph", toy.params()).step(&mut toy, 0.1).unwrap_err();
     assert!(matches!(e, EvalError::NonFiniteLoss(_)));
-    assert_eq!(toy.values[0].to_f64(), before);
+    assert_eq!(both(&toy), before);
+    let mut toy = Toy::new(|i, _| (1.0, if i == 3 { f64::INFINITY } else { 1.0 }, 1.0));
+    let e = build("sgd", toy.params()).step(&mut toy, 0.1).unwrap_err();
+    assert!(matches!(e, EvalError::NonFiniteUpdate(name) if name == "w"));
+    assert_eq!(both(&toy), before);
 }
 
 /// Everything that an optimizer knows, bit for bit, and the point.
@@ -296,7 +313,9 @@ fn a_step_is_halved_until_it_does_not_raise_the_loss() {
         let own = Overrides { lr_mult: 2.0, ..Overrides::default() };
         let mut optimizer = watched.with_overrides(vec![own; 2]);
         optimizer.step(&mut toy, 0.5 * lr).unwrap();
-        toy.values[1].as_slice()[3] / 0.3
+        let all: Vec<f64> = toy.values.iter().flat_map(Array::to_f64).collect();
+        assert!(all.iter().all(|v| *v == all[0]), "one part of the step: {all:?}");
+        all[0] / 0.3
     };
     let square = |_, x: f64| (0.5 * x * x, x, 1.0);
     for (halvings, part) in [(1, 0.5), (2, 0.25), (3, 0.125), (9, 0.125)] {
@@ -327,11 +346,43 @@ fn the_blocks_step_is_the_stated_one() {
     }
 }
 
+#[test]
+fn the_multiplier_of_a_blocks_step_is_capped() {
+    // τ/(|d| + ε) is 0.2/(0.73 + 0.01) at the beginning.
+    let end = |max_multiplier| {
+        let mut toy = Toy::new(double_well);
+        let s = SphDrs { tau: 0.2, eps: 0.01, momentum: 0.0, max_multiplier, ..SphDrs::default() };
+        s.build(toy.params()).unwrap().step(&mut toy, 1.0).unwrap();
+        (0.3 - toy.values[1].as_slice()[0]) / double_well(0, 0.3).1
+    };
+    assert!((end(Some(0.05)) - 0.05).abs() < 1e-14);
+    assert!((end(Some(0.5)) - 0.2 / 0.74).abs() < 1e-14 && end(None) == end(Some(0.5)));
+}
+
+/// AdaHessian's own probes: signs, other ones for another seed, parameter or step.
+#[test]
+fn random_signs_are_drawn_by_seed_parameter_and_step() {
+    let draw = |seed, param, step| {
+        let mut z = [0.0; 64];
+        (random_signs(seed).0)(param, step, &mut z);
+        z
+    };
+    let z = draw(1, 2, 3);
+    assert!(z.contains(&1.0) && z.contains(&-1.0) && z.iter().all(|z| z.abs() == 1.0));
+    assert_eq!(z, draw(1, 2, 3));
+    assert!(z != draw(2, 2, 3) && z != draw(1, 3, 3) && z != draw(1, 2, 4));
+}
+
 /// Where the block is diagonal, all probes find the same curvature and take the same step.
 #[test]
 fn all_probes_agree_on_a_diagonal_block() {
+    // Four curvatures of both signs, which stand still.
+    let quadratic = |i: usize, x: f64| {
+        let a = [1.0, -2.0, 0.5, 3.0][i % 4];
+        (0.5 * a * x * x, a * x, a)
+    };
     let end = |probe| {
-        let mut toy = Toy::new(double_well);
+        let mut toy = Toy::new(quadratic);
         let s = SphDrs {
             probe,
             schedule: ScheduleKind::All,
@@ -340,12 +391,13 @@ fn all_probes_agree_on_a_diagonal_block() {
             ..SphDrs::default()
         };
         let mut optimizer = s.build(toy.params()).unwrap();
-        // One visit: where the point moves, `hadamard` averages over what the others have forgotten.
-        optimizer.step(&mut toy, 0.05).unwrap();
+        // Two whole cycles of `hadamard`, and one visit more.
+        (0..9).for_each(|_| assert!(optimizer.step(&mut toy, 0.05).is_ok()));
         toy.values[1].to_f64()
     };
     let want = end(&PROBES[0]);
-    for probe in PROBES {
+    assert_eq!(want.len(), 4);
+    for probe in &PROBES[1..] {
         end(probe)
             .iter()
             .zip(&want)
@@ -384,6 +436,55 @@ fn drs_minimises_a_quadratic_over_each_subspace() {
         last = Some(toy.values[0].as_slice().iter().zip(&before).map(|(a, b)| a - b).collect());
     }
     assert!(gradient(&toy).iter().all(|g| g.abs() < 1e-9), "{:?}", gradient(&toy));
+}
+
+/// With rates of their own, parameters move in the subspace of −Mg and the last displacement, and to its minimiser: what is remembered and
+/// what the loss is tried at is the step that is taken.
+#[test]
+fn drs_keeps_to_the_rates_of_single_parameters() {
+    let f = |i: usize, x: f64| {
+        let (a, at) = (0.5 + i as f64, 1.0 + 0.7 * i as f64);
+        (0.5 * a * (x - at) * (x - at), a * (x - at), a)
+    };
+    let rates = [3.0, 0.25];
+    let config = DrsConfig {
+        weight_decay: 0.0,
+        refresh: 1,
+        lambda: 0.0,
+        lambda_min: 0.0,
+        delta: 0.0,
+        ..DrsConfig::default()
+    };
+    let mut toy = Toy::new(f);
+    let group = Group { name: "both", members: vec![0, 1], chain: vec![Box::new(Drs::new(config)) as _] };
+    let own = |lr_mult| Overrides { lr_mult, ..Overrides::default() };
+    let mut optimizer = Optimizer::new(toy.params(), vec![group]).with_overrides(rates.map(own).to_vec());
+    let flat = |of: &dyn Fn(usize) -> Vec<f64>| [of(0), of(1)].concat();
+    let gradient = |toy: &Toy| flat(&|p| toy.map(p, |i, x| f(i, x).1));
+    let point = |toy: &Toy| flat(&|p| toy.values[p].to_f64());
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    let mut last: Option<Vec<f64>> = None;
+    for step in 0..6 {
+        let (g, before) = (gradient(&toy), point(&toy));
+        let scaled: Vec<f64> = g.iter().enumerate().map(|(i, g)| rates[i / 6] * g).collect();
+        optimizer.step(&mut toy, 1.0).unwrap();
+        let after = gradient(&toy);
+        assert!(dot(&after, &scaled).abs() < 1e-9 * dot(&g, &scaled), "step {step}");
+        if let Some(d) = &last {
+            assert!(
+                dot(&after, d).abs() < 1e-9 * (dot(&g, &g) * dot(d, d)).sqrt(),
+                "step {step}: last direction"
+            );
+        }
+        let moved: Vec<f64> = point(&toy).iter().zip(&before).map(|(a, b)| a - b).collect();
+        let state = optimizer.save(toy.values());
+        let kept = flat(&|p| state.arrays[&format!("both.drs.last.{}", toy.specs[p].name)].to_f64());
+        assert!(
+            kept.iter().zip(&moved).all(|(k, m)| (k - m).abs() < 1e-14),
+            "step {step}: {kept:?} {moved:?}"
+        );
+        last = Some(moved);
+    }
 }
 
 #[test]
@@ -487,6 +588,11 @@ fn clipping_bounds_the_gradient_over_all_groups() {
     for (c, f) in clipped.iter().flatten().zip(free.iter().flatten()) {
         assert_eq!(*c, f.clamp(-0.5, 0.5));
     }
+    // Gradients of both signs.
+    let mut toy =
+        Toy::new(|i, x| (if i % 2 == 0 { x } else { -x }, if i % 2 == 0 { 1.0 } else { -1.0 }, 0.0));
+    clip(ClipMode::Value, 0.5).step(&mut toy, 1.0).unwrap();
+    assert_eq!(toy.values[1].to_f64(), [0.3 - 0.5, 0.3 + 0.5, 0.3 - 0.5, 0.3 + 0.5]);
     // The step that is divided by curvature is proportional to the clipped gradient and longer than the bound.
     let newton =
         || SphDrs { momentum: 0.0, tau: 100.0, eps: 1e-9, ..SphDrs::default() }.build(&specs).unwrap();

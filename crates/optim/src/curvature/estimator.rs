@@ -46,6 +46,18 @@ impl<T: Element> Estimator<T> {
         Estimator { ema: Ema { value: average, count: visits }, partial }
     }
 
+    /// What a block of `entries` that was visited so often must have and this one has not: its average (0) or the sum over the cycle under
+    /// way (1).
+    pub(crate) fn lacks(&self, probe: &Probe, entries: usize) -> Option<usize> {
+        let length = probe.cycle.map_or(1, |cycle| cycle(entries));
+        let (whole, under_way) = (self.ema.count >= length, !self.ema.count.is_multiple_of(length));
+        match (&self.ema.value, &self.partial) {
+            (None, _) if whole => Some(0),
+            (_, None) if under_way => Some(1),
+            _ => None,
+        }
+    }
+
     /// The average after the estimate of one more visit, in the estimate's buffer.
     pub fn after(&self, probe: &Probe, averaging: Averaging, decay: f64, mut estimate: Array<T>) -> Self {
         if averaging == Averaging::Absolute {

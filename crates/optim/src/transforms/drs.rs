@@ -10,6 +10,9 @@
 //! and steps θ ← θ + lr·(α₁p₁ + α₂p₂). λ_k follows the ratio of the loss's actual decrease on the same batch to the model's. Q is kept
 //! in unit directions and measured anew every `refresh` steps. Weight decay is part of the loss here: g, H and the decrease
 //! contain ½λ_w‖θ‖².
+//!
+//! Multipliers M of parameters' learning rates are a metric: the step is the one in the variables M^(−½)θ, with p₁ = −Mg and G_ij = p_iᵀM⁻¹p_j.
+//! Their ratios are those of the rates in p₁; how far to go is the model's to say.
 
 use super::{PerParam, save_arrays};
 use crate::curvature::{Answer, Curvature, Directions, EvalError, Request, Sweep};
@@ -124,7 +127,7 @@ impl<T: Element> Drs<T> {
         cx.weight_decay(i, group)
     }
 
-    /// Q̂ in the unit directions −g/‖g‖ and, when `two`, d/‖d‖.
+    /// Q̂ in the unit directions −Mg and, when `two`, d, divided by their norms.
     fn measured(
         &self,
         cx: &UpdateContext<'_, T>,
@@ -139,7 +142,9 @@ impl<T: Element> Drs<T> {
             let Some(g) = &g[i] else { continue };
             let mut part = Array::zeros(g.pool(), g.shape().prepend(k));
             let (first, second) = part.make_mut().split_at_mut(g.shape().len());
-            first.iter_mut().zip(g.as_slice()).for_each(|(o, g)| *o = T::from_f64(-g.to_f64() / norms[0]));
+            let rate = cx.overrides[i].lr_mult;
+            let pairs = first.iter_mut().zip(g.as_slice());
+            pairs.for_each(|(o, g)| *o = T::from_f64(-rate * g.to_f64() / norms[0]));
             if let Some(d) = self.state.last[i].as_ref().filter(|_| two) {
                 second
                     .iter_mut()
@@ -208,10 +213,11 @@ impl<T: Element> Transform<T> for Drs<T> {
             let Some(g) = &mut updates[i] else { continue };
             let decay = T::from_f64(self.decay(cx, i));
             g.make_mut().iter_mut().zip(cx.values[i].as_slice()).for_each(|(g, v)| *g += decay * *v);
-            gg += dot(g.as_slice(), g.as_slice());
+            let rate = cx.overrides[i].lr_mult;
+            gg += rate * dot(g.as_slice(), g.as_slice());
             if let Some(d) = &self.state.last[i] {
                 gd += dot(g.as_slice(), d.as_slice());
-                dd += dot(d.as_slice(), d.as_slice());
+                dd += dot(d.as_slice(), d.as_slice()) / rate;
             }
         }
         if !(gg > 0.0 && gg.is_finite()) {
@@ -240,8 +246,9 @@ impl<T: Element> Transform<T> for Drs<T> {
         let mut decrease_of_decay = 0.0;
         for &i in cx.members {
             let Some(g) = &mut updates[i] else { continue };
-            // D = −(α₁p₁ + α₂p₂), the direction that is subtracted.
-            let (on_g, on_d) = (alpha[0] / norms[0], if two { alpha[1] / norms[1] } else { 0.0 });
+            // M⁻¹D with D = −(α₁p₁ + α₂p₂), the direction that is subtracted; the optimizer multiplies by lr·M.
+            let rate = cx.overrides[i].lr_mult;
+            let (on_g, on_d) = (alpha[0] / norms[0], if two { alpha[1] / norms[1] / rate } else { 0.0 });
             let last = &self.state.last[i];
             let out = g.make_mut();
             for (j, o) in out.iter_mut().enumerate() {
@@ -249,7 +256,7 @@ impl<T: Element> Transform<T> for Drs<T> {
                 *o = T::from_f64(on_g * o.to_f64() - on_d * d);
             }
             let mut moved = Array::stale(g.pool(), g.shape());
-            let lr = T::from_f64(-cx.lr);
+            let lr = T::from_f64(-cx.lr * rate);
             moved.make_mut().iter_mut().zip(g.as_slice()).for_each(|(m, d)| *m = lr * *d);
             let (v, s) = (cx.values[i].as_slice(), moved.as_slice());
             decrease_of_decay -= self.decay(cx, i) * (dot(v, s) + 0.5 * dot(s, s));
@@ -324,6 +331,13 @@ mod tests {
             ([-0.1, 0.0], [0.0; 3], 0.0),
         ] {
             let (alpha, lambda) = minimise(c, q, cos, true, 0.1, 0.05);
+            // The given λ where that is enough; else the least curvature with λ is δ: Q + (λ − δ)G is singular.
+            let mu = lambda - 0.05;
+            let singular = (q[0] + mu) * (q[2] + mu) - (q[1] + mu * cos).powi(2);
+            assert!(
+                if q[0] < 0.0 { lambda > 0.1 && singular.abs() < 1e-12 } else { lambda == 0.1 },
+                "{lambda}"
+            );
             let model = |a: [f64; 2]| {
                 let norm = a[0] * a[0] + 2.0 * cos * a[0] * a[1] + a[1] * a[1];
                 let curved = q[0] * a[0] * a[0] + 2.0 * q[1] * a[0] * a[1] + q[2] * a[1] * a[1];

@@ -224,11 +224,16 @@ impl<T: Element> Transform<T> for Kfac<T> {
             let like: BTreeMap<&str, _> = [("a", columns), ("g", out)]
                 .map(|(side, n)| (side, Array::zeros(value.pool(), Shape::new(&[n, n]))))
                 .into();
-            let mut take = |what: &str, side: &str| {
-                from.take_array(&format!("{prefix}.{what}_{side}.{}", spec.name), &like[side])
+            // Both or neither: a layer that the loss does not reach has none.
+            let mut take = |what: &str| {
+                let name = |side: &str| format!("{prefix}.{what}_{side}.{}", spec.name);
+                match (from.take_array(&name("a"), &like["a"])?, from.take_array(&name("g"), &like["g"])?) {
+                    (Some(a), Some(g)) => Ok(Some([a, g])),
+                    (None, None) => Ok(None),
+                    (a, _) => Err(StateError::Missing(name(if a.is_none() { "a" } else { "g" }))),
+                }
             };
-            layer.known.factors = take("factor", "a")?.zip(take("factor", "g")?).map(|(a, g)| [a, g]);
-            layer.known.inverses = take("inverse", "a")?.zip(take("inverse", "g")?).map(|(a, g)| [a, g]);
+            layer.known = Known { factors: take("factor")?, inverses: take("inverse")? };
         }
         Ok(())
     }

@@ -303,18 +303,21 @@ impl<T: Element> Transform<T> for Precondition<T> {
         self.blocks.clear();
         self.eigen.clear();
         for &block in cx.members {
-            let [average, partial, visits] = Self::names(cx, prefix, block);
+            let names = Self::names(cx, prefix, block);
             let value = &cx.values[block];
             let n = value.shape().len();
             let like = match self.config.probe.estimate {
                 Estimate::Entries => value.clone(),
                 Estimate::Block => Array::zeros(value.pool(), Shape::new(&[n, n])),
             };
-            let visits = from.take_number(&visits);
+            let visits = from.take_number(&names[2]);
             if visits > 0 {
-                let (average, partial) =
-                    (from.take_array(&average, &like)?, from.take_array(&partial, &like)?);
-                self.blocks.insert(block, Estimator::restored(average, partial, visits));
+                let [average, partial] = [&names[0], &names[1]].map(|name| from.take_array(name, &like));
+                let estimator = Estimator::restored(average?, partial?, visits);
+                if let Some(part) = estimator.lacks(self.config.probe, n) {
+                    return Err(StateError::Missing(names[part].clone()));
+                }
+                self.blocks.insert(block, estimator);
             }
         }
         Ok(())
