@@ -1,7 +1,7 @@
 //! The estimators of `analysis`, on a loss written by hand and on matrices, against dense decompositions.
 
 use sph_optim::analysis::{
-    EigenSettings, Hessian, Matrix, SpectrumSettings, block, diagonal, eigenpairs, spectrum, trace,
+    EigenSettings, Hessian, Matrix, Operator, SpectrumSettings, block, diagonal, eigenpairs, spectrum, trace,
 };
 use sph_optim::{Answer, Curvature, Directions, EvalError, ParamSpec, Request, Role, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
@@ -40,6 +40,10 @@ impl Quartic {
             .map(move |(k, a)| (if k.is_multiple_of(3) { -1.0 } else { 1.0 }, along(a), a))
     }
 
+    fn gradient(&self) -> Vec<f64> {
+        (0..N).map(|i| self.terms().map(|(s, u, a)| s * u.powi(3) * a[i]).sum()).collect()
+    }
+
     fn hessian(&self) -> Vec<f64> {
         let mut h = vec![0.0; N * N];
         for (s, u, a) in self.terms() {
@@ -61,8 +65,7 @@ impl Curvature<f64> for Quartic {
     fn evaluate(&mut self, _: &Request<f64>, out: &mut Answer<f64>) -> Result<(), EvalError> {
         self.evaluations += 1;
         out.loss = self.terms().map(|(s, u, _)| 0.25 * s * u.powi(4)).sum();
-        let entry = |i: usize| self.terms().map(|(s, u, a)| s * u.powi(3) * a[i]).sum::<f64>();
-        let g: Vec<f64> = (0..N).map(entry).collect();
+        let g = self.gradient();
         let part = |v: &Array<f64>, g: &[f64]| Some(Array::from_slice(v.pool(), v.shape(), g));
         out.gradient = vec![part(&self.values[0], &g[..5]), part(&self.values[1], &g[5..])];
         Ok(())
@@ -125,7 +128,9 @@ fn by_size(mut values: Vec<f64>) -> Vec<f64> {
 fn the_operator_is_the_hessian_over_any_parameters_from_one_evaluation() {
     let mut f = Quartic::new();
     let dense = f.hessian();
+    let gradient = f.gradient();
     let mut h = Hessian::new(&mut f, &[0, 1]).unwrap();
+    close(h.gradient(), &gradient, 1e-14);
     let whole = block(&mut h).unwrap();
     close(whole.entries(), &dense, 1e-14);
     assert!(whole.asymmetry() < 1e-14);
@@ -137,8 +142,9 @@ fn the_operator_is_the_hessian_over_any_parameters_from_one_evaluation() {
     let second = block(&mut h.on(&[1]).unwrap()).unwrap();
     let want: Vec<f64> = (0..49).map(|k| dense[(5 + k / 7) * N + 5 + k % 7]).collect();
     close(second.entries(), &want, 1e-14);
-    let part = h.gradient_of(1).to_vec();
-    assert_eq!(h.on(&[1]).unwrap().gradient(), part);
+    close(h.gradient_of(1), &gradient[5..], 1e-14);
+    close(h.on(&[1]).unwrap().gradient(), &gradient[5..], 1e-14);
+    close(h.on(&[1, 0]).unwrap().gradient(), &[&gradient[5..], &gradient[..5]].concat(), 1e-14);
     assert_eq!(f.evaluations, 1);
 }
 
@@ -151,6 +157,7 @@ fn diagonal_and_trace_three_ways() {
     close(&diagonal::hadamard(&mut h).unwrap(), &dense.diagonal(), 1e-13);
     close(&[trace::exact(&mut h).unwrap()], &[dense.trace()], 1e-14);
     let found = diagonal::hutchinson(&mut h, 2000, 11).unwrap();
+    assert_eq!(found.len(), N);
     for (i, (found, truth)) in found.iter().zip(dense.diagonal()).enumerate() {
         let error = found.standard_error.unwrap();
         assert!((found.mean - truth).abs() <= 5.0 * error);
@@ -163,6 +170,7 @@ fn diagonal_and_trace_three_ways() {
     assert!((found.mean - dense.trace()).abs() <= 5.0 * found.standard_error.unwrap());
     let again = trace::hutchinson(&mut h, 2000, 12).unwrap();
     assert_eq!(found, again);
+    assert_ne!(found, trace::hutchinson(&mut h, 2000, 13).unwrap());
 }
 
 #[test]
@@ -173,9 +181,19 @@ fn eigenpairs_agree_with_a_dense_decomposition_with_and_without_restarts() {
         let settings = EigenSettings { basis, seed: 5, ..EigenSettings::default() };
         let found = eigenpairs(&mut h, &settings).unwrap();
         assert!(found.converged, "{n} {basis}: {:?}", found.residuals);
+        assert_eq!([found.values.len(), found.vectors.len(), found.residuals.len()], [5; 3]);
         for (i, (value, want)) in found.values.iter().zip(&want).enumerate() {
             assert!((value - want).abs() <= 1e-9 * want.abs(), "{n} {basis}: {value} {want}");
-            assert!(found.residuals[i] <= 2e-6 * want.abs(), "{n} {basis}: {:?}", found.residuals);
+            let v = &found.vectors[i];
+            assert!((v.iter().map(|v| v * v).sum::<f64>() - 1.0).abs() < 1e-12, "{n} {basis}");
+            let hv = h.products(std::slice::from_ref(v)).unwrap().remove(0);
+            let residual = hv.iter().zip(v).map(|(h, v)| (h - value * v).powi(2)).sum::<f64>().sqrt();
+            assert!(residual <= 2e-6 * want.abs(), "{n} {basis}: {residual}");
+            assert!(
+                (residual - found.residuals[i]).abs() <= 1e-9 * want.abs(),
+                "{n} {basis}: {:?}",
+                found.residuals
+            );
         }
     }
 }
@@ -228,6 +246,11 @@ fn the_density_has_the_moments_of_the_spectrum() {
     within(3, eigenvalues.iter().map(|v| v.powi(3)).sum::<f64>() / n);
     let density = s.density(2000, 0.002);
     assert!((density.integral() - 1.0).abs() < 1e-5, "{}", density.integral());
+    // Its nodes have their weights: the mean is the spectrum's.
+    let step = density.at[1] - density.at[0];
+    let mean: f64 = density.at.iter().zip(&density.density).map(|(x, p)| x * p * step).sum();
+    let (least, largest) = s.range();
+    assert!((mean - s.moment(1).mean).abs() < 1e-3 * (largest - least), "{mean}");
     // Extreme nodes are extreme eigenvalues.
     let (min, max) = s.range();
     assert!((min / eigenvalues[0] - 1.0).abs() < 1e-3 && (max / eigenvalues[149] - 1.0).abs() < 1e-3);

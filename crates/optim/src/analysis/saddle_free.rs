@@ -117,8 +117,10 @@ mod tests {
     }
 
     fn distance(a: &[f64], b: &[f64]) -> f64 {
+        assert_eq!(a.len(), b.len());
         let size = b.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
-        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size
+        let larger = |m: f64, d: f64| if m.is_nan() || d.is_nan() { f64::NAN } else { m.max(d) };
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, larger) / size
     }
 
     #[test]

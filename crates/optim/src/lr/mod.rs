@@ -125,6 +125,8 @@ mod tests {
         close(at("cosine", 10.0), 0.01);
         close(at("step", 2.9), 0.1);
         close(at("step", 6.0), 0.001);
+        // Counted from the start of the run, warmup included.
+        close(row("step").at(&ScheduleConfig { warmup_epochs: 2.0, ..c }, 3.5), 0.01);
         close(at("constant", 9.9), 0.1);
         close(at("polynomial", 0.0), 0.1);
         close(at("polynomial", 5.0), 0.01 + 0.09 * 0.25);

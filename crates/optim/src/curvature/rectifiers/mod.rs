@@ -36,5 +36,8 @@ mod tests {
                 assert!(d < 1.0 || (v - d).abs() <= 1e-3, "{}({d}) = {v}", r.name);
             }
         }
+        // What tells them apart: negative curvature.
+        let at = RECTIFIERS.iter().map(|r| (r.name, (r.rectify)(-2.0, 0.5))).collect::<Vec<_>>();
+        assert_eq!(at, [("absolute", 2.5), ("clamp", 0.5), ("smooth_abs", 4.25f64.sqrt())]);
     }
 }
