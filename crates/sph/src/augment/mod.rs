@@ -134,9 +134,9 @@ pub struct Draws {
 }
 
 impl Draws {
-    /// The stream of `purpose` for image `number`.
-    fn rng(&self, purpose: &str, number: usize) -> Rng {
-        Rng::new(self.seed, purpose, self.epoch, number as u64)
+    /// The stream of `name` for image `number`. A stream is called by eight bytes at most: those that names begin with are different.
+    fn rng(&self, name: &str, number: usize) -> Rng {
+        Rng::new(self.seed, &name[..name.len().min(8)], self.epoch, number as u64)
     }
 
     /// Changes one image by itself.
@@ -219,8 +219,8 @@ mod tests {
         Normalisation { mean: vec![100.0; 3], std: vec![50.0; 3] }
     }
 
-    fn draws(epoch: u64, augmentation: Augmentation) -> Draws {
-        Draws { seed: 1, epoch, augmentation }
+    fn draws(seed: u64, epoch: u64, augmentation: Augmentation) -> Draws {
+        Draws { seed, epoch, augmentation }
     }
 
     /// Pixels of a small image, all different.
@@ -228,17 +228,21 @@ mod tests {
         (0..4 * 5 * 3).map(|i| 30.0 + f64::from(i)).collect()
     }
 
+    /// What becomes of the image by itself with seed 1.
     fn alone(epoch: u64, number: usize, a: Augmentation) -> Vec<f64> {
-        let (mut pixels, normalisation) = (pixels(), plain());
-        let mut image = Image { size: (4, 5, 3), pixels: &mut pixels, normalisation: &normalisation };
-        draws(epoch, a).alone(number, &mut image);
+        changed(draws(1, epoch, a), number, (4, 5, 3), pixels())
+    }
+
+    fn changed(draws: Draws, number: usize, size: (usize, usize, usize), mut pixels: Vec<f64>) -> Vec<f64> {
+        let normalisation = plain();
+        draws.alone(number, &mut Image { size, pixels: &mut pixels, normalisation: &normalisation });
         pixels
     }
 
-    fn mixed(epoch: u64, a: Augmentation) -> (Vec<f64>, u32, Mixed) {
+    fn mixed(draws: Draws, number: usize) -> (Vec<f64>, u32, Mixed) {
         let (mut pixels, normalisation) = (vec![0.0; 60], plain());
         let mut image = Image { size: (4, 5, 3), pixels: &mut pixels, normalisation: &normalisation };
-        let (class, mixed) = draws(epoch, a).mix(3, &mut image, &[1.0; 60], [7, 9]);
+        let (class, mixed) = draws.mix(number, &mut image, &[1.0; 60], [7, 9]);
         (pixels, class, mixed)
     }
 
@@ -254,9 +258,18 @@ mod tests {
         assert_eq!(alone(0, 0, none), pixels());
         for a in all {
             assert_eq!(alone(3, 4, a), alone(3, 4, a));
-            let changed = (0..40).filter(|&n| alone(0, n, a) != pixels()).count();
-            assert!(changed >= 10, "{a:?}: {changed}");
+            let count = (0..40).filter(|&n| alone(0, n, a) != pixels()).count();
+            assert!(count >= 10, "{a:?}: {count}");
             assert!((0..40).any(|n| alone(0, n, a) != alone(1, n, a)), "{a:?}");
+            let seeded = |seed, n| changed(draws(seed, 0, a), n, (4, 5, 3), pixels());
+            assert!((0..40).any(|n| seeded(1, n) != seeded(2, n)), "{a:?}");
+        }
+        for a in [Augmentation { mixup: 1.0, ..none }, Augmentation { cutmix: 1.0, ..none }] {
+            let of = |seed, epoch, n| mixed(draws(seed, epoch, a), n).0;
+            assert_eq!(of(1, 3, 4), of(1, 3, 4));
+            assert!((0..40).any(|n| of(1, 0, n) != of(1, 0, 0)), "{a:?}");
+            assert!((0..40).any(|n| of(1, 0, n) != of(2, 0, n)), "{a:?}");
+            assert!((0..40).any(|n| of(1, 0, n) != of(1, 1, n)), "{a:?}");
         }
         // One does not move the draws of another.
         let (flip, both) = (all[1], Augmentation { erase: 1e-9, ..all[1] });
@@ -270,8 +283,11 @@ mod tests {
     fn crops_flips_and_erasures_are_what_they_say() {
         let none = Augmentation::default();
         let channel = |p: &[f64]| p.iter().step_by(3).copied().collect::<Vec<f64>>();
-        let flipped = channel(&alone(0, 0, Augmentation { hflip: 1.0, ..none }));
-        assert_eq!(flipped[..5], [42.0, 39.0, 36.0, 33.0, 30.0]);
+        let flipped = alone(0, 0, Augmentation { hflip: 1.0, ..none });
+        for (row, before) in flipped.chunks(15).zip(pixels().chunks(15)) {
+            let mirrored: Vec<f64> = before.chunks(3).rev().flatten().copied().collect();
+            assert_eq!(row, mirrored);
+        }
         // Nine windows of an image padded by one.
         let crops: Vec<_> =
             (0..200).map(|n| channel(&alone(0, n, Augmentation { crop_pad: 1, ..none }))).collect();
@@ -285,7 +301,43 @@ mod tests {
             let pixels = gone.chunks(3).filter(|c| c[0]).count();
             assert!(gone.chunks(3).all(|c| c[0] == c[1] && c[1] == c[2]));
             assert!((1..=9).contains(&pixels), "{pixels}");
+            // They fill the rectangle around them.
+            let gone: Vec<(usize, usize)> =
+                gone.chunks(3).enumerate().filter(|(_, c)| c[0]).map(|(p, _)| (p / 5, p % 5)).collect();
+            let side = |of: fn(&(usize, usize)) -> usize| {
+                gone.iter().map(of).max().unwrap() - gone.iter().map(of).min().unwrap() + 1
+            };
+            assert_eq!(gone.len(), side(|p| p.0) * side(|p| p.1));
         }
+        // What is put there has the mean and the deviation of the images, 100 and 50.
+        let erased = |n| alone(0, n, Augmentation { erase: 1.0, ..none });
+        let noise: Vec<f64> = (0..400)
+            .flat_map(|n| erased(n).into_iter().zip(pixels()).filter(|(a, b)| a != b).map(|(a, _)| a))
+            .collect();
+        let count = noise.len() as f64;
+        let mean = noise.iter().sum::<f64>() / count;
+        let deviation = (noise.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / count).sqrt();
+        assert!((mean - 100.0).abs() < 5.0 * 50.0 / count.sqrt(), "{mean}");
+        assert!((deviation - 50.0).abs() < 5.0 * 50.0 / (2.0 * count).sqrt(), "{deviation}");
+        // On grey of one shade contrast and saturation change nothing; brightness is a factor of 1 ± 0.4, and values end at 255.
+        let jitter = Augmentation { color_jitter: 0.4, ..none };
+        let grey = |n, v: f64| changed(draws(1, 0, jitter), n, (4, 5, 3), vec![v; 60]);
+        let factors: Vec<f64> = (0..200).map(|n| grey(n, 100.0)[0] / 100.0).collect();
+        assert!((0..200).all(|n| grey(n, 100.0).iter().all(|v| (v - grey(n, 100.0)[0]).abs() < 1e-9)));
+        assert!(factors.iter().all(|f| (0.6 - 1e-9..=1.4 + 1e-9).contains(f)), "{factors:?}");
+        assert!(factors.iter().any(|f| *f < 0.65) && factors.iter().any(|f| *f > 1.35));
+        assert!((0..200).any(|n| grey(n, 250.0)[0] == 255.0));
+        // Without colour the luma stands still under saturation; red, green and blue keep their order under all three.
+        let colours = |n| changed(draws(1, 0, jitter), n, (1, 1, 3), vec![60.0, 90.0, 120.0]);
+        assert!((0..200).all(|n| colours(n).is_sorted()));
+        let luma = |p: &[f64]| 0.299 * p[0] + 0.587 * p[1] + 0.114 * p[2];
+        // Of one pixel the mean is its own luma: contrast and saturation leave that, brightness multiplies it.
+        assert!((0..200).all(|n| (luma(&colours(n)) / luma(&[60.0, 90.0, 120.0]) - 1.0).abs() <= 0.4 + 1e-9));
+        let shares = (0..200).map(|n| luma(&colours(n)) / luma(&[60.0, 90.0, 120.0])).collect::<Vec<_>>();
+        assert!(
+            shares.iter().zip(&factors).all(|(s, f)| (s - f).abs() < 1e-9),
+            "the same draws, the same brightness"
+        );
     }
 
     #[test]
@@ -293,7 +345,7 @@ mod tests {
         let none = Augmentation::default();
         for a in [Augmentation { mixup: 0.4, ..none }, Augmentation { cutmix: 1.0, ..none }] {
             for epoch in 0..200 {
-                let (pixels, class, mixed) = mixed(epoch, a);
+                let (pixels, class, mixed) = mixed(draws(1, epoch, a), 3);
                 // The partner's pixels are 1, the image's own are 0.
                 let share = pixels.iter().sum::<f64>() / 60.0;
                 let of_partner = if class == 9 { 1.0 - mixed.share } else { mixed.share };
@@ -304,7 +356,7 @@ mod tests {
             }
         }
         let both = Augmentation { mixup: 1.0, cutmix: 1.0, mix_prob: 0.8, ..none };
-        let kinds: Vec<_> = (0..300).map(|e| mixed(e, both).0).collect();
+        let kinds: Vec<_> = (0..300).map(|e| mixed(draws(1, e, both), 3).0).collect();
         let whole = kinds.iter().filter(|p| p.iter().all(|p| *p == 0.0)).count();
         let blended = kinds.iter().filter(|p| p.iter().any(|p| *p != 0.0 && *p != 1.0)).count();
         assert!((40..=100).contains(&whole) && (80..=160).contains(&blended), "{whole} {blended}");
