@@ -46,8 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let flags = ["--epochs", "5", "--batch-size", "32", "--opt", "sph"].map(String::from);
     let args = TrainArgs::from_command_line(&flags)?;
 
-    let data =
-        Dataset::new(stripes(600), stripes(90), ["upright", "level", "slanted"].map(String::from).to_vec());
+    let names = ["upright", "level", "slanted"].map(String::from).to_vec();
+    let data = Dataset::new(stripes(600), stripes(90), names)?;
     let mut b = Builder::default();
     let model = Box::new(Small::new(&mut b, data.classes()));
     let run = RunDir::planned(&output, "stripes")?;

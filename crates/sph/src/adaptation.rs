@@ -4,7 +4,7 @@
 
 use crate::augment::{Augmentation, Draws};
 use crate::data::loader::Source;
-use crate::error::{Error, Result};
+use crate::error::{Divergence, Error, Result};
 use crate::evaluation::evaluate_with;
 use crate::objective::Objective;
 use crate::suffix_average::SuffixAverage;
@@ -141,8 +141,8 @@ pub fn adapt<T: Real>(
 }
 
 fn diverged(what: &str, step: u64, place: Option<String>) -> Error {
-    let place = place.map_or(String::new(), |p| format!("; the first non-finite values are in {p}"));
-    Error::Config(format!("{what} is not finite at step {step}{place}; lower --lr"))
+    let (what, advice) = (what.to_string(), "lower --lr");
+    Error::Diverged(Divergence { what, step, epoch: None, place, advice, kept: None })
 }
 
 fn epoch_of<T: Real>(

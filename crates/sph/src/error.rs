@@ -33,22 +33,8 @@ pub enum Error {
         source: std::io::Error,
     },
     /// The loss, an update or the state became infinite or NaN.
-    #[error(
-        "{what} is not finite at step {step} (epoch {epoch}); the first non-finite values are in {place}; lower --lr or raise \
-         --warmup-epochs; {kept}"
-    )]
-    Diverged {
-        /// The training loss, the loss in evaluation, an update, or a parameter.
-        what: String,
-        /// The step, counted from 1 over the whole run.
-        step: u64,
-        /// The epoch, counted from 1.
-        epoch: usize,
-        /// The first layer or parameter whose values are not finite.
-        place: String,
-        /// Which checkpoint is kept.
-        kept: String,
-    },
+    #[error(transparent)]
+    Diverged(#[from] Divergence),
     /// A network's outputs in an evaluation are infinite or NaN.
     #[error("the loss is not finite; the first non-finite values are in {place}")]
     NotFinite {
@@ -58,21 +44,57 @@ pub enum Error {
     /// The model and the data do not fit each other.
     #[error(transparent)]
     Layer(#[from] sph_nn::LayerError),
-    /// The optimizer's state does not fit.
+    /// Images and labels that make no data set.
     #[error(transparent)]
-    State(#[from] sph_optim::StateError),
+    Dataset(#[from] crate::data::DatasetError),
+    /// The optimizer's state in a checkpoint does not fit.
+    #[error("{}: {source}", path.display())]
+    State {
+        /// The file.
+        path: PathBuf,
+        /// What does not fit.
+        source: sph_optim::StateError,
+    },
     /// A loss could not be evaluated.
     #[error(transparent)]
     Evaluation(sph_optim::EvalError),
 }
 
-impl Error {
-    /// The exit code of what was interrupted.
-    pub const INTERRUPTED: i32 = 130;
+/// Where a training, an adaptation or a measurement ended because something became infinite or NaN.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{what} is not finite at step {step}{}{}; {advice}{}",
+    epoch.map_or(String::new(), |epoch| format!(" (epoch {epoch})")),
+    place.as_ref().map_or(String::new(), |place| format!("; the first non-finite values are in {place}")),
+    kept.as_ref().map_or(String::new(), |kept| format!("; {kept}")),
+)]
+pub struct Divergence {
+    /// The training loss, the loss in evaluation, an update, or a parameter.
+    pub what: String,
+    /// The step, counted from 1 over the whole run.
+    pub step: u64,
+    /// The epoch, counted from 1, where there are epochs.
+    pub epoch: Option<usize>,
+    /// The first layer or parameter whose values are not finite, where there is one.
+    pub place: Option<String>,
+    /// What to do.
+    pub advice: &'static str,
+    /// Which checkpoint is kept, where there are any.
+    pub kept: Option<String>,
+}
 
-    /// Whether what a program wrote as its error is [`Error::Diverged`], or its like from `sph adapt`.
-    pub(crate) fn tells_of_divergence(message: &str) -> bool {
-        message.contains(" is not finite at step ")
+impl Error {
+    /// The exit code of what was interrupted, as a shell reports it for Ctrl-C.
+    pub const INTERRUPTED: i32 = 130;
+    /// The exit code of what diverged.
+    pub const DIVERGED: i32 = 3;
+
+    /// The exit code of a command that ends with this error: 3 for divergence, else 2.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Error::Diverged(_) => Self::DIVERGED,
+            _ => 2,
+        }
     }
 
     pub(crate) fn data(path: &Path, reason: impl Into<String>) -> Self {

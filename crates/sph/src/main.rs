@@ -11,11 +11,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Train networks with exact second-order steps on their 1-D parameters.
 #[derive(Parser)]
-#[command(name = "sph", version, arg_required_else_help = true)]
+#[command(name = "sph", version, arg_required_else_help = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_CODES: &str = "Exit codes: 0 ok; 1 a run of a comparison failed; 2 a mistake, or a run that cannot go on; 3 a loss, an update or the \
+                          state became infinite or NaN; 130 interrupted.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -43,7 +46,7 @@ struct CompletionsArgs {
 }
 
 /// The user's mistakes, and runs that cannot go on.
-const USER: u8 = 2;
+const USER: i32 = 2;
 /// What a shell reports for a program stopped by Ctrl-C.
 const INTERRUPTED: u8 = sph::Error::INTERRUPTED as u8;
 
@@ -59,17 +62,17 @@ fn main() -> ExitCode {
             let _ = e.print();
             ExitCode::from(e.exit_code() as u8)
         }
-        Err(ArgsError::Clap(e)) => fail(&one_line(&e)),
-        Err(ArgsError::Config(e)) => fail(&e.to_string()),
+        Err(ArgsError::Clap(e)) => fail(&one_line(&e), USER),
+        Err(ArgsError::Config(e)) => fail(&e.to_string(), e.exit_code()),
     }
 }
 
-fn fail(message: &str) -> ExitCode {
+fn fail(message: &str, code: i32) -> ExitCode {
     // One line, whatever a path or a key in a file contains.
     let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
     let line: String = message.chars().map(escaped).collect();
     let _ = writeln!(std::io::stderr(), "error: {line}");
-    ExitCode::from(USER)
+    ExitCode::from(code as u8)
 }
 
 fn run() -> Result<ExitCode, ArgsError> {

@@ -5,7 +5,7 @@ use crate::checkpoint::{self, Best, Checkpoint, EpochSums, Progress};
 use crate::config::{self, TrainArgs, shown};
 use crate::data::loader::Source;
 use crate::data::{self, DataOptions, Dataset, ImageSet};
-use crate::error::{Error, Result};
+use crate::error::{Divergence, Error, Result};
 use crate::evaluation::{argmax, evaluate_with};
 use crate::model_info::ModelInfo;
 use crate::objective::{Batch, Objective, non_finite_state};
@@ -144,6 +144,12 @@ impl<T: Real> Trainer<T> {
         if data.train.is_empty() {
             return Err(Error::Config(format!("--val-split {} leaves no image to train on", args.val_split)));
         }
+        if data.train.size != data.test.size {
+            let [train, test] = [&data.train, &data.test].map(|set| set.spelled_size());
+            return Err(Error::Config(format!(
+                "the training images are {train}, the test images {test}; --image-size makes them the same"
+            )));
+        }
         let pool = Pool::new();
         let mut objective = Objective::new(network, &pool, args.seed);
         args.optimizer.freeze(&mut objective.store)?;
@@ -234,7 +240,8 @@ impl<T: Real> Trainer<T> {
         }
         let pool = self.objective.pool().clone();
         let state = checkpoint.restore(&mut self.objective.store, &pool)?;
-        self.optimizer.load(&self.objective.store.values, state)?;
+        let loaded = self.optimizer.load(&self.objective.store.values, state);
+        loaded.map_err(|source| Error::State { path: self.run.checkpoint(), source })?;
         if let Some(average) = &mut self.average {
             checkpoint.restore_average(&mut average.store)?;
         }
@@ -522,18 +529,19 @@ impl<T: Real> Trainer<T> {
         let f = &self.objective;
         let in_training = || f.first_non_finite(&f.store, f.current_batch()?, Mode::Train);
         let place = in_evaluation.or_else(in_training);
-        Error::Diverged {
+        Error::Diverged(Divergence {
             what: what.to_string(),
             step,
-            epoch: self.progress.epoch + 1,
+            epoch: Some(self.progress.epoch + 1),
             // A finite forward pass: it is the backward pass or the optimizer that overflows.
-            place: place.unwrap_or_else(|| "the backward pass or the optimizer".into()),
-            kept: match self.saved {
+            place: Some(place.unwrap_or_else(|| "the backward pass or the optimizer".into())),
+            advice: "lower --lr or raise --warmup-epochs",
+            kept: Some(match self.saved {
                 Some(0) => format!("{checkpoint} of the start is kept"),
                 Some(n) => format!("{checkpoint} of epoch {n} is kept"),
                 None => "there is no checkpoint yet".into(),
-            },
-        }
+            }),
+        })
     }
 
     /// What is saved can be gone on from.

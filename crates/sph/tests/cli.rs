@@ -265,8 +265,11 @@ fn resume_auto_begins_goes_on_and_tells_other_settings() {
         |flags: &str| String::from_utf8(sph(flags).assert().success().get_output().stdout.clone()).unwrap();
     assert!(!said(&flags).contains("going on"));
     // Finished: the same line at the end, and nothing is trained.
+    let result = || std::fs::read(dir.path().join("a/result.json")).unwrap();
+    let before = result();
     let again = said(&flags);
-    assert!(again.contains("going on") && again.contains("best test accuracy"), "{again}");
+    assert!(again.contains("after epoch 1") && again.contains("best test accuracy"), "{again}");
+    assert!(result() == before);
     mistake(
         &format!("{flags} --lr 0.3"),
         &["other settings", "'lr' is not set there and 0.3 here", "--experiment"],
@@ -278,6 +281,30 @@ fn resume_auto_begins_goes_on_and_tells_other_settings() {
     let flags = flags.replace("--experiment a", "--experiment b");
     mistake(&flags.replace("--resume auto", ""), &["before its first checkpoint", "--resume auto"]);
     assert!(!said(&flags).contains("going on"));
+}
+
+/// Told to stop, a run leaves with an exit code of its own; `--resume RUN` takes its settings, kernels included.
+#[test]
+fn an_interrupted_run_is_gone_on_with_under_its_own_settings() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    let flags = |name: &str| {
+        format!(
+            "train --model resnet8 --batch-size 256 --epochs 1 --kernel portable --output {out} --experiment {name}"
+        )
+    };
+    let cut = sph(&format!("{} --stop-on-eof", flags("cut"))).write_stdin("").output().unwrap();
+    assert_eq!(cut.status.code(), Some(130), "{}", String::from_utf8_lossy(&cut.stderr));
+    let progress = || sph::checkpoint::Checkpoint::read(&dir.path().join("cut/last.ckpt")).unwrap().progress;
+    assert_eq!(progress().epoch, 0);
+    sph(&format!("train --resume {out}/cut")).assert().success();
+    assert_eq!(progress().epoch, 1);
+    sph(&flags("whole")).assert().success();
+    let bits = |name: &str| std::fs::read(dir.path().join(name).join("last.safetensors")).unwrap();
+    assert!(bits("cut") == bits("whole"));
+    // The kernels are what makes the difference.
+    sph(&flags("auto").replace("--kernel portable", "")).assert().success();
+    assert!(bits("auto") != bits("whole"));
 }
 
 #[test]
@@ -300,16 +327,22 @@ fn a_loss_that_is_not_finite_names_step_and_layer_and_keeps_the_checkpoint() {
     let out = dir.path().display();
     // The second epoch's rate blows the parameters up; the first one's checkpoint is kept.
     let flags = format!(
-        "train --model mlp --opt sgd --lr 1e30 --warmup-epochs 1.9 --warmup-lr 1e-3 --epochs 2 --output {out} --experiment n"
+        "train --model mlp --opt sgd --lr 0.01 --sched step --decay-epochs 1 --decay-rate 1e32 --epochs 2 --output {out} --experiment n"
     );
     let e = sph(&flags).output().unwrap();
     let stderr = String::from_utf8_lossy(&e.stderr);
-    assert_eq!(e.status.code(), Some(2), "{stderr}");
+    assert_eq!(e.status.code(), Some(3), "{stderr}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
     assert!(
         stderr.contains("not finite at step")
             && (stderr.contains("layer '") || stderr.contains("parameter '")),
         "{stderr}"
     );
+    assert!(stderr.contains("(epoch 2)") && stderr.contains("last.ckpt of epoch 1 is kept"), "{stderr}");
+    let checkpoint = dir.path().join("n/last.ckpt");
+    let kept = sph::checkpoint::Checkpoint::read(&checkpoint).unwrap().progress;
+    assert_eq!((kept.epoch, kept.step), (1, 0));
+    sph(&format!("eval {out}/n")).assert().success();
 }
 
 #[test]
@@ -338,6 +371,7 @@ fn every_block_leaves_a_row_of_curvature_per_epoch() {
     let blocks: Vec<&str> = rows[1..].iter().map(|r| r[2]).collect();
     let one = ["bn1.weight", "bn2.weight", "bn2.bias", "bn3.weight"];
     assert_eq!(blocks, [one, one].concat());
+    assert_eq!(rows[1..].iter().map(|r| r[0]).collect::<Vec<_>>(), [["1"; 4], ["2"; 4]].concat());
     for row in &rows[1..] {
         let numbers: Vec<f64> = row[3..].iter().map(|v| v.parse().unwrap()).collect();
         assert_eq!(row.len(), rows[0].len());
@@ -415,6 +449,10 @@ fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
         "--model resnet8 --norm none --decouple auto --lr 0.01 --first-order drs --drs-refresh 2",
         "--model resnet8 --opt kfac --factor-every 2",
         "--model resnet8 --kernel portable",
+        "--model resnet8 --norm gn",
+        "--model mobilenet --opt sgd --batch-size 64",
+        "--model vit_tiny",
+        "--model mlp --opt krylov",
         "--model resnet8 --mixup 0.2 --cutmix 1 --reprob 0.5 --color-jitter 0.4 --clip-grad 1 --grad-accum-steps 2 --model-ema",
     ] {
         assert!(train(settings, 1, "one") == train(settings, 2, "two"), "{settings}");

@@ -150,7 +150,11 @@ fn a_newton_step_that_diverges_says_where() {
     let adapt = format!(
         "adapt --checkpoint {out}/r --opt krylov --lr 1e20 --backtrack 0 --steps 5 --trust-radius 1e20"
     );
-    mistake(&adapt, &["is not finite at step", "lower --lr"]);
+    let out_of = sph(&adapt).output().unwrap();
+    let stderr = String::from_utf8_lossy(&out_of.stderr);
+    assert_eq!(out_of.status.code(), Some(3), "{stderr}");
+    let last = stderr.trim_end().lines().last().unwrap();
+    assert!(last.contains("is not finite at step") && last.contains("lower --lr"), "{stderr}");
     // As a trial it has lost, and is not tried again.
     let compare = format!(
         "compare --checkpoint {out}/r --opt krylov --grid krylov.lr=0.1,1e20 --grid krylov.backtrack=0 --grid krylov.trust-radius=1e20 \
@@ -158,4 +162,11 @@ fn a_newton_step_that_diverges_says_where() {
     );
     let stderr = done(&compare);
     assert!(stderr.contains("lr=1e20") && stderr.contains("diverged"), "{stderr}");
+    // Nor is a training, which tells it by its exit code as well; a run with such words in its name that fails otherwise is none.
+    let bad = format!("train --model mlp --epochs 1 --opt sgd --lr 1e30 --output {out} --experiment d");
+    assert_eq!(sph(&bad).output().unwrap().status.code(), Some(3));
+    let bench = sph("bench --model mlp --batch-size 8 --opt sgd --lr 1e30 --steps 5").output().unwrap();
+    let stderr = String::from_utf8_lossy(&bench.stderr);
+    assert_eq!(bench.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("is not finite at step") && stderr.contains("lower --lr"), "{stderr}");
 }

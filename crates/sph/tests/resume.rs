@@ -42,6 +42,11 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
         "sph --preset seed",
         "sph --first-order adamw --opt-betas 0.8,0.99",
         "sph --first-order drs --drs-refresh 2 --probe dense --curvature-schedule all",
+        "sph --probe hadamard",
+        "sph --probe rademacher --curvature-schedule joint --backtrack 3",
+        "sph --probe exact --average absolute --curvature-every 2 --sched step --decay-epochs 1",
+        "sph --norm none --decouple auto --lr 0.01 --model-ema --model-ema-warmup",
+        "kfac --batch-size 100 --grad-accum-steps 2 --warmup-epochs 1",
         "krylov --krylov-size 3",
         "sgd --trainable 1d",
         "adam",
@@ -83,6 +88,18 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
     }
 }
 
+/// The state of another optimizer names the file that it stands in.
+#[test]
+fn another_optimizers_state_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let settings = |opt: &str| TrainArgs { epochs: 1, ..args(dir.path(), opt) };
+    start(&settings("adam"), "run").train(&mut [], &AtomicBool::new(false)).unwrap();
+    let run = RunDir::open(&dir.path().join("run")).unwrap();
+    let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
+    let e = Trainer::<f32>::resume(&settings("sgd"), run, &checkpoint).err().unwrap().to_string();
+    assert!(e.contains("run/last.ckpt") && e.contains("optimizer state '"), "{e}");
+}
+
 /// The masks of dropout go on, too.
 #[test]
 fn dropout_goes_on_bit_for_bit() {
@@ -92,7 +109,7 @@ fn dropout_goes_on_bit_for_bit() {
     start(&args, "whole").train(&mut [], &never).unwrap();
     let mut trainer = start(&args, "cut");
     let stop = AtomicBool::new(false);
-    trainer.train(&mut [&mut After(2, &stop)], &stop).unwrap();
+    assert!(trainer.train(&mut [&mut After(2, &stop)], &stop).unwrap().interrupted);
     drop(trainer);
     let run = RunDir::open(&args.output.join("cut")).unwrap();
     let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();

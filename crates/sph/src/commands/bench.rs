@@ -1,12 +1,13 @@
 //! `sph bench`: the time of training steps on synthetic data, for side-by-side measuring.
 
 use crate::config::{KernelArgs, ModelArgs, OptArgs, seed, threads};
-use crate::error::{Error, Result};
+use crate::error::{Divergence, Error, Result};
 use crate::explain::Explained;
 use crate::objective::{Batch, Objective};
 use crate::timing::{self, Times};
 use clap::Args;
-use sph_nn::models;
+use sph_nn::{Mode, models};
+use sph_optim::EvalError;
 use sph_tensor::kernels::peak::Peak;
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::time::Instant;
@@ -81,7 +82,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     for step in 0..WARMUP + steps {
         objective.set_batch(batch.clone());
         let start = Instant::now();
-        optimizer.step(&mut objective, lr).map_err(Error::Evaluation)?;
+        optimizer.step(&mut objective, lr).map_err(|e| failed(e, &objective, step))?;
         if step >= WARMUP {
             times.push(start.elapsed());
         }
@@ -94,7 +95,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
                 optimizer.step(objective, lr).map(|_| ())
             })
         });
-        taken.map_err(Error::Evaluation)?;
+        taken.map_err(|e| failed(e, &objective, WARMUP + steps))?;
         Ok(Explained::new(&costs, steps, start.elapsed(), Peak::measure()))
     });
     let explained = explained.transpose()?;
@@ -131,4 +132,18 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Why step `step`, counted from 0, could not be taken.
+fn failed(e: EvalError, objective: &Objective<f32>, step: usize) -> Error {
+    let Some(what) = e.not_finite() else { return Error::Evaluation(e) };
+    let batch = objective.current_batch();
+    Error::Diverged(Divergence {
+        what,
+        step: step as u64 + 1,
+        epoch: None,
+        place: batch.and_then(|b| objective.first_non_finite(&objective.store, b, Mode::Train)),
+        advice: "lower --lr",
+        kept: None,
+    })
 }

@@ -216,23 +216,20 @@ impl Launch {
             }
             code => {
                 let _ = adapted.then(|| std::fs::remove_file(&part));
+                let unsaid = || format!("{status}; see {}", log.display());
+                let said = || last_error(&log).unwrap_or_else(unsaid);
                 match code {
                     Some(Error::INTERRUPTED) => End::Interrupted,
                     _ if adapted && stopped => End::Interrupted,
-                    _ => {
-                        let unsaid = || format!("{status}; see {}", log.display());
-                        self.failed(run, last_error(&log).unwrap_or_else(unsaid))
-                    }
+                    Some(Error::DIVERGED) if self.divergence_ends => self.diverged(run, said()),
+                    _ => End::Failed(said()),
                 }
             }
         }
     }
 
-    /// The end of a run that said `reason` and left.
-    fn failed(&self, run: &PlannedRun, reason: String) -> End {
-        if !(self.divergence_ends && Error::tells_of_divergence(&reason)) {
-            return End::Failed(reason);
-        }
+    /// The end of a run that diverged, said `reason` and left.
+    fn diverged(&self, run: &PlannedRun, reason: String) -> End {
         let remember = || {
             let path = self.divergence(run);
             let checkpoint_crc32 = match &run.args {

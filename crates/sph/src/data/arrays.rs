@@ -186,7 +186,7 @@ pub fn dataset(path: &Path, file: &mut dyn ArrayFile, options: &DataOptions) -> 
             return Err(Error::data(path, reason));
         }
         let names = classes(&[&train, &test]);
-        return Ok(Dataset::new(train, test, names));
+        return Ok(Dataset::new(train, test, names)?);
     }
     let Some([x, y]) = SINGLE.iter().find(|p| has(&p[..])) else {
         let wanted = "x_train, y_train, x_test and y_test, or train_images, train_labels, test_images and test_labels, or x and y, or \

@@ -67,7 +67,7 @@ fn load(kind: &Kind, options: &DataOptions) -> Result<Dataset> {
         }
         Ok(ImageSet { size: (SIDE, SIDE, 3), images: Pixels::Bytes(images), labels })
     };
-    Ok(Dataset::new(read(kind.train)?, read(&[kind.test])?, class_names(kind, &dir)))
+    Ok(Dataset::new(read(kind.train)?, read(&[kind.test])?, class_names(kind, &dir))?)
 }
 
 /// The folder named, or the archive's own folder in it; without one, where `sph data fetch` puts the files.

@@ -30,7 +30,7 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
         let reason = format!("test images are {:?}, training images {:?}", test.size, train.size);
         return Err(Error::data(&dir, reason));
     }
-    Ok(Dataset::new(train, test, CLASSES.map(String::from).to_vec()))
+    Ok(Dataset::new(train, test, CLASSES.map(String::from).to_vec())?)
 }
 
 fn read(dir: &Path, part: &str) -> Result<ImageSet> {

@@ -49,7 +49,7 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     let test_files: Files = test_files.into_iter().map(|(path, c)| (path, number(c))).collect();
     let train = read(&train_files, None, options.image_size)?;
     let test = read(&test_files, Some(train.size), options.image_size)?;
-    Ok(Dataset::new(train, test, names))
+    Ok(Dataset::new(train, test, names)?)
 }
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>> {

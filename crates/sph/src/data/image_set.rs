@@ -112,6 +112,36 @@ impl ImageSet {
         self.labels.is_empty()
     }
 
+    /// Its size for people, `28×28×1`.
+    pub(crate) fn spelled_size(&self) -> String {
+        let (height, width, channels) = self.size;
+        format!("{height}×{width}×{channels}")
+    }
+
+    /// What is wrong with these images of `classes` classes, if anything.
+    pub(super) fn fault(&self, classes: usize) -> Option<String> {
+        let (n, size) = (self.len(), self.spelled_size());
+        // Sizes beyond what memory holds have no number of values.
+        let (height, width, channels) = self.size;
+        let values = [height, width, channels, n].into_iter().try_fold(1usize, usize::checked_mul);
+        if n == 0 {
+            return Some("there are none".into());
+        }
+        if [height, width, channels].contains(&0) {
+            return Some(format!("their size is {size}"));
+        }
+        if values != Some(self.images.len()) {
+            let found = self.images.len();
+            return Some(format!("{n} of size {size} have other than {found} values"));
+        }
+        if let Some(i) = self.labels.iter().position(|label| *label as usize >= classes) {
+            return Some(format!("image {i} has label {}, and there are {classes} classes", self.labels[i]));
+        }
+        let Pixels::Floats(values) = &self.images else { return None };
+        let i = values.iter().position(|v| !v.is_finite())?;
+        Some(format!("image {} has a value that is not finite", i / self.image_len()))
+    }
+
     /// Values of one image.
     pub fn image_len(&self) -> usize {
         self.size.0 * self.size.1 * self.size.2

@@ -50,12 +50,39 @@ pub struct Normalisation {
     pub std: Vec<f64>,
 }
 
+/// Images and labels that make no data set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {part} images: {reason}")]
+pub struct DatasetError {
+    /// `training` or `test`.
+    pub part: &'static str,
+    /// What is wrong with them.
+    pub reason: String,
+}
+
 impl Dataset {
     /// A data set of these images and classes; the normalisation is that of the training images.
-    pub fn new(train: ImageSet, test: ImageSet, class_names: Vec<String>) -> Self {
+    ///
+    /// # Errors
+    /// When a set has no images, as many values as its size does not say, a label that is no class's number or a value that is not finite,
+    /// or the two sets differ in their channels.
+    pub fn new(
+        train: ImageSet,
+        test: ImageSet,
+        class_names: Vec<String>,
+    ) -> std::result::Result<Self, DatasetError> {
+        for (part, set) in [("training", &train), ("test", &test)] {
+            let fault = set.fault(class_names.len());
+            fault.map_or(Ok(()), |reason| Err(DatasetError { part, reason }))?;
+        }
+        if train.size.2 != test.size.2 {
+            let reason =
+                format!("they are {}, the training images {}", test.spelled_size(), train.spelled_size());
+            return Err(DatasetError { part: "test", reason });
+        }
         let (mean, std) = train.images.moments(train.size.2);
         let normalisation = Normalisation { mean, std };
-        Dataset { train: Arc::new(train), test: Arc::new(test), class_names, normalisation }
+        Ok(Dataset { train: Arc::new(train), test: Arc::new(test), class_names, normalisation })
     }
 
     /// Number of classes.
@@ -161,7 +188,7 @@ fn split_test(
             "--test-fraction {fraction} of {n} images leaves no image on one side"
         )));
     }
-    Ok(Dataset::new(all.select(&train), all.select(&test), class_names))
+    Ok(Dataset::new(all.select(&train), all.select(&test), class_names)?)
 }
 
 /// All data sets.
@@ -212,3 +239,38 @@ pub const DATASETS: &[DatasetRow] = &[
 
 /// The data set that is used when none is named.
 pub const DEFAULT: &str = "digits";
+
+#[test]
+fn images_and_labels_that_make_no_data_set_are_refused() {
+    let set = || ImageSet { size: (2, 2, 1), images: Pixels::Floats(vec![0.5; 12]), labels: vec![0, 1, 1] };
+    let refusal = |change: &dyn Fn(&mut ImageSet)| {
+        let mut other = set();
+        change(&mut other);
+        let of = |train: ImageSet, test: ImageSet| {
+            Dataset::new(train, test, numbered(2)).err().map_or("nothing".into(), |e| e.to_string())
+        };
+        [of(other.clone(), set()), of(set(), other)]
+    };
+    assert_eq!(refusal(&|_| ()), ["nothing", "nothing"]);
+    type Change = dyn Fn(&mut ImageSet);
+    let rows: [(&Change, &str); 7] = [
+        (&|s| s.labels[2] = 2, "image 2 has label 2, and there are 2 classes"),
+        (&|s| s.labels.truncate(2), "2 of size 2×2×1 have other than 12 values"),
+        (&|s| s.images = Pixels::Bytes(vec![0; 11]), "3 of size 2×2×1 have other than 11 values"),
+        (
+            &|s| s.images = Pixels::Floats([vec![0.0; 7], vec![f32::NAN; 5]].concat()),
+            "image 1 has a value that is not finite",
+        ),
+        (&|s| (s.size, s.images) = ((2, 0, 1), Pixels::Bytes(vec![])), "their size is 2×0×1"),
+        (&|s| (s.labels, s.images) = (vec![], Pixels::Bytes(vec![])), "there are none"),
+        (&|s| s.size = (usize::MAX, 2, 3), "have other than 12 values"),
+    ];
+    for (change, reason) in rows {
+        let [train, test] = refusal(change);
+        assert!(train.starts_with("the training images: ") && train.contains(reason), "{train}");
+        assert!(test.starts_with("the test images: ") && test.contains(reason), "{test}");
+    }
+    let colour = ImageSet { size: (2, 1, 3), images: Pixels::Bytes(vec![0; 6]), labels: vec![1] };
+    let e = Dataset::new(set(), colour, numbered(2)).unwrap_err().to_string();
+    assert_eq!(e, "the test images: they are 2×1×3, the training images 2×2×1");
+}
