@@ -62,18 +62,30 @@ impl Default for NetworkSettings {
 /// A number: the mean over batches, and its standard error sd/√N when there are several.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Figure {
-    /// The mean.
+    /// The mean; infinite where one batch's number is, as the condition number of a singular block. JSON has the text `inf` then.
+    #[serde(serialize_with = "number_or_text")]
     pub mean: f64,
     /// Its standard error.
     pub standard_error: Option<f64>,
 }
 
 impl Figure {
-    /// The mean of finite `samples`; `None` when one of them is not, or there are none.
+    /// The mean of `samples`; `None` when one of them is not known (NaN), or there are none.
     fn of(samples: &[f64]) -> Option<Self> {
-        let known = !samples.is_empty() && samples.iter().all(|v| v.is_finite());
-        known.then(|| Estimate::of(samples).into())
+        let known = !samples.is_empty() && !samples.iter().any(|v| v.is_nan());
+        let Estimate { mean, standard_error } = known.then(|| Estimate::of(samples))?;
+        (!mean.is_nan()).then_some(Figure { mean, standard_error: standard_error.filter(|e| e.is_finite()) })
     }
+
+    /// Its standard error exceeds it: not even its sign is known.
+    pub fn is_unresolved(&self) -> bool {
+        self.standard_error.is_some_and(|e| e > self.mean.abs())
+    }
+}
+
+/// JSON has no infinite numbers.
+fn number_or_text<S: Serializer>(v: &f64, s: S) -> Result<S::Ok, S::Error> {
+    if v.is_finite() { s.serialize_f64(*v) } else { s.serialize_str(&v.to_string()) }
 }
 
 impl From<Estimate> for Figure {
@@ -168,11 +180,12 @@ pub const QUANTITIES: &[Quantity] = &[
     Quantity {
         name: "condition_number",
         head: Some("cond"),
-        about: "largest |λ| over smallest |λ| of H",
+        about: "largest |λ| over smallest |λ| of H; infinite for a singular block",
         of: |l| {
             let sizes = l.dense.as_ref()?.eigenvalues.iter().map(|v| v.abs());
             let (min, max) = sizes.fold((f64::INFINITY, 0.0f64), |(a, b), v| (a.min(v), b.max(v)));
-            Some(max / min)
+            // A block that is zero is singular, too.
+            Some(if min == 0.0 { f64::INFINITY } else { max / min })
         },
     },
     Quantity {
@@ -344,10 +357,13 @@ pub struct Entries {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Spread {
     /// The smallest.
+    #[serde(serialize_with = "number_or_text")]
     pub min: f64,
     /// The median.
+    #[serde(serialize_with = "number_or_text")]
     pub median: f64,
     /// The largest.
+    #[serde(serialize_with = "number_or_text")]
     pub max: f64,
 }
 

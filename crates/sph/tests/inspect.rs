@@ -1,6 +1,8 @@
 //! `sph inspect` as a user meets it, and its figures against their definitions.
 
 mod common;
+#[path = "common/well_formed.rs"]
+mod well_formed;
 
 use common::sph;
 use serde_json::Value;
@@ -8,6 +10,7 @@ use sph::inspection::{InspectionSettings, NetworkSettings, QUANTITIES, inspect};
 use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
 use sph_tensor::{Array, Pool, Rng, Shape};
+use well_formed::well_formed;
 
 fn stdout(flags: &str) -> String {
     let out = sph(flags).output().unwrap();
@@ -23,28 +26,6 @@ fn mistake(flags: &str, words: &[&str]) {
     assert_eq!(stderr.trim_end().lines().count(), 1, "{flags}: {stderr}");
     words.iter().for_each(|w| assert!(stderr.contains(w), "{flags}: no {w:?} in {stderr}"));
     assert!(out.stdout.is_empty(), "{flags}: found out before the computation");
-}
-
-/// Every tag is closed, in order; text has no stray < or &.
-fn well_formed(page: &str) {
-    let mut open: Vec<&str> = Vec::new();
-    let mut rest = page.strip_prefix("<!DOCTYPE html>").unwrap();
-    while let Some(start) = rest.find('<') {
-        let end = start + rest[start..].find('>').expect("a tag ends");
-        let tag = &rest[start + 1..end];
-        assert!(!tag.contains('<'), "{tag}");
-        if let Some(name) = tag.strip_prefix('/') {
-            assert_eq!(open.pop(), Some(name));
-        } else if !tag.ends_with('/') {
-            open.push(tag.split_whitespace().next().unwrap());
-        }
-        rest = &rest[end + 1..];
-    }
-    assert!(open.is_empty(), "{open:?}");
-    for (i, _) in page.match_indices('&') {
-        let entity = page[i..].split(';').next().unwrap();
-        assert!(["&amp", "&lt", "&gt", "&quot"].contains(&entity), "{entity}");
-    }
 }
 
 #[test]
@@ -168,6 +149,7 @@ fn estimates_for_large_blocks_agree_with_dense_blocks() {
         inspect(&mut f, [batch], &settings, &mut |_| ()).unwrap()
     };
     let (dense, probed) = (find(256), find(63));
+    assert_eq!([dense.blocks.len(), probed.blocks.len()], [6, 6]);
     for (a, b) in dense.blocks.iter().zip(&probed.blocks) {
         assert!(a.dense && !b.dense);
         for q in ["off_diagonal_ratio", "row_sum_error"] {
@@ -178,6 +160,54 @@ fn estimates_for_large_blocks_agree_with_dense_blocks() {
         assert!(b.get("negative_eigenvalues").is_none() && b.get("fisher_trace").is_none());
     }
     assert!(probed.first.hessian.is_empty() && probed.first.row_sums.len() == 6);
+}
+
+/// A block of which an eigenvalue is exactly 0 has an infinite condition number, and counts.
+#[test]
+fn singular_blocks_count_in_the_median() {
+    let (mut f, batch) = mlp();
+    // Nothing reads the second half of the first layer's outputs: in evaluation mode their scales and shifts have no curvature.
+    let next = f.store.specs().iter().position(|s| s.name == "fc2.weight").unwrap();
+    let inputs = f.store.specs()[next].shape[1];
+    let weights = f.store.values[next].make_mut();
+    (0..weights.len()).filter(|i| i % inputs >= inputs / 2).for_each(|i| weights[i] = 0.0);
+    f.mode = sph_nn::Mode::Eval;
+    let settings = InspectionSettings { network: None, ..InspectionSettings::default() };
+    let found = inspect(&mut f, [batch], &settings, &mut |_| ()).unwrap();
+    let condition = |name: &str| {
+        let block = found.blocks.iter().find(|b| b.name == name).unwrap();
+        block.get("condition_number").unwrap().mean
+    };
+    assert_eq!([condition("bn1.weight"), condition("bn1.bias")], [f64::INFINITY; 2]);
+    assert!(condition("bn3.weight").is_finite());
+    assert_eq!(found.spread("condition_number").unwrap().max, f64::INFINITY);
+    let of = |q: &str| found.blocks.iter().filter(|b| b.get(q).is_some()).count();
+    assert_eq!([of("condition_number"), of("off_diagonal_ratio")], [6, 6]);
+    let json = serde_json::to_value(&found.blocks[0]).unwrap();
+    assert_eq!(json["condition_number"]["mean"], "inf");
+}
+
+/// A figure whose standard error exceeds it is marked as one that is not known.
+#[test]
+fn figures_that_are_not_known_are_marked() {
+    let flags = "inspect --model mlp --batch-size 64 --lanczos-steps 4 --top 0 --seed";
+    let trace = |table: &str| -> (f64, f64, bool) {
+        let line = table.lines().find(|l| l.starts_with("whole network")).unwrap();
+        let (mean, error) = line.rsplit_once("trace ").unwrap().1.split_once('±').unwrap();
+        let number = |s: &str| s.parse::<f64>().unwrap();
+        (number(mean), number(error.trim_end_matches('?')), error.ends_with('?'))
+    };
+    let note = "? the standard error exceeds the figure";
+    let mut marked = 0;
+    for seed in 0..12 {
+        let table = stdout(&format!("{flags} {seed} --probes 2"));
+        let (mean, error, mark) = trace(&table);
+        assert!(mark == table.contains(note), "{table}");
+        // As far as what is printed can tell.
+        assert!(if mark { error >= mean.abs() } else { error <= mean.abs() }, "{table}");
+        marked += usize::from(mark);
+    }
+    assert!(marked > 0, "no seed gave such a figure");
 }
 
 #[test]

@@ -70,11 +70,16 @@ impl Statistic {
         (!values.is_empty()).then_some(Statistic { mean, std, count: values.len() })
     }
 
-    /// Half the width of the mean's 95 % interval by Student's t; `None` for one value.
+    /// Half the width of the mean's 95 % interval by Student's t. `None` for fewer than [`Statistic::LEAST`] values, whose own spread says
+    /// next to nothing about it, and for values that are all equal, which is a matter of how coarse they are.
     pub fn half_width(&self) -> Option<f64> {
-        let n = self.count as f64;
-        Some(StudentsT::ppf(0.975, n - 1.0) * self.std? / n.sqrt())
+        let (n, std) = (self.count as f64, self.std?);
+        let spread = std > 1e-9 * self.mean.abs();
+        (self.count >= Self::LEAST && spread).then(|| StudentsT::ppf(0.975, n - 1.0) * std / n.sqrt())
     }
+
+    /// The fewest values that an interval is given for.
+    pub const LEAST: usize = 3;
 }
 
 /// What is averaged over the runs of a configuration.
@@ -300,6 +305,12 @@ fn statistics_are_of_a_sample() {
     assert!((five.half_width().unwrap() - 2.776445 * 0.5f64.sqrt()).abs() < 1e-5);
     let one = Statistic::of([2.0]).unwrap();
     assert_eq!((one.std, one.half_width()), (None, None));
+    // Two values that happen to be equal have no interval of no width; nor have two others one, or many that are equal.
+    for few in [&[-0.28, -0.28][..], &[0.1, 0.3], &[-0.28; 5]] {
+        let s = Statistic::of(few.iter().copied()).unwrap();
+        assert!(s.std.is_some() && s.half_width().is_none(), "{few:?}");
+    }
+    assert!(Statistic::of([0.1, 0.1, 0.2]).unwrap().half_width().is_some());
     assert_eq!(Statistic::of([]), None);
 }
 

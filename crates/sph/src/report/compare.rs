@@ -24,12 +24,15 @@ fn cell(q: &Quantity, s: Option<Statistic>, runs: usize) -> String {
     shown(q, s.mean) + &std + &of
 }
 
-/// A difference from the baseline: mean, and in brackets its interval.
+/// A difference from the baseline: mean, and in brackets its interval, or why there is none.
 fn difference(s: Statistic) -> String {
     let percent = |v: f64| format!("{:+.2}", 100.0 * v);
-    let interval = s
-        .half_width()
-        .map_or(String::new(), |half| format!(" [{}, {}]", percent(s.mean - half), percent(s.mean + half)));
+    let interval = match s.half_width() {
+        Some(half) => format!(" [{}, {}]", percent(s.mean - half), percent(s.mean + half)),
+        None if s.count == 1 => " (one seed)".into(),
+        None if s.count < Statistic::LEAST => format!(" ({} seeds: too few)", s.count),
+        None => format!(" (all {} equal)", s.count),
+    };
     percent(s.mean) + &interval
 }
 
@@ -254,7 +257,7 @@ pub fn page(results: &Results, sheets: &[std::result::Result<Sheet, String>], ma
             Job::Train => " “s to target”: seconds of training and evaluation until the first epoch whose test accuracy is the target or better;",
             Job::Adapt => " “steps to target”, “s to target”: steps, and their seconds without evaluations, until the first evaluation whose test loss is the target or better;",
         });
-        body.push_str(" in brackets how many runs got there, where not all did. “final acc − baseline”: difference of final test accuracies in percentage points, each seed against the same seed of the baseline, with the 95 % interval of its mean by Student's t.</p>\n");
+        body.push_str(" in brackets how many runs got there, where not all did. “final acc − baseline”: difference of final test accuracies in percentage points, each seed against the same seed of the baseline, with the 95 % interval of its mean by Student's t; none for fewer than three seeds, or differences that are all equal.</p>\n");
         body += &page::table(&rows(results, group));
         body += &charts(results, group)?;
         if results.groups.get(i + 1).is_none_or(|next| place_of(next) != place_of(group)) {
@@ -380,4 +383,14 @@ fn responses(results: &Results, place: (&str, &str)) -> Drawn {
         out += &format!("<div class=\"charts\">\n{}</div>\n", page::figure(&chart, &caption));
     }
     Ok(out)
+}
+
+#[test]
+fn a_difference_has_an_interval_or_says_why_not() {
+    let of = |values: &[f64]| difference(Statistic::of(values.iter().copied()).unwrap());
+    assert_eq!(of(&[-0.0028]), "-0.28 (one seed)");
+    assert_eq!(of(&[-0.0028, -0.0028]), "-0.28 (2 seeds: too few)");
+    assert_eq!(of(&[-0.0028; 5]), "-0.28 (all 5 equal)");
+    // 4.303 · 1/√3 around 2.
+    assert_eq!(of(&[0.01, 0.02, 0.03]), "+2.00 [-0.48, +4.48]");
 }

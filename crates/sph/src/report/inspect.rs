@@ -34,10 +34,10 @@ impl About {
     }
 }
 
-/// Mean, and standard error where there is one.
+/// Mean, and standard error where there is one; a question mark where the error is the larger one.
 fn with_error(f: Figure) -> String {
     let error = f.standard_error.map_or(String::new(), |e| format!("±{}", number(e)));
-    number(f.mean) + &error
+    number(f.mean) + &error + if f.is_unresolved() { "?" } else { "" }
 }
 
 fn cell(f: Option<Figure>) -> String {
@@ -69,6 +69,23 @@ fn larger(found: &Inspection) -> Option<String> {
         format!(
             "* {count} larger blocks: the dense block is not formed; off/diag, row-sum err and trace are estimates from random probes"
         )
+    })
+}
+
+/// What the question marks mean, where there are any.
+fn unresolved(found: &Inspection) -> Option<String> {
+    let blocks = found.blocks.iter().flat_map(|b| &b.figures).flatten().any(Figure::is_unresolved);
+    let network = found
+        .network
+        .as_ref()
+        .is_some_and(|n| n.trace.is_unresolved() || n.eigenvalues.iter().any(|e| e.absolute.is_unresolved()));
+    let more = match (found.batches, network) {
+        (1, _) => "--probes",
+        (_, true) => "--batches or --probes",
+        (_, false) => "--batches",
+    };
+    (blocks || network).then(|| {
+        format!("? the standard error exceeds the figure, which is not known to its sign: take more {more}")
     })
 }
 
@@ -108,6 +125,9 @@ pub fn table(about: &About, found: &Inspection) -> String {
     }
     if let Some(n) = &found.network {
         let _ = write!(out, "\nwhole network, {}", network(n));
+    }
+    if let Some(note) = unresolved(found) {
+        let _ = writeln!(out, "{note}");
     }
     out.trim_end().into()
 }
@@ -241,7 +261,11 @@ fn summary(found: &Inspection) -> String {
             with_error(n.trace)
         );
     }
-    out + "</ul>\n"
+    out.push_str("</ul>\n");
+    if let Some(note) = unresolved(found) {
+        let _ = writeln!(out, "<p class=\"note\">{}</p>", escape(&note));
+    }
+    out
 }
 
 fn figures(found: &Inspection) -> String {
@@ -275,7 +299,8 @@ fn figures(found: &Inspection) -> String {
 
 fn layers(found: &Inspection) -> Result<String, Box<dyn std::error::Error + Send + Sync>> {
     let names: Vec<&str> = found.blocks.iter().map(|b| &*b.name).collect();
-    let values = |q: &str| found.blocks.iter().map(|b| b.get(q).map(|f| f.mean)).collect();
+    let drawn = |f: Figure| Some(f.mean).filter(|v| v.is_finite());
+    let values = |q: &str| found.blocks.iter().map(|b| b.get(q).and_then(drawn)).collect();
     let panel = |title, of: &str, fisher: Option<&str>, at_least| {
         let both = [(HESSIAN, Some(of)), (FISHER, fisher)];
         let series = both.into_iter().filter_map(|(colour, q)| Some((colour, values(q?)))).collect();

@@ -38,6 +38,7 @@ fn number(v: f64) -> String {
     let size = v.abs();
     match size {
         0.0 => "0".into(),
+        f64::INFINITY => if v > 0.0 { "∞" } else { "-∞" }.into(),
         _ if !(1e-2..1e4).contains(&size) => format!("{v:.1e}"),
         _ if size >= 100.0 => format!("{v:.0}"),
         _ if size >= 10.0 => format!("{v:.1}"),
@@ -64,6 +65,6 @@ fn aligned(rows: &[Vec<String>]) -> String {
 
 #[test]
 fn numbers_are_short() {
-    let shown = [0.0, 0.001234, -0.0567, 0.567, 1.234, 12.34, 123.4, 12345.0].map(number);
-    assert_eq!(shown, ["0", "1.2e-3", "-0.057", "0.57", "1.23", "12.3", "123", "1.2e4"]);
+    let shown = [0.0, 0.001234, -0.0567, 0.567, 1.234, 12.34, 123.4, 12345.0, f64::INFINITY].map(number);
+    assert_eq!(shown, ["0", "1.2e-3", "-0.057", "0.57", "1.23", "12.3", "123", "1.2e4", "∞"]);
 }
