@@ -26,9 +26,8 @@ fn recorded(mut tape: Tape<f64>) -> (Tape<f64>, [Var<f64>; 2], Var<f64>) {
 /// A product of which nothing is known is an error, never zero.
 #[test]
 fn a_product_that_was_not_kept_is_refused() {
-    let along = |v: &Var<f64>| {
-        array(&v.value().shape().prepend(1).dims().to_vec(), &vec![1.0; v.value().shape().len()])
-    };
+    let along =
+        |v: &Var<f64>| array(v.value().shape().prepend(1).dims(), &vec![1.0; v.value().shape().len()]);
     let (mut tape, [v, w], loss) = recorded(Tape::keeping(&Pool::new()));
     let ask =
         |tape: &mut Tape<f64>, of: &Var<f64>, rows: &[&Var<f64>]| sweep::hvp(tape, &[(of, along(of))], rows);

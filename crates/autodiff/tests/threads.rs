@@ -35,10 +35,13 @@ fn bits(op: &dyn Op<f32>, inputs: &[Array<f32>]) -> (Vec<Vec<u32>>, Vec<Statisti
     (found.iter().flatten().map(of).collect(), cx.statistics)
 }
 
+/// An op and inputs.
+type Row = (Box<dyn Op<f32>>, Vec<Array<f32>>);
+
 #[test]
 fn rules_give_the_same_bits_on_any_number_of_threads() {
     let batch = ops::Moments::Batch { slot: Some(0) };
-    let rows: Vec<(Box<dyn Op<f32>>, Vec<Array<f32>>)> = vec![
+    let rows: Vec<Row> = vec![
         (Box::new(ops::attention(4)), vec![random(&[20, 49, 3 * 32], 0)]),
         (Box::new(ops::linear()), vec![random(&[1100, 96], 0), random(&[160, 96], 1), random(&[160], 2)]),
         (Box::new(ops::matmul()), vec![random(&[1100, 64], 0), random(&[64, 96], 1)]),

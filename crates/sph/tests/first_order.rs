@@ -126,12 +126,18 @@ fn frozen_parameters_have_no_gradient_and_change_nothing_else() {
 /// The backward pass skips the work for frozen weights: neither their gradients nor the activations that only those read are held.
 #[test]
 fn frozen_parameters_take_no_memory_on_the_way_back() {
-    let peak = |one_dimensional: bool| {
+    // So many images that activations are nearly all there is.
+    let peak = |frozen: bool| {
         let mut f = network();
-        let before = f.pool().stats().peak_bytes;
-        let gradient = (0..f.params().len()).filter(|&i| !one_dimensional || f.params()[i].is_1d()).collect();
+        let mut images = Array::stale(f.pool(), Shape::new(&[256, 4, 4, 2]));
+        images.make_mut().iter_mut().enumerate().for_each(|(i, v)| *v = (i % 17) as f64);
+        f.set_batch(Batch { images, targets: (0..256).map(|i| i % 3).collect() });
+        f.store.freeze(|s| frozen && !s.is_1d());
+        let before = f.pool().stats().live_bytes;
+        f.pool().trim();
+        let gradient = (0..f.params().len()).filter(|&i| !f.params()[i].frozen).collect();
         f.evaluate(&Request { gradient, ..Request::default() }, &mut Answer::default()).unwrap();
-        f.pool().stats().peak_bytes - before
+        (f.pool().stats().peak_bytes - before) as f64
     };
-    assert!(peak(true) < peak(false), "{} {}", peak(true), peak(false));
+    assert!(peak(true) < 0.9 * peak(false), "{} {}", peak(true), peak(false));
 }

@@ -88,8 +88,11 @@ fn killed_at_fifty_random_moments() {
     let length = start.elapsed();
     let flags = format!("{SETTINGS} --experiment cut --resume auto");
     let mut rng = Rng::new(2, "kill", 0, 0);
-    let mut done = 0;
+    let (mut done, mut went_on) = (0, 0);
+    let reached =
+        || Checkpoint::read(&cut.join("last.ckpt")).map_or((0, 0), |c| (c.progress.epoch, c.progress.step));
     while done < KILLS {
+        let before = reached();
         let mut child = train(dir.path(), &flags).spawn().unwrap();
         // From the first steps of the program on; often enough that a run is begun again several times.
         std::thread::sleep(Duration::from_secs_f64(0.7 * rng.uniform() * length.as_secs_f64()));
@@ -99,6 +102,8 @@ fn killed_at_fifty_random_moments() {
         }
         let out = child.wait_with_output().unwrap();
         readable(&cut);
+        assert!(reached() >= before, "begun again, after {before:?}");
+        went_on += usize::from(before.0 > 0 && reached() > before);
         let finished = out.status.success();
         if finished || done == KILLS {
             if !finished {
@@ -110,6 +115,7 @@ fn killed_at_fifty_random_moments() {
             assert_eq!(out.status.code(), None, "{}", String::from_utf8_lossy(&out.stderr));
         }
     }
+    assert!(went_on > 0, "no run got further than the one before it");
 }
 
 /// The system refuses to let a file grow beyond a size that the first checkpoint has not and the next one would have.

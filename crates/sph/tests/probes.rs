@@ -89,6 +89,7 @@ fn close(got: &Blocks, want: &Blocks, tolerance: f64) {
     assert_eq!(got.keys().collect::<Vec<_>>(), want.keys().collect::<Vec<_>>());
     for (name, want) in want {
         let scale = want.iter().fold(0.0f64, |m, v| m.max(v.abs()));
+        assert_eq!(got[name].len(), want.len(), "{name}");
         for (g, w) in got[name].iter().zip(want) {
             assert!((g - w).abs() <= tolerance * scale, "{name}: {g} {w}");
         }
@@ -205,7 +206,10 @@ fn krylov_in_the_whole_space_is_the_dense_saddle_free_newton_step() {
             let after = f.values()[b].to_f64();
             before[b].to_f64().into_iter().zip(after).map(|(b, a)| 2.0 * (b - a)).collect::<Vec<_>>()
         });
-        moved.zip(&direction).map(|(m, d)| (m - d).abs()).fold(0.0, f64::max) / scale
+        let moved: Vec<f64> = moved.collect();
+        assert_eq!(moved.len(), direction.len());
+        let larger = |m: f64, d: f64| if m.is_nan() || d.is_nan() { f64::NAN } else { m.max(d) };
+        moved.iter().zip(&direction).map(|(m, d)| (m - d).abs()).fold(0.0, larger) / scale
     };
     assert!(furthest(n) < 1e-8, "{}", furthest(n));
     // A small space does not know it all.

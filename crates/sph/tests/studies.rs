@@ -19,6 +19,7 @@ fn every_study_resolves_to_runs() {
     let guide = std::fs::read_to_string(folder.join("README.md")).unwrap();
     let files = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path());
     let files: Vec<_> = files.filter(|p| p.extension().is_some_and(|e| e == "toml")).collect();
+    assert!(files.len() > 20, "{}", files.len());
     let named = guide.split('`').filter(|word| word.ends_with(".toml"));
     for name in named {
         assert!(folder.join(name).exists(), "studies/README.md mentions {name}, which is not there");
@@ -50,7 +51,7 @@ fn every_study_resolves_to_runs() {
         let mut built = BTreeSet::new();
         let at_hand = |c: &Configuration| c.job == Job::Adapt || c.dataset == "digits";
         for (run, c) in runs.iter().zip(&ones).filter(|r| at_hand(r.1)) {
-            if !built.insert((&c.model, c.optimizer)) {
+            if !built.insert((&c.model, c.optimizer, c.condition.clone())) {
                 continue;
             }
             let args = match &run.args {

@@ -331,6 +331,8 @@ mod tests {
         assert_eq!((lr_of(&t), t.at_edge()), (Some(0.1), vec![]));
         let t = tuned(&|lr| of(1.0 - lr, 1.0));
         assert_eq!((lr_of(&t), t.at_edge()), (Some(0.01), vec![("lr", "smallest")]));
+        let t = tuned(&|lr| of(lr, 1.0));
+        assert_eq!((lr_of(&t), t.at_edge()), (Some(0.2), vec![("lr", "largest")]));
         assert_eq!(tuned(&|_| Outcome::Diverged).chosen(), None);
         assert_eq!(tuned(&|lr| if lr == 0.2 { Outcome::Waiting } else { of(lr, 1.0) }).chosen(), None);
     }

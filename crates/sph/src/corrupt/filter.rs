@@ -173,5 +173,24 @@ mod tests {
         let small = area(&values, (6, 7, 1), (4, 3));
         assert!((small.iter().sum::<f64>() / 12.0 - total / 42.0).abs() < 1e-9);
         assert_eq!(area(&values, (6, 7, 1), (6, 7)), values);
+        assert_eq!(area(&[1.0, 2.0, 3.0, 4.0], (2, 2, 1), (1, 2)), [2.0, 3.0]);
+        let colours = [1.0, 10.0, 3.0, 30.0, 5.0, 50.0];
+        let mean = area(&colours, (1, 3, 2), (1, 1));
+        assert!((mean[0] - 3.0).abs() < 1e-12 && (mean[1] - 30.0).abs() < 1e-12 && mean.len() == 2);
+    }
+
+    /// A single bright pixel becomes the Gaussian; the channels do not mix.
+    #[test]
+    fn blurs_are_what_they_are_called() {
+        let (n, middle) = (15, 7);
+        let mut values = vec![0.0; n * n * 2];
+        values[(middle * n + middle) * 2] = 1.0;
+        let out = gaussian(&values, (n, n, 2), 1.3, 4.0, Border::AboutEdge);
+        let at = |dy: usize, dx: usize| out[((middle + dy) * n + middle + dx) * 2];
+        for (dy, dx) in [(0, 1), (1, 0), (2, 1), (3, 3)] {
+            let want = (-((dy * dy + dx * dx) as f64) / (2.0 * 1.3 * 1.3)).exp();
+            assert!((at(dy, dx) / at(0, 0) - want).abs() < 1e-9, "{dy} {dx}");
+        }
+        assert!(out.iter().skip(1).step_by(2).all(|v| *v == 0.0));
     }
 }

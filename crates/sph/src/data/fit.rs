@@ -46,5 +46,11 @@ mod tests {
         let out = fit(&set, 4).unwrap();
         assert_eq!(out.images.bytes().unwrap(), [0, 0, 0, 0, 3, 3, 7, 7, 3, 3, 7, 7, 0, 0, 0, 0]);
         assert!(fit(&set, 1).unwrap_err().contains("--image-size 1"));
+        // Two images, taller than wide, of two channels.
+        let values = |v: &[u8]| Pixels::Floats(v.iter().map(|v| f32::from(*v)).collect());
+        let set = ImageSet { size: (2, 1, 2), images: values(&[1, 2, 3, 4, 5, 6, 7, 8]), labels: vec![0, 1] };
+        let one = |v: [u8; 4]| [0, 0, v[0], v[1], 0, 0, 0, 0, v[2], v[3], 0, 0, 0, 0, 0, 0, 0, 0];
+        let out = fit(&set, 3).unwrap();
+        assert_eq!(out.images, values(&[one([1, 2, 3, 4]), one([5, 6, 7, 8])].concat()));
     }
 }

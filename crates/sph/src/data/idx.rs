@@ -80,5 +80,10 @@ mod tests {
         assert!(parse(file(&[2, 3], 7)).unwrap_err().contains("longer"));
         assert!(parse(file(&[u32::MAX; 4], 7)).unwrap_err().contains("impossible"));
         assert!(parse(file(&[2, 3], 6)[..7].to_vec()).unwrap_err().contains("header"));
+        let mut floats = file(&[2, 3], 6);
+        floats[2] = 0x0d;
+        assert!(parse(floats).unwrap_err().contains("0x0d"));
+        assert!(parse(file(&[1; 5], 1)).unwrap_err().contains("5 dimensions"));
+        assert!(parse(file(&[], 0)).unwrap_err().contains("0 dimensions"));
     }
 }

@@ -167,7 +167,23 @@ mod tests {
         let (s, pool) = (source(), Pool::<f64>::new());
         let all: Vec<_> = s.in_order(&pool).collect();
         assert_eq!(all.iter().map(Batch::len).collect::<Vec<_>>(), [4, 4, 2]);
-        assert_eq!(all[2].images.as_slice()[11], (59.0 - 10.0) / 2.0);
+        let values: Vec<f64> = all.iter().flat_map(|b| b.images.to_f64()).collect();
+        assert_eq!(values, (0..60).map(|v| (f64::from(v) - 10.0) / 2.0).collect::<Vec<_>>());
+        let labels: Vec<u32> = all.iter().flat_map(|b| b.targets.to_vec()).collect();
+        assert_eq!(labels, (0..10).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn an_epoch_is_shuffled_by_seed_and_number() {
+        let (s, pool) = (Source { batch_size: 5, ..source() }, Pool::<f32>::new());
+        let order = |seed, epoch| -> Vec<u32> {
+            let draws = Draws { seed, epoch, augmentation: Augmentation::default() };
+            s.training(&pool, draws, 0).flat_map(|b| b.targets.to_vec()).collect()
+        };
+        let mut one = order(1, 0);
+        assert!(one == order(1, 0) && one != order(1, 1) && one != order(2, 0) && !one.is_sorted());
+        one.sort_unstable();
+        assert_eq!(one, (0..10).collect::<Vec<_>>());
     }
 
     #[test]

@@ -112,6 +112,10 @@ mod tests {
             let n = taken.iter().filter(|&&i| labels[i] == class).count();
             assert!((6..=7).contains(&n));
         }
+        // They are drawn, by the purpose.
+        let first: Vec<usize> = (0..103).filter(|i| i / 3 < 7).collect();
+        assert!(taken.iter().any(|i| !first.contains(i)));
+        assert_ne!(stratified(&labels, 3, 20, "eval").1, taken);
     }
 
     #[test]

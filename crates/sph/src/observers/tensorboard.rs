@@ -263,7 +263,7 @@ fn values_stand_under_their_names() {
         train_accuracy: 0.125,
         validation: Some((2.0, 0.25)),
         test: (3.0, 0.5),
-        average: Some(Evaluated { validation: None, test: (1.5, 0.75) }),
+        average: Some(Evaluated { validation: Some((1.25, 0.8125)), test: (1.5, 0.75) }),
         step_ms: 4.0,
         images_per_s: 5.0,
         overhead: Some(0.75),
@@ -280,6 +280,22 @@ fn values_stand_under_their_names() {
         multipliers: vec![0.01, 0.1, 10.0],
     };
     log.curvature(&CurvatureEvent { step: 30, epoch: 0, blocks: &[block] }).unwrap();
+    // Every tenth step leaves values of its own.
+    let step = |step| StepEvent {
+        step,
+        epoch: 1,
+        epochs: 2,
+        batch: 0,
+        batches: 3,
+        lr: 0.5,
+        batch_loss: 7.0,
+        loss: 8.0,
+        accuracy: 0.1,
+        images_per_s: 9.0,
+        overhead: None,
+    };
+    log.step(&step(40)).unwrap();
+    log.step(&step(41)).unwrap();
     let bytes = std::fs::read(&log.path).unwrap();
     let (mut rest, mut scalars, mut histograms) = (&bytes[..], Vec::new(), Vec::new());
     while let Some((length, after)) = rest.split_first_chunk::<8>() {
@@ -287,7 +303,8 @@ fn values_stand_under_their_names() {
         let event = Event::decode(&after[4..4 + length]).unwrap();
         rest = &after[4 + length + 4..];
         for value in event.summary.into_iter().flat_map(|s| s.values) {
-            assert_eq!(event.step, 30);
+            let of_step = ["loss/batch", "lr", "time/images_per_s"].contains(&&*value.tag);
+            assert_eq!(event.step, if of_step { 40 } else { 30 }, "{}", value.tag);
             scalars.extend(value.scalar.map(|v| (value.tag.clone(), v)));
             histograms.extend(value.histogram.map(|h| (value.tag, h)));
         }
@@ -301,10 +318,15 @@ fn values_stand_under_their_names() {
         ("accuracy/test", 0.5),
         ("loss/test_ema", 1.5),
         ("accuracy/test_ema", 0.75),
+        ("loss/validation_ema", 1.25),
+        ("accuracy/validation_ema", 0.8125),
         ("time/step_ms", 4.0),
         ("time/curvature_overhead", 0.75),
         ("curvature_trace/bn1.weight", -2.0),
         ("curvature_negative/bn1.weight", 0.625),
+        ("loss/batch", 7.0),
+        ("lr", 0.5),
+        ("time/images_per_s", 9.0),
     ];
     assert_eq!(scalars, expected.map(|(tag, v)| (tag.to_string(), v)));
     let [(tag, h)] = &histograms[..] else { panic!("{histograms:?}") };
