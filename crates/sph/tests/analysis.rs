@@ -70,6 +70,7 @@ fn a_whole_network_agrees_with_its_dense_hessian() {
         eigenvalues.sort_by(|a, b| b.abs().total_cmp(&a.abs()));
         let top = eigenpairs(&mut h, &EigenSettings { seed: 7, ..EigenSettings::default() }).unwrap();
         assert!(top.converged && top.products < 200, "{} {:?}", top.products, top.residuals);
+        assert_eq!(top.values.len(), EigenSettings::default().count);
         for (value, want) in top.values.iter().zip(&eigenvalues) {
             assert!((value - want).abs() <= 1e-6 * want.abs(), "{value} {want}");
         }

@@ -45,6 +45,7 @@ fn every_chapter_is_listed_and_its_rust_is_compiled() {
     let summary = read(&chapters.remove("SUMMARY.md").unwrap());
     let library = read(&root().join("crates/sph/src/lib.rs"));
     assert!(chapters.len() > 10);
+    assert!(read(&root().join("README.md")).contains("\n```rust") && library.contains("../../../README.md"));
     for (name, path) in chapters {
         assert!(summary.contains(&format!("]({name})")), "docs/SUMMARY.md does not list {name}");
         let included = library.contains(&format!("docs/{name}"));

@@ -115,7 +115,9 @@ fn a_folder_of_pictures_is_trained_on_and_predicted() {
     let classes: Vec<&Value> = found["predictions"].as_array().unwrap().iter().map(|p| &p["class"]).collect();
     assert_eq!(classes, ["dark_left", "dark_right"]);
     let table = stdout(&format!("predict {run} {files} --top 2"));
-    assert!(table.lines().next().unwrap().starts_with(&format!("{}\tdark_left ", a.display())), "{table}");
+    let first: Vec<&str> = table.lines().next().unwrap().split('\t').collect();
+    assert_eq!((first.len(), first[0]), (3, &*a.display().to_string()), "{table}");
+    assert!(first[1].starts_with("dark_left ") && first[2].starts_with("dark_right "), "{table}");
     assert_eq!(json(&format!("eval {run}"))["accuracy"], 1.0);
     mistake(&format!("predict {run} {}/args.toml", run), &["args.toml", "neither a JPEG nor a PNG"]);
     let stats = json(&format!("data stats {}", data.trim_start_matches("--dataset ")));

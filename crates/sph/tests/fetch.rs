@@ -165,6 +165,12 @@ fn archives_are_unpacked_by_plain_names() {
     add("cifar-10-batches-bin/test_batch.bin", &record);
     add("cifar-10-batches-bin/../../outside.bin", b"x");
     add("elsewhere/test_batch.bin", b"x");
+    // A link is no file, wherever it leads.
+    let mut link = tar::Header::new_gnu();
+    link.set_entry_type(tar::EntryType::Symlink);
+    link.set_size(0);
+    link.set_mode(0o777);
+    tar.append_link(&mut link, "cifar-10-batches-bin/link.bin", "/etc/hostname").unwrap();
     let archive = tar.into_inner().unwrap().finish().unwrap();
     let server = serve(archive.clone());
     let dir = tempfile::tempdir().unwrap();

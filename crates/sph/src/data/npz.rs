@@ -237,6 +237,14 @@ mod tests {
             (data.train.len(), data.test.len(), data.train.size, data.classes()),
             (8, 2, (1, 1, 2), 2)
         );
+        // Three axes in the same order: value i of the file stands at (i mod 2, i/2 mod 3, i/6).
+        let cube = npy("|u1", "True", "(2, 3, 4)", &(0..24).collect::<Vec<u8>>());
+        let two = npy("|u1", "False", "(2,)", &[0, 1]);
+        let members =
+            [("x_train", cube.clone()), ("y_train", two.clone()), ("x_test", cube), ("y_test", two)];
+        let images = read(&members, &DataOptions::default()).unwrap().train.images.bytes().unwrap().to_vec();
+        let at = |k: usize| (k / 12 + 2 * (k / 4 % 3) + 6 * (k % 4)) as u8;
+        assert_eq!(images, (0..24).map(at).collect::<Vec<u8>>());
         let Pixels::Floats(values) = &data.test.images else { panic!("floats") };
         assert_eq!((values[1], values[3]), (100.0 * values[0], 100.0 * values[2]));
         let n = &data.normalisation;
