@@ -5,6 +5,7 @@
 //! - [`sweep`]: gradients, Jacobian- and Hessian-vector products, pruned to what depends on the tangents.
 //! - [`check_op`]: the order-2 derivative check that every op passes.
 //! - [`ops`]: the ops, one file each, and their table [`ops::OPS`].
+//! - [`ParamSpec`]: a parameter's name, shape and [`Role`]; networks declare them, optimizers choose by them ([`Selection`]).
 //!
 //! Notation is docs/algorithm.md's: a dot is a tangent, a bar an adjoint; tangents and adjoint-tangents carry a leading
 //! probe axis K, values and adjoints do not.
@@ -35,13 +36,17 @@
 mod check;
 mod op;
 pub mod ops;
+mod param;
 mod profile;
 pub mod rules;
+mod selection;
 pub mod sweep;
 mod tape;
 
 pub use check::{CheckError, Tolerances, check_op};
 pub use op::{Bars, Context, Keep, Need, Op, Record, Saved, Statistics};
+pub use param::{ParamSpec, Role};
 pub use profile::OpCost;
+pub use selection::{SELECTION_WORDS, Selection, SelectionError};
 pub use sweep::grad::Adjoints;
 pub use tape::{Leaf, NotOneLayer, Recorded, Tape, Var};

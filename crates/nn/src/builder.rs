@@ -1,7 +1,10 @@
 //! Putting a network together: layers register what they own.
 
 use crate::layer::Model;
-use crate::param::{BufferKind, BufferSpec, Init, ParamSpec, Role};
+use crate::network::Network;
+use crate::param::{BufferKind, BufferSpec, Init};
+use crate::statistics::{RunningStatistics, StatisticsSlot};
+use sph_autodiff::{ParamSpec, Role};
 
 /// Collects the parameters and buffers of a network under construction, in the order PyTorch would list them.
 #[derive(Debug, Default)]
@@ -10,15 +13,6 @@ pub struct Builder {
     pub(crate) buffers: Vec<BufferSpec>,
     pub(crate) statistics: Vec<RunningStatistics>,
     dropouts: u64,
-}
-
-/// Where the running statistics of one norm are kept.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct RunningStatistics {
-    pub(crate) mean: usize,
-    pub(crate) var: usize,
-    pub(crate) count: usize,
-    pub(crate) momentum: f64,
 }
 
 impl Builder {
@@ -73,37 +67,5 @@ impl Builder {
     /// The finished network.
     pub fn finish(self, model: Box<dyn Model>) -> Network {
         Network { model, params: self.params, buffers: self.buffers, statistics: self.statistics }
-    }
-}
-
-/// Running statistics of one norm layer, by number.
-#[derive(Debug, Clone, Copy)]
-pub struct StatisticsSlot {
-    /// The slot for [`sph_autodiff::Statistics`].
-    pub slot: usize,
-    /// Buffer of the mean.
-    pub mean: usize,
-    /// Buffer of the variance.
-    pub var: usize,
-}
-
-/// A network: how it computes, and what it needs to know to start.
-pub struct Network {
-    /// The computation, from images NHWC to logits.
-    pub model: Box<dyn Model>,
-    pub(crate) params: Vec<(ParamSpec, Init)>,
-    pub(crate) buffers: Vec<BufferSpec>,
-    pub(crate) statistics: Vec<RunningStatistics>,
-}
-
-impl Network {
-    /// The parameters, in order.
-    pub fn params(&self) -> impl Iterator<Item = &ParamSpec> {
-        self.params.iter().map(|(spec, _)| spec)
-    }
-
-    /// Number of trained numbers.
-    pub fn size(&self) -> usize {
-        self.params().map(ParamSpec::len).sum()
     }
 }

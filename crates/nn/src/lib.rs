@@ -1,6 +1,5 @@
 //! Networks: parameters with roles, layers, norms, losses and models.
 //!
-//! - [`ParamSpec`]: a parameter's name, shape and [`Role`]; optimizers choose by role, never by counting dimensions.
 //! - [`Builder`]: collects parameters and buffers while a model is put together.
 //! - [`Module`]: something that maps an activation to an activation on a tape.
 //! - [`models::MODELS`]: the models by name; parameter names and layouts are torchvision's.
@@ -24,13 +23,16 @@ mod layer;
 pub mod layers;
 pub mod losses;
 pub mod models;
+mod network;
 pub mod norms;
 mod param;
-mod selection;
+mod statistics;
 mod store;
 
-pub use builder::{Builder, Network};
+pub use builder::Builder;
 pub use layer::{Forward, LayerError, Mode, Model, Module, Probes, Real};
-pub use param::{BufferKind, BufferSpec, Init, ParamSpec, Role};
-pub use selection::{SELECTION_WORDS, Selection, SelectionError};
+pub use network::Network;
+pub use param::{BufferKind, BufferSpec, Init};
+pub use sph_autodiff::{ParamSpec, Role, SELECTION_WORDS, Selection, SelectionError};
+pub use statistics::StatisticsSlot;
 pub use store::{Store, row_norm};

@@ -1,9 +1,9 @@
 //! The values of a network's parameters and buffers.
 
-use crate::builder::{Network, RunningStatistics};
-use crate::param::{BufferSpec, Init, ParamSpec};
-use sph_autodiff::Statistics;
-use sph_tensor::{Array, Element, Pool, Rng, Shape};
+use crate::param::BufferSpec;
+use crate::statistics::RunningStatistics;
+use sph_autodiff::{ParamSpec, Statistics};
+use sph_tensor::{Array, Element};
 
 /// Parameter and buffer values of one network.
 ///
@@ -20,27 +20,19 @@ pub struct Store<T: Element> {
 }
 
 impl<T: Element> Store<T> {
-    /// Initial values; parameter i draws from the stream (`seed`, "init", i).
-    pub fn init(network: &Network, pool: &Pool<T>, seed: u64) -> Self {
-        let mut values: Vec<Array<T>> = Vec::with_capacity(network.params.len());
-        for (i, (spec, init)) in network.params.iter().enumerate() {
-            let mut rng = Rng::new(seed, "init", i as u64, 0);
-            let mut value = Array::stale(pool, Shape::new(&spec.shape));
-            let mut draw = |row: usize| match *init {
-                Init::Constant(c) => c,
-                Init::Normal(std) => std * rng.normal(),
-                Init::Uniform(bound) => bound * (2.0 * rng.uniform() - 1.0),
-                Init::RowNorms { of } => row_norm(&values[of], row),
-            };
-            value.make_mut().iter_mut().enumerate().for_each(|(row, v)| *v = T::from_f64(draw(row)));
-            values.push(value);
-        }
+    /// These values, as described.
+    pub(crate) fn new(
+        specs: Vec<ParamSpec>,
+        values: Vec<Array<T>>,
+        buffer_specs: &[BufferSpec],
+        statistics: &[RunningStatistics],
+    ) -> Self {
         Store {
-            specs: network.params().cloned().collect(),
+            specs,
             values,
-            buffers: network.buffers.iter().map(|b| vec![b.init; b.len]).collect(),
-            buffer_specs: network.buffers.clone(),
-            statistics: network.statistics.clone(),
+            buffers: buffer_specs.iter().map(|b| vec![b.init; b.len]).collect(),
+            buffer_specs: buffer_specs.to_vec(),
+            statistics: statistics.to_vec(),
         }
     }
 

@@ -3,7 +3,7 @@
 use crate::curvature::{Answer, Curvature, EvalError, Request};
 use crate::state::{StateDict, StateError};
 use crate::transform::{BlockReport, Overrides, Transform, UpdateContext};
-use sph_nn::ParamSpec;
+use sph_autodiff::ParamSpec;
 use sph_tensor::{Array, Element, kernels::map};
 
 /// Parameters that share a chain of transforms.

@@ -22,6 +22,6 @@ pub mod transforms;
 pub use curvature::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 pub use group::{Group, Optimizer, StepReport};
 pub use presets::SettingsError;
-pub use sph_nn::{ParamSpec, Role, Selection};
+pub use sph_autodiff::{ParamSpec, Role, Selection};
 pub use state::{StateDict, StateError};
 pub use transform::{BlockReport, Overrides, Transform, UpdateContext};

@@ -2,7 +2,7 @@
 
 use crate::curvature::{Answer, Curvature, EvalError, Request};
 use crate::state::{StateDict, StateError};
-use sph_nn::ParamSpec;
+use sph_autodiff::ParamSpec;
 use sph_tensor::{Array, Element};
 use std::fmt::Debug;
 

@@ -1,6 +1,6 @@
 //! BatchNorm with running statistics, PyTorch's defaults: ε = 1e-5, momentum 0.1.
 
-use crate::builder::StatisticsSlot;
+use crate::statistics::StatisticsSlot;
 use crate::{Builder, Forward, Init, LayerError, Mode, Model, Module, Role};
 use sph_autodiff::{Var, ops};
 use sph_tensor::Element;

@@ -9,7 +9,7 @@
 //! with the same v in every part. Curvature is averaged signed; it is rectified after that, by whoever asked.
 
 use super::{Answer, Curvature, Directions, EvalError, Factors, FisherLabels, Request, Sweep};
-use sph_nn::ParamSpec;
+use sph_autodiff::ParamSpec;
 use sph_tensor::{Array, Element, kernels::map};
 
 /// A loss of a batch that can be evaluated in parts. Layers draw their masks and take their statistics part by part.

@@ -10,7 +10,7 @@ mod schedule;
 pub use accumulate::{Accumulate, Parts};
 pub use schedule::{SCHEDULE_KINDS, Schedule, ScheduleKind};
 
-use sph_nn::ParamSpec;
+use sph_autodiff::ParamSpec;
 use sph_tensor::{Array, Element};
 use std::collections::BTreeMap;
 

@@ -1,7 +1,7 @@
 //! Which blocks are visited at which step, and which share a sweep (docs/algorithm.md §4).
 
 use crate::ema::power;
-use sph_nn::ParamSpec;
+use sph_autodiff::ParamSpec;
 
 /// The kind of a [`Schedule`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sph_nn::Role;
+    use sph_autodiff::Role;
 
     fn schedule(kind: ScheduleKind, every: u64) -> Schedule {
         let spec = |name: &str| ParamSpec::new(name, &[2], Role::NormScale);

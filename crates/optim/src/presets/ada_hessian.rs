@@ -4,7 +4,7 @@
 use super::select;
 use crate::group::{Group, Optimizer};
 use crate::transforms::{AdaHessianConfig, AddDecayedWeights, DrawProbe, ScaleByAdaHessian, random_signs};
-use sph_nn::ParamSpec;
+use sph_autodiff::ParamSpec;
 use sph_tensor::Element;
 
 /// Settings of AdaHessian, its authors' defaults.

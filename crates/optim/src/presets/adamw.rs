@@ -4,7 +4,7 @@ use super::select;
 use crate::group::{Group, Optimizer};
 use crate::transform::Transform;
 use crate::transforms::{AddDecayedWeights, ScaleByAdam};
-use sph_nn::ParamSpec;
+use sph_autodiff::ParamSpec;
 use sph_tensor::Element;
 
 /// Settings of AdamW, PyTorch's defaults.

@@ -4,7 +4,7 @@
 use super::{Sgd, select};
 use crate::group::{Group, Optimizer};
 use crate::transforms::{self, DrawLabels, KfacConfig, sampled};
-use sph_nn::ParamSpec;
+use sph_autodiff::ParamSpec;
 use sph_tensor::Element;
 
 /// Settings of K-FAC.

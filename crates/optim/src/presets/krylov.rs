@@ -5,7 +5,7 @@ use super::{SettingsError, Sgd, SphDrs, select};
 use crate::analysis::SaddleFreeSettings;
 use crate::group::{Group, Optimizer};
 use crate::transforms::{self, AddDecayedWeights};
-use sph_nn::{ParamSpec, Selection};
+use sph_autodiff::{ParamSpec, Selection};
 use sph_tensor::Element;
 
 /// Settings of Newton in a Krylov space.

@@ -64,7 +64,7 @@ pub const PRESETS: &[PresetRow] = &[
     },
 ];
 
-use sph_nn::ParamSpec;
+use sph_autodiff::ParamSpec;
 
 /// Numbers of the trained parameters whose spec satisfies `f`.
 fn select(specs: &[ParamSpec], f: impl Fn(&ParamSpec) -> bool) -> Vec<usize> {

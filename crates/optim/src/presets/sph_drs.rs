@@ -12,7 +12,7 @@ use crate::curvature::{Schedule, ScheduleKind};
 use crate::group::{Group, Optimizer};
 use crate::transform::Transform;
 use crate::transforms::{AddDecayedWeights, Drs, DrsConfig, Momentum, Precondition, PreconditionConfig};
-use sph_nn::{ParamSpec, Role, Selection};
+use sph_autodiff::{ParamSpec, Role, Selection};
 use sph_tensor::Element;
 
 /// What is done with the parameters that are not second-order blocks; weight decays in it are replaced by the optimizer's own.
@@ -136,7 +136,7 @@ impl SphDrs {
             return Ok(blocks);
         };
         let eligible = |s: &ParamSpec| !s.frozen && s.may_be_second_order();
-        let fail = |e: sph_nn::SelectionError| {
+        let fail = |e: sph_autodiff::SelectionError| {
             SettingsError(format!(
                 "second-order blocks: {e} (scales and shifts of norms, magnitudes and biases can be, the classifier's and attention's \
                  input bias cannot)"

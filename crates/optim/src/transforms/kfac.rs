@@ -11,7 +11,7 @@ use super::Draw;
 use crate::curvature::{Answer, Curvature, EvalError, Factors, FisherLabels};
 use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
-use sph_nn::{ParamSpec, Role};
+use sph_autodiff::{ParamSpec, Role};
 use sph_tensor::kernels::gemm::{View, matmul};
 use sph_tensor::{Array, Element, Shape};
 use std::collections::BTreeMap;

@@ -46,7 +46,7 @@ pub const SELECTION_WORDS: &[SelectionWord] = &[
 /// when any of them matches.
 ///
 /// ```
-/// use sph_nn::{ParamSpec, Role, Selection};
+/// use sph_autodiff::{ParamSpec, Role, Selection};
 /// let selection: Selection = "norm,layer1.*.weight".parse().unwrap();
 /// assert!(selection.matches(&ParamSpec::new("bn1.bias", &[4], Role::NormShift)));
 /// assert!(selection.matches(&ParamSpec::new("layer1.0.conv1.weight", &[4, 4, 3, 3], Role::Weight)));
