@@ -49,7 +49,10 @@ def accuracy(row):
 def difference(row):
     if not row["difference_mean"]:
         return ""
-    mean, low, high = (100 * float(row[f"difference_{what}"]) for what in ("mean", "low", "high"))
+    mean = 100 * float(row["difference_mean"])
+    if not row["difference_low"]:
+        return f"{mean:+.2f}"
+    low, high = (100 * float(row[f"difference_{what}"]) for what in ("low", "high"))
     return f"{mean:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 

@@ -72,9 +72,13 @@ impl<T: Element> Optimizer<T> {
     /// The same optimizer with settings for single parameters, by parameter number, that stand in the place of their groups'.
     ///
     /// # Panics
-    /// When there is not one for every parameter.
+    /// When there is not one for every parameter, or a multiplier is not greater than 0.
     pub fn with_overrides(self, overrides: Vec<Overrides>) -> Self {
         assert_eq!(overrides.len(), self.specs.len(), "overrides for every parameter");
+        assert!(
+            overrides.iter().all(|o| o.lr_mult > 0.0),
+            "multipliers of learning rates are greater than 0"
+        );
         Optimizer { overrides, ..self }
     }
 
@@ -166,7 +170,7 @@ impl<T: Element> Optimizer<T> {
     /// # Errors
     /// When `from` holds a tensor of the wrong size or something this optimizer does not have.
     pub fn load(&mut self, values: &[Array<T>], mut from: StateDict<T>) -> Result<(), StateError> {
-        self.steps = from.take_number("steps");
+        self.steps = from.take_number("steps").ok_or_else(|| StateError::Missing("steps".into()))?;
         for g in &mut self.groups {
             let cx = context(&self.specs, &self.overrides, values, &g.members, self.steps, 0.0);
             for t in &mut g.chain {

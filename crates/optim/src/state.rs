@@ -47,8 +47,20 @@ impl<T: Element> StateDict<T> {
         Ok(Some(array.reshape(like.shape())))
     }
 
-    /// Takes the number called `name`; 0 if there is none.
-    pub fn take_number(&mut self, name: &str) -> u64 {
-        self.numbers.remove(name).unwrap_or(0)
+    /// Takes the number called `name`, if there is one.
+    pub fn take_number(&mut self, name: &str) -> Option<u64> {
+        self.numbers.remove(name)
+    }
+
+    /// Takes the number called `name` of an optimizer that has taken `steps` steps; `start` where it has taken none and there is none.
+    ///
+    /// # Errors
+    /// When there is none though steps were taken.
+    pub fn take_number_after(&mut self, steps: u64, name: &str, start: u64) -> Result<u64, StateError> {
+        match self.take_number(name) {
+            Some(number) => Ok(number),
+            None if steps == 0 => Ok(start),
+            None => Err(StateError::Missing(name.to_string())),
+        }
     }
 }

@@ -95,8 +95,9 @@ pub trait Transform<T: Element>: Debug + Send {
     /// Changes the entries of `updates` that belong to `cx.members`. What the answer does not say can be asked of `f`, which
     /// stands where the answer was given: products if the request said `keep`, losses, factors.
     ///
-    /// What this step makes of its state it puts aside: the step may still be refused, and then the state is what it was. State of the
-    /// size of the weights is not copied for that; a gradient's buffer takes the new one, or the gradient is kept.
+    /// What this step makes of its state it puts aside: the step may still be refused, and then the state is what it was. For that at most
+    /// one array more per parameter is held until the step is taken: new state stands in the gradient's buffer, or is made of the
+    /// gradient later.
     ///
     /// # Errors
     /// When `f` cannot answer.

@@ -177,6 +177,13 @@ fn saved_state_goes_on_bit_for_bit() {
             let e = build(row.name, toy.params()).load(toy.values(), other);
             assert!(e.is_err_and(|e| e.to_string().contains("expected")), "{} with another {name}", row.name);
         }
+        for name in state.numbers.keys() {
+            let mut less = state.clone();
+            less.numbers.remove(name);
+            let e = build(row.name, toy.params()).load(toy.values(), less);
+            // Without its visits a block's average belongs to nobody.
+            assert!(e.is_err(), "{} without {name}", row.name);
+        }
         // Another optimizer's state is refused.
         let mut foreign = state;
         foreign.numbers.insert("someone.else".into(), 1);

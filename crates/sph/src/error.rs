@@ -34,7 +34,7 @@ pub enum Error {
     },
     /// The loss, an update or the state became infinite or NaN.
     #[error(transparent)]
-    Diverged(#[from] Divergence),
+    Diverged(Divergence),
     /// A network's outputs in an evaluation are infinite or NaN.
     #[error("the loss is not finite; the first non-finite values are in {place}")]
     NotFinite {

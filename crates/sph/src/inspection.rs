@@ -77,9 +77,9 @@ impl Figure {
         (!mean.is_nan()).then_some(Figure { mean, standard_error: standard_error.filter(|e| e.is_finite()) })
     }
 
-    /// Its standard error exceeds it: not even its sign is known.
+    /// It is smaller than its standard error, by more than rounding: where one batch alone has something, both are equal.
     pub fn is_unresolved(&self) -> bool {
-        self.standard_error.is_some_and(|e| e > self.mean.abs())
+        self.standard_error.is_some_and(|e| e > self.mean.abs() * (1.0 + 1e-9))
     }
 }
 

@@ -17,8 +17,8 @@ struct Cli {
     command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 ok; 1 a run of a comparison failed; 2 a mistake, or a run that cannot go on; 3 a loss, an update or the \
-                          state became infinite or NaN; 130 interrupted.";
+const EXIT_CODES: &str = "Exit codes: 0 ok; 1 a run of a comparison failed; 2 a mistake, or a run that cannot go on; 3 training, adapt or \
+                          bench diverged: a loss, an update or the state became infinite or NaN; 130 interrupted.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -114,24 +114,15 @@ pub fn cpu_seconds() -> Option<f64> {
 #[test]
 #[cfg(target_os = "linux")]
 fn cpu_time_grows_with_work() {
-    let before = cpu_seconds().unwrap();
-    let start = std::time::Instant::now();
+    let (before, start) = (cpu_seconds().unwrap(), std::time::Instant::now());
     let mut sum = 0u64;
-    // Until it shows; the bound is only there to end.
-    while cpu_seconds().unwrap() < before + 0.05 && start.elapsed() < Duration::from_secs(60) {
+    while start.elapsed() < Duration::from_millis(600) {
         sum = std::hint::black_box((0..1_000_000u64).fold(sum, u64::wrapping_add));
     }
-    let (grown, passed) = (cpu_seconds().unwrap() - before, start.elapsed().as_secs_f64());
-    // This thread works all the time: a unit that is wrong by ten, either way, is found. Other tests' threads count, too.
-    assert!(
-        grown > 0.2 * passed.min(0.25) && grown < 4.0 * passed * num_threads() + 0.05,
-        "{grown} {passed}"
-    );
-}
-
-#[cfg(test)]
-fn num_threads() -> f64 {
-    std::thread::available_parallelism().map_or(1, usize::from) as f64
+    // This thread's, unless others want the core, and that of tests beside it: a unit that is wrong by ten shows.
+    let grown = cpu_seconds().unwrap() - before;
+    let threads = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+    assert!((0.1..=0.7 * threads + 0.2).contains(&grown), "{grown}");
 }
 
 #[test]

@@ -162,7 +162,7 @@ fn a_newton_step_that_diverges_says_where() {
     );
     let stderr = done(&compare);
     assert!(stderr.contains("lr=1e20") && stderr.contains("diverged"), "{stderr}");
-    // Nor is a training, which tells it by its exit code as well; a run with such words in its name that fails otherwise is none.
+    // Training and measuring tell it by the same exit code.
     let bad = format!("train --model mlp --epochs 1 --opt sgd --lr 1e30 --output {out} --experiment d");
     assert_eq!(sph(&bad).output().unwrap().status.code(), Some(3));
     let bench = sph("bench --model mlp --batch-size 8 --opt sgd --lr 1e30 --steps 5").output().unwrap();

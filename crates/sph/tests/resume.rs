@@ -41,7 +41,7 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
         "sph",
         "sph --preset seed",
         "sph --first-order adamw --opt-betas 0.8,0.99",
-        "sph --first-order drs --drs-refresh 2 --probe dense --curvature-schedule all",
+        "sph --first-order drs --drs-refresh 2 --probe dense --curvature-schedule all --group head:lr-mult=2",
         "sph --probe hadamard",
         "sph --probe rademacher --curvature-schedule joint --backtrack 3",
         "sph --probe exact --average absolute --curvature-every 2 --sched step --decay-epochs 1",

@@ -1,6 +1,6 @@
 //! Binary cross-entropy of logits: L = (1/n) Σ −tᵢ log σ(xᵢ) − (1 − tᵢ) log(1 − σ(xᵢ)).
 //!
-//! ℓ = max(x, 0) − xt + log(1 + e^(−|x|)), which overflows nowhere;  ℓ′ = σ − t,  ℓ″ = σ(1 − σ).
+//! ℓ = max(x, 0) − xt + log(1 + e^(−|x|)), which overflows nowhere;  ℓ′ = σ − t = (1 − t)σ(x) − tσ(−x),  ℓ″ = σ(1 − σ).
 
 use crate::ops::sigmoid::sigma_slope;
 use crate::ops::{Case, case, normal};
@@ -23,8 +23,11 @@ impl ElementLoss for Bce {
 
     fn at(x: f64, target: f64) -> [f64; 3] {
         let small = Element::exp(-x.abs());
-        let sigma = if x >= 0.0 { 1.0 } else { small } / (1.0 + small);
-        [Element::max(x, 0.0) - x * target + Element::ln(1.0 + small), sigma - target, sigma_slope(x)]
+        // σ(x) and σ(−x): 1 − σ(x) would lose digits.
+        let (large, rest) = (1.0 / (1.0 + small), small / (1.0 + small));
+        let (sigma, other) = if x >= 0.0 { (large, rest) } else { (rest, large) };
+        let slope = (1.0 - target) * sigma - target * other;
+        [Element::max(x, 0.0) - x * target + Element::ln(1.0 + small), slope, sigma_slope(x)]
     }
 
     fn refuse(target: f64) -> Option<String> {

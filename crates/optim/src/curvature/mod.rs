@@ -207,6 +207,7 @@ pub trait Curvature<T: Element> {
         Err(EvalError::Other("this loss has no Kronecker factors: kfac needs layers on a tape".into()))
     }
 
-    /// Moves the point: θ ← θ + update, where there is one.
+    /// Moves the point: θ ← θ + update, where there is one. What the last evaluation showed beside its answer, such as statistics of a
+    /// batch, is taken in here, not before: an evaluation alone changes nothing.
     fn apply(&mut self, updates: &[Option<Array<T>>]);
 }

@@ -309,10 +309,13 @@ impl<T: Element> Transform<T> for Drs<T> {
             self.state.last[i] =
                 from.take_array(&format!("{prefix}.last.{}", cx.specs[i].name), &cx.values[i])?;
         }
-        self.state.directions = from.take_number(&format!("{prefix}.directions")) as usize;
-        self.state.lambda = f64::from_bits(from.take_number(&format!("{prefix}.lambda")));
-        for (i, q) in self.state.q.iter_mut().enumerate() {
-            *q = f64::from_bits(from.take_number(&format!("{prefix}.q{i}")));
+        let State { lambda, q, directions, .. } = &mut self.state;
+        let mut number =
+            |name: &str, start: u64| from.take_number_after(cx.step, &format!("{prefix}.{name}"), start);
+        *directions = number("directions", 0)? as usize;
+        *lambda = f64::from_bits(number("lambda", lambda.to_bits())?);
+        for (i, q) in q.iter_mut().enumerate() {
+            *q = f64::from_bits(number(&format!("q{i}"), 0)?);
         }
         Ok(())
     }

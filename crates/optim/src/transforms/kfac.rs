@@ -146,10 +146,8 @@ impl<T: Element> Transform<T> for Kfac<T> {
         _answer: &Answer<T>,
         updates: &mut [Option<Array<T>>],
     ) -> Result<(), EvalError> {
-        let found = match cx.step.is_multiple_of(self.config.factor_every.max(1)) {
-            true if !self.layers.is_empty() => self.measured(cx.step, f)?,
-            _ => Vec::new(),
-        };
+        let measure = !self.layers.is_empty() && cx.step.is_multiple_of(self.config.factor_every.max(1));
+        let found = if measure { self.measured(cx.step, f)? } else { Vec::new() };
         let mut found = found.into_iter();
         let invert_now = cx.step.is_multiple_of(self.config.inverse_every.max(1));
         for layer in &mut self.layers {
@@ -234,6 +232,10 @@ impl<T: Element> Transform<T> for Kfac<T> {
                 }
             };
             layer.known = Known { factors: take("factor")?, inverses: take("inverse")? };
+            // Inverses are made of factors.
+            if let Known { factors: None, inverses: Some(_) } = layer.known {
+                return Err(StateError::Missing(format!("{prefix}.factor_a.{}", spec.name)));
+            }
         }
         Ok(())
     }

@@ -310,7 +310,8 @@ impl<T: Element> Transform<T> for Precondition<T> {
                 Estimate::Entries => value.clone(),
                 Estimate::Block => Array::zeros(value.pool(), Shape::new(&[n, n])),
             };
-            let visits = from.take_number(&names[2]);
+            // A block that was never visited has none.
+            let visits = from.take_number(&names[2]).unwrap_or(0);
             if visits > 0 {
                 let [average, partial] = [&names[0], &names[1]].map(|name| from.take_array(name, &like));
                 let estimator = Estimator::restored(average?, partial?, visits);

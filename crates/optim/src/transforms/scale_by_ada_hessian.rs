@@ -180,7 +180,7 @@ impl<T: Element> Transform<T> for ScaleByAdaHessian<T> {
         for (name, arrays) in [("mean", &mut self.m), ("square", &mut self.v), ("hessian", &mut self.h)] {
             load_arrays(cx, &format!("{prefix}.{name}"), arrays, from)?;
         }
-        self.count = from.take_number(&format!("{prefix}.count"));
+        self.count = from.take_number_after(cx.step, &format!("{prefix}.count"), 0)?;
         Ok(())
     }
 }

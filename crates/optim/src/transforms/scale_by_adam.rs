@@ -105,7 +105,7 @@ impl<T: Element> Transform<T> for ScaleByAdam<T> {
     ) -> Result<(), StateError> {
         load_arrays(cx, &format!("{prefix}.mean"), &mut self.m, from)?;
         load_arrays(cx, &format!("{prefix}.square"), &mut self.v, from)?;
-        self.count = from.take_number(&format!("{prefix}.count"));
+        self.count = from.take_number_after(cx.step, &format!("{prefix}.count"), 0)?;
         Ok(())
     }
 }

@@ -90,12 +90,15 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let explained = args.explain.then(|| -> Result<Explained> {
         let start = Instant::now();
         let (taken, costs) = objective.measured(|objective| {
-            (0..steps).try_for_each(|_| {
+            (0..steps).try_for_each(|step| {
                 objective.set_batch(batch.clone());
-                optimizer.step(objective, lr).map(|_| ())
+                optimizer
+                    .step(objective, lr)
+                    .map(|_| ())
+                    .map_err(|e| failed(e, objective, WARMUP + steps + step))
             })
         });
-        taken.map_err(|e| failed(e, &objective, WARMUP + steps))?;
+        taken?;
         Ok(Explained::new(&costs, steps, start.elapsed(), Peak::measure()))
     });
     let explained = explained.transpose()?;

@@ -60,7 +60,7 @@ pub enum End {
 
 /// What is left of a run that diverged, where this is an end. Its own files do not tell that from a run that was cut.
 #[derive(Serialize, Deserialize)]
-struct Divergence {
+struct Diverged {
     /// Its settings by names.
     settings: serde_json::Value,
     /// Of an adaptation the CRC-32 of its network's file.
@@ -113,7 +113,7 @@ impl Launch {
             _ if self.has_diverged(run) => {
                 let path = self.divergence(run);
                 let text = std::fs::read(&path).map_err(|e| Error::data(&path, e.to_string()))?;
-                let there: Divergence = serde_json::from_slice(&text)
+                let there: Diverged = serde_json::from_slice(&text)
                     .map_err(|e| Error::data(&path, format!("{e}; remove it")))?;
                 let difference = run.args.difference(&there.settings)?;
                 let difference = difference.or_else(|| other_network(run, there.checkpoint_crc32));
@@ -236,8 +236,7 @@ impl Launch {
                 RunArgs::Train(_) => None,
                 RunArgs::Adapt(args) => crc32_of(&args.checkpoint),
             };
-            let left =
-                Divergence { settings: run.args.settings()?, checkpoint_crc32, reason: reason.clone() };
+            let left = Diverged { settings: run.args.settings()?, checkpoint_crc32, reason: reason.clone() };
             let text = serde_json::to_string_pretty(&left).map_err(|e| Error::write(&path, e.into()))?;
             write_atomically(&path, format!("{text}\n").as_bytes())
         };

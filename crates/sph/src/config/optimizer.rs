@@ -355,10 +355,8 @@ impl OptArgs {
                 self.opt
             )));
         }
-        if drs && self.group.iter().any(|g| g.lr_mult.is_some() || g.momentum.is_some()) {
-            return Err(Error::Config(
-                "--group: --first-order drs has one learning rate and no momentum; leave lr-mult and momentum out".into(),
-            ));
+        if drs && self.group.iter().any(|g| g.momentum.is_some()) {
+            return Err(Error::Config("--group: --first-order drs has no momentum; leave it out".into()));
         }
         if self.clip_mode.is_some() && self.clip_grad.is_none() {
             return Err(Error::Config("--clip-mode needs --clip-grad".into()));

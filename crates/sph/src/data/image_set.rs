@@ -132,7 +132,7 @@ impl ImageSet {
         }
         if values != Some(self.images.len()) {
             let found = self.images.len();
-            return Some(format!("{n} of size {size} have other than {found} values"));
+            return Some(format!("there are {found} values for {n} images of {size}"));
         }
         if let Some(i) = self.labels.iter().position(|label| *label as usize >= classes) {
             return Some(format!("image {i} has label {}, and there are {classes} classes", self.labels[i]));

@@ -64,8 +64,8 @@ impl Dataset {
     /// A data set of these images and classes; the normalisation is that of the training images.
     ///
     /// # Errors
-    /// When a set has no images, as many values as its size does not say, a label that is no class's number or a value that is not finite,
-    /// or the two sets differ in their channels.
+    /// When a set is empty, its values do not fit its size and its labels, a label is no class's number, a value is not finite, or the two
+    /// sets differ in their channels.
     pub fn new(
         train: ImageSet,
         test: ImageSet,
@@ -255,15 +255,15 @@ fn images_and_labels_that_make_no_data_set_are_refused() {
     type Change = dyn Fn(&mut ImageSet);
     let rows: [(&Change, &str); 7] = [
         (&|s| s.labels[2] = 2, "image 2 has label 2, and there are 2 classes"),
-        (&|s| s.labels.truncate(2), "2 of size 2×2×1 have other than 12 values"),
-        (&|s| s.images = Pixels::Bytes(vec![0; 11]), "3 of size 2×2×1 have other than 11 values"),
+        (&|s| s.labels.truncate(2), "12 values for 2 images of 2×2×1"),
+        (&|s| s.images = Pixels::Bytes(vec![0; 11]), "11 values for 3 images of 2×2×1"),
         (
             &|s| s.images = Pixels::Floats([vec![0.0; 7], vec![f32::NAN; 5]].concat()),
             "image 1 has a value that is not finite",
         ),
         (&|s| (s.size, s.images) = ((2, 0, 1), Pixels::Bytes(vec![])), "their size is 2×0×1"),
         (&|s| (s.labels, s.images) = (vec![], Pixels::Bytes(vec![])), "there are none"),
-        (&|s| s.size = (usize::MAX, 2, 3), "have other than 12 values"),
+        (&|s| s.size = (usize::MAX, 2, 3), "12 values for 3 images of "),
     ];
     for (change, reason) in rows {
         let [train, test] = refusal(change);

@@ -2,7 +2,7 @@
 
 use super::charts::{self, CELLS, FISHER, HESSIAN, Panel};
 use super::{aligned, escape, number, page};
-use crate::inspection::{Eigenvalue, Figure, Inspection, NetworkFigures, QUANTITIES};
+use crate::inspection::{BlockFigures, Eigenvalue, Figure, Inspection, NetworkFigures, QUANTITIES};
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -34,7 +34,7 @@ impl About {
     }
 }
 
-/// Mean, and standard error where there is one; a question mark where the error is the larger one.
+/// Mean, and standard error where there is one; a question mark where the error is larger.
 fn with_error(f: Figure) -> String {
     let error = f.standard_error.map_or(String::new(), |e| format!("±{}", number(e)));
     number(f.mean) + &error + if f.is_unresolved() { "?" } else { "" }
@@ -74,7 +74,11 @@ fn larger(found: &Inspection) -> Option<String> {
 
 /// What the question marks mean, where there are any.
 fn unresolved(found: &Inspection) -> Option<String> {
-    let blocks = found.blocks.iter().flat_map(|b| &b.figures).flatten().any(Figure::is_unresolved);
+    let shown = |b: &BlockFigures| {
+        let pairs = QUANTITIES.iter().zip(&b.figures).filter(|(q, _)| q.head.is_some());
+        pairs.filter_map(|(_, f)| *f).any(|f| f.is_unresolved())
+    };
+    let blocks = found.blocks.iter().any(shown);
     let network = found
         .network
         .as_ref()
@@ -84,9 +88,7 @@ fn unresolved(found: &Inspection) -> Option<String> {
         (_, true) => "--batches or --probes",
         (_, false) => "--batches",
     };
-    (blocks || network).then(|| {
-        format!("? the standard error exceeds the figure, which is not known to its sign: take more {more}")
-    })
+    (blocks || network).then(|| format!("? the figure is smaller than its standard error: take more {more}"))
 }
 
 const NO_BLOCKS: &str = "the model has no second-order blocks; they are norms' γ and β and decoupled layers' magnitudes and biases";
@@ -169,7 +171,7 @@ pub fn csv(found: &Inspection) -> String {
 /// One object: what was inspected, every figure, and their spread over the blocks.
 ///
 /// # Errors
-/// Never in practice: numbers that are not finite become null.
+/// Never in practice: numbers that are not known become null, infinite ones the text `inf`.
 pub fn json(about: &About, found: &Inspection, seconds: f64) -> serde_json::Result<String> {
     #[derive(Serialize)]
     struct Record<'a> {

@@ -36,6 +36,7 @@ pub fn multiply_adds() -> usize {
     Arch::new().dispatch(MultiplyAdds { rounds: ROUNDS })
 }
 
+/// The instruction set whose vectors loops and kernels of this process use at most.
 struct Name;
 
 impl WithSimd for Name {
@@ -53,11 +54,6 @@ impl WithSimd for Name {
     }
 }
 
-/// The instruction set whose vectors loops and kernels of this process use at most.
-pub fn instruction_set() -> &'static str {
-    Arch::new().dispatch(Name)
-}
-
 /// What the machine does at most on all threads of this process.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Peak {
@@ -70,38 +66,41 @@ pub struct Peak {
 }
 
 impl Peak {
-    /// Measures both, for about half a second, on all threads at once; the best of many short rounds of each thread, since others only
-    /// ever slow a machine down, and a core that was idle needs time to reach its clock.
+    /// Measures both, for about half a second: the best of many short rounds, since others only ever slow a machine down, and a core that
+    /// was idle needs time to reach its clock. A round of multiply-adds is a window of time that is the same for all threads; one that
+    /// begins late has done less.
     pub fn measure() -> Self {
-        let operations = |_: rayon::BroadcastContext<'_>| {
-            best(Duration::from_millis(300), || Arch::new().dispatch(MultiplyAdds { rounds: SHORT }))
-        };
-        let (from, mut to) = (vec![1.0f32; COPIED], vec![0.0f32; COPIED]);
-        Peak {
-            operations: rayon::broadcast(operations).into_iter().sum(),
-            bytes: best(Duration::from_millis(200), || {
-                map::unary(&mut to, &from, |x| x);
-                2 * size_of_val(&from[..])
-            }),
-            instructions: instruction_set(),
+        let (start, mut operations) = (Instant::now(), 0.0f64);
+        while start.elapsed() < Duration::from_millis(300) {
+            let begin = Instant::now() + Duration::from_micros(50);
+            let rates = rayon::broadcast(|_| {
+                while Instant::now() < begin {
+                    std::hint::spin_loop();
+                }
+                let mut done = 0;
+                while begin.elapsed() < WINDOW {
+                    done += Arch::new().dispatch(MultiplyAdds { rounds: SHORT });
+                }
+                done as f64 / begin.elapsed().as_secs_f64()
+            });
+            operations = operations.max(rates.into_iter().sum());
         }
+        let (from, mut to) = (vec![1.0f32; COPIED], vec![0.0f32; COPIED]);
+        let (start, mut bytes) = (Instant::now(), 0.0f64);
+        while start.elapsed() < Duration::from_millis(200) {
+            let round = Instant::now();
+            map::unary(&mut to, &from, |x| x);
+            bytes = bytes.max(2.0 * size_of_val(&from[..]) as f64 / round.elapsed().as_secs_f64());
+        }
+        Peak { operations, bytes, instructions: Arch::new().dispatch(Name) }
     }
 }
 
-/// The best amount a second of rounds of `work`, which says how much it did, over `time` and at least five rounds.
-fn best(time: Duration, mut work: impl FnMut() -> usize) -> f64 {
-    let (start, mut best, mut rounds) = (Instant::now(), 0.0f64, 0);
-    while rounds < 5 || start.elapsed() < time {
-        let round = Instant::now();
-        let amount = work();
-        best = best.max(amount as f64 / round.elapsed().as_secs_f64());
-        rounds += 1;
-    }
-    best
-}
+/// A round's time: some milliseconds are often left alone.
+const WINDOW: Duration = Duration::from_millis(2);
 
-/// Rounds of a measurement: some tens of microseconds, which are often left alone where a millisecond is not.
-const SHORT: usize = 1 << 14;
+/// Multiply-adds between two looks at the clock: some tens of microseconds of them.
+const SHORT: usize = 1 << 12;
 
 /// Numbers that are copied: 64 MiB.
 const COPIED: usize = 1 << 24;
