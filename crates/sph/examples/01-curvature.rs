@@ -3,9 +3,9 @@
 //!
 //! Run with `cargo run --release -p sph --example 01-curvature`.
 
-use sph::data::loader::Source;
-use sph::data::{self, DataOptions};
 use sph::{Batch, Objective};
+use sph_data::DataOptions;
+use sph_data::loader::Source;
 use sph_nn::models::{self, ModelConfig};
 use sph_optim::Curvature;
 use sph_optim::analysis::{
@@ -17,7 +17,7 @@ use sph_tensor::Pool;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // An MLP on the digits inside the binary, in double precision, trained a little: curvature at random values is untypical.
-    let digits = data::load("digits", &DataOptions::default())?;
+    let digits = sph_data::load("digits", &DataOptions::default())?;
     let (h, w, channels) = digits.train.size;
     let config = ModelConfig::new(channels, (h, w), digits.classes());
     let pool = Pool::<f64>::new();

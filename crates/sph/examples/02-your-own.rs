@@ -3,9 +3,9 @@
 //! Run with `cargo run --release -p sph --example 02-your-own`.
 
 use sph::config::TrainArgs;
-use sph::data::{Dataset, ImageSet, Pixels};
 use sph::{observers::Console, run::RunDir, train_loop::Trainer};
 use sph_autodiff::{Var, ops};
+use sph_data::{Dataset, ImageSet, Pixels};
 use sph_nn::layers::{Conv2d, Followed, Geometry, Linear};
 use sph_nn::{Builder, Forward, LayerError, Model, Module, Real, norms};
 use std::sync::atomic::AtomicBool;

@@ -3,8 +3,8 @@
 //!
 //! Run with `cargo run --release -p sph --example 03-optimizer`.
 
-use sph::data::{self, DataOptions, loader::Source};
 use sph::{Batch, Objective};
+use sph_data::{DataOptions, loader::Source};
 use sph_nn::models::{self, ModelConfig};
 use sph_optim::presets::Sgd;
 use sph_optim::{Answer, Curvature, Directions, EvalError, Group, Optimizer, Request, Sweep};
@@ -60,7 +60,7 @@ impl<T: Element> Transform<T> for CauchyStep {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let digits = data::load("digits", &DataOptions::default())?;
+    let digits = sph_data::load("digits", &DataOptions::default())?;
     let source = Source { set: digits.train, normalisation: digits.normalisation, batch_size: 256 };
     let pool = Pool::<f32>::new();
     let batch = |i: usize| -> Batch<f32> {

@@ -5,7 +5,7 @@
 //! Run with `cargo run --release -p sph --example 05-spectrum`.
 
 use sph::Objective;
-use sph::data::{self, DataOptions, loader::Source};
+use sph_data::{DataOptions, loader::Source};
 use sph_nn::models::{self, ModelConfig};
 use sph_optim::Curvature;
 use sph_optim::analysis::{
@@ -16,7 +16,7 @@ use sph_tensor::Pool;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lr = 0.3;
-    let digits = data::load("digits", &DataOptions::default())?;
+    let digits = sph_data::load("digits", &DataOptions::default())?;
     let pool = Pool::<f64>::new();
     let source = Source { set: digits.train, normalisation: digits.normalisation, batch_size: 200 };
     let mut f = Objective::new(models::build("mlp", &ModelConfig::new(1, (8, 8), 10))?, &pool, 0);

@@ -2,13 +2,13 @@
 //!
 //! The algorithm alone: no files, nothing printed.
 
-use crate::augment::{Augmentation, Draws};
-use crate::data::loader::Source;
 use crate::error::{Divergence, Error, Result};
 use crate::evaluation::evaluate_with;
 use crate::objective::Objective;
 use crate::suffix_average::SuffixAverage;
 use serde::{Deserialize, Serialize};
+use sph_data::augment::{Augmentation, Draws};
+use sph_data::loader::Source;
 use sph_nn::{Mode, Real, Store};
 use sph_optim::Optimizer;
 use sph_tensor::Array;
@@ -150,7 +150,7 @@ fn epoch_of<T: Real>(
     data: &AdaptData,
     seed: u64,
     epoch: u64,
-) -> crate::data::loader::Batches<T> {
+) -> sph_data::loader::Batches<T> {
     data.adapt.training(objective.pool(), Draws { seed, epoch, augmentation: Augmentation::default() }, 0)
 }
 

@@ -2,12 +2,12 @@
 
 use crate::adaptation::AdaptData;
 use crate::config::{AdaptArgs, AdaptOn, EvalOn};
-use crate::corrupt::{Corruptor, Range};
-use crate::data::loader::Source;
-use crate::data::{Division, ImageSet, sample};
 use crate::error::{Error, Result};
 use crate::model_source::{Found, Seen};
 use crate::objective::Objective;
+use sph_data::corrupt::{Corruptor, Range};
+use sph_data::loader::Source;
+use sph_data::{Division, ImageSet, sample};
 use sph_optim::Optimizer;
 use sph_tensor::Pool;
 use std::sync::Arc;

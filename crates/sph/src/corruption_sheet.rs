@@ -2,12 +2,13 @@
 
 use crate::compare::job::{NOTHING, RunArgs};
 use crate::compare::plan::PlannedRun;
-use crate::config::{AdaptArgs, DataOptions, shown};
-use crate::corrupt::{CORRUPTIONS, Corruption, CorruptionRow, Corruptor, Range, SEVERITIES};
-use crate::data::{self, Dataset};
+use crate::config::{AdaptArgs, shown};
 use crate::error::{Error, Result};
 use crate::model_source::Found;
 use image::{Rgb, RgbImage};
+use sph_data::DataOptions;
+use sph_data::Dataset;
+use sph_data::corrupt::{CORRUPTIONS, Corruption, CorruptionRow, Corruptor, Range, SEVERITIES};
 
 /// A table of pictures.
 #[derive(Debug, Clone)]
@@ -131,7 +132,7 @@ fn readings(runs: &[PlannedRun]) -> (Vec<(Reading, Vec<Corruption>)>, Vec<String
 impl Reading {
     fn sheet(&self, corruptions: &[Corruption]) -> Result<Sheet> {
         let Reading { dataset, options, seed } = self;
-        let data = data::load(dataset, options)?;
+        let data = sph_data::load(dataset, options)?;
         let camera = Camera::new(&data, *seed)?;
         let images = SHOWN.min(data.test.len());
         let clean = SheetRow {

@@ -46,7 +46,15 @@ pub enum Error {
     Layer(#[from] sph_nn::LayerError),
     /// Images and labels that make no data set.
     #[error(transparent)]
-    Dataset(#[from] crate::data::DatasetError),
+    Dataset(#[from] sph_data::DatasetError),
+    /// A server does not answer, or not with what was asked for.
+    #[error("{url}: {reason}")]
+    Network {
+        /// The address.
+        url: String,
+        /// What happened.
+        reason: String,
+    },
     /// The optimizer's state in a checkpoint does not fit.
     #[error("{}: {source}", path.display())]
     State {
@@ -108,6 +116,44 @@ impl Error {
     pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
         Error::Write { path: path.to_path_buf(), source }
     }
+}
+
+/// Libraries call settings by their names in backquotes; here they are flags.
+fn flags(message: &str) -> String {
+    let mut parts = message.split('`');
+    let mut out = parts.next().unwrap_or_default().to_string();
+    while let Some(name) = parts.next() {
+        let rest = parts.next();
+        let is_name = rest.is_some()
+            && !name.is_empty()
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+        match (is_name, rest) {
+            (true, Some(rest)) => out += &format!("--{name}{rest}"),
+            (_, rest) => out += &format!("`{name}{}", rest.map_or(String::new(), |rest| format!("`{rest}"))),
+        }
+    }
+    out
+}
+
+impl From<sph_data::Error> for Error {
+    fn from(e: sph_data::Error) -> Self {
+        match e {
+            sph_data::Error::File { path, reason } => Error::Data { path, reason: flags(&reason) },
+            sph_data::Error::Dataset(e) => Error::Dataset(e),
+            sph_data::Error::Network { url, reason } => Error::Network { url, reason },
+            sph_data::Error::Write { path, source } => Error::Write { path, source },
+            e @ (sph_data::Error::Setting { .. }
+            | sph_data::Error::NotTaken { .. }
+            | sph_data::Error::Images(_)) => Error::Config(flags(&e.to_string())),
+        }
+    }
+}
+
+#[test]
+fn settings_become_flags() {
+    assert_eq!(flags("`image-size` 3 is less"), "--image-size 3 is less");
+    assert_eq!(flags("say with `layout` or `data-dir`"), "say with --layout or --data-dir");
+    assert_eq!(flags("it`s `A B` and `"), "it`s `A B` and `");
 }
 
 /// The result of anything in this crate.

@@ -1,8 +1,8 @@
 //! A network on labelled images: loss and accuracy.
 
-use crate::data::loader::Source;
 use crate::error::{Error, Result};
 use crate::objective::Objective;
+use sph_data::loader::Source;
 use sph_nn::{Mode, Real, Store};
 
 /// What a network makes of labelled images.

@@ -3,8 +3,9 @@
 //! [`inspect`] looks at an [`Objective`] on one or several batches: for every second-order block at the Hessian H and at the
 //! empirical Fisher block F, for the whole network at trace, eigenvalues and spectral density. It prints nothing and changes nothing.
 
-use crate::objective::{Batch, Objective};
+use crate::objective::Objective;
 use serde::{Serialize, Serializer};
+use sph_data::Batch;
 use sph_nn::Real;
 use sph_optim::analysis::{
     AnalysisError, EigenSettings, Estimate, Hessian, Matrix, Operator, Spectrum, SpectrumSettings, block,

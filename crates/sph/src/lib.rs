@@ -1,7 +1,7 @@
 //! SPH-DRS: training networks with exact second-order steps where they are cheap.
 //!
 //! The library behind the `sph` command. [`Objective`] is a network's mini-batch loss as an optimizer sees it;
-//! [`train_loop::Trainer`] is the loop; [`data`] reads data sets; [`checkpoint`] reads and writes files; [`observers`]
+//! [`train_loop::Trainer`] is the loop; [`sph_data`] reads data sets; [`checkpoint`] reads and writes files; [`observers`]
 //! watch a run.
 //!
 //! The idea, in one paragraph: networks are trained by momentum SGD, except their 1-D parameters (scale and shift of
@@ -11,16 +11,13 @@
 
 pub mod adaptation;
 pub mod adaptation_setup;
-pub mod augment;
 pub mod checkpoint;
 pub mod commands;
 pub mod compare;
 pub mod config;
-pub mod corrupt;
 pub mod corruption_sheet;
 mod cost;
 mod csv;
-pub mod data;
 mod error;
 pub mod evaluation;
 pub mod explain;
@@ -44,7 +41,8 @@ pub mod weight_average;
 
 pub use error::{Error, Result};
 pub use model_info::ModelInfo;
-pub use objective::{Batch, Objective};
+pub use objective::Objective;
+pub use sph_data::Batch;
 
 /// The Rust blocks of the README and of the book's chapters are compiled, and run, as tests of documentation.
 #[cfg(doctest)]

@@ -1,11 +1,11 @@
 //! What a run's best model says of the test images: who is taken for whom, and the images it is most wrong about.
 
 use crate::config::{ModelSource, TrainArgs};
-use crate::data::loader::Source;
 use crate::error::Result;
 use crate::evaluation::argmax;
 use crate::run::RunDir;
 use sph_autodiff::ops::probabilities;
+use sph_data::loader::Source;
 use sph_tensor::Pool;
 use std::collections::BTreeMap;
 

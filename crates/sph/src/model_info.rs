@@ -1,9 +1,9 @@
 //! Which model it is: what files say of themselves, and what the model is built from.
 
-use crate::config::{self, DataOptions};
-use crate::data::{Dataset, Normalisation};
+use crate::config;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
+use sph_data::{DataOptions, Dataset, Normalisation};
 use sph_nn::Network;
 use sph_nn::models::{self, ModelConfig};
 

@@ -1,12 +1,13 @@
 //! The model that a command works on: that of a run, of a model file, or one with initial values.
 
 use crate::checkpoint::{self, Checkpoint};
-use crate::config::{self, DataOptions, ModelSource, TrainArgs, shown};
-use crate::data::{self, Dataset, Division};
+use crate::config::{self, ModelSource, TrainArgs, shown};
 use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
 use crate::objective::Objective;
 use crate::run::RunDir;
+use sph_data::DataOptions;
+use sph_data::{Dataset, Division};
 use sph_nn::{Network, Real};
 use sph_tensor::Pool;
 use std::path::{Path, PathBuf};
@@ -92,8 +93,11 @@ impl ModelSource {
             None => said.as_ref().is_some_and(|i| i.decouple),
         };
         let same = said.as_ref().filter(|i| self.dataset.as_ref().is_none_or(|d| *d == i.dataset));
-        let dataset =
-            self.dataset.clone().or(said.as_ref().map(|i| i.dataset.clone())).unwrap_or(data::DEFAULT.into());
+        let dataset = self
+            .dataset
+            .clone()
+            .or(said.as_ref().map(|i| i.dataset.clone()))
+            .unwrap_or(sph_data::DEFAULT.into());
         let options = DataOptions {
             data_dir: self
                 .data
@@ -107,24 +111,24 @@ impl ModelSource {
         let other = same.is_none();
         let classes_of_file = said.as_ref().map(|i| i.class_names.clone());
         let data = match with_data || said.is_none() {
-            true => Some(data::load(&dataset, &options)?),
+            true => Some(sph_data::load(&dataset, &options)?),
             false => None,
         };
-        let seen = match &settings {
-            Some((_, run)) if !other && same_files(&run.data, &options) => {
+        let seen = match settings.as_ref().map(|(run, args)| (run, args, args.data.options())) {
+            Some((_, run, data)) if !other && same_files(&data, &options) => {
                 let fraction = |o: &DataOptions| o.test_fraction.unwrap_or(0.0);
-                if fraction(&options) > fraction(&run.data) {
+                if fraction(&options) > fraction(&data) {
                     return Err(Error::Config(format!(
                         "--test-fraction {} is more than the run's: some of these test images were trained on; leave it out",
                         fraction(&options)
                     )));
                 }
                 // With fewer test images others are held out.
-                let same = fraction(&options) == fraction(&run.data);
+                let same = fraction(&options) == fraction(&data);
                 Seen::AllBut(if same { run.val_split } else { 0.0 })
             }
             // A copy of the files is the same data, whatever it is called.
-            Some((folder, run)) => match data.as_ref().zip(crc32_of_data(folder)) {
+            Some((folder, run, _)) => match data.as_ref().zip(crc32_of_data(folder)) {
                 Some((data, there)) if data.crc32() == there => Seen::AllBut(run.val_split),
                 None if !other => Seen::Unknown,
                 _ => Seen::None,

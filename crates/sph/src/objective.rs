@@ -3,43 +3,14 @@
 use sph_autodiff::ops::probabilities;
 use sph_autodiff::sweep::{self, NotKept};
 use sph_autodiff::{NotOneLayer, OpCost, Statistics, Tape, Var};
+use sph_data::Batch;
 use sph_nn::losses::{self, Loss, Targets};
 use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store};
 use sph_optim::curvature::{Factors, FisherLabels, Parts};
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::kernels::map::all_finite;
-use sph_tensor::{Array, Pool, Rng, Shape};
+use sph_tensor::{Array, Pool, Rng};
 use std::time::{Duration, Instant};
-
-/// Images NHWC, normalised as the network sees them, and their classes.
-#[derive(Debug, Clone)]
-pub struct Batch<T: Real> {
-    /// [N, H, W, C].
-    pub images: Array<T>,
-    /// N class numbers, mixed or not.
-    pub targets: Targets,
-}
-
-impl<T: Real> Batch<T> {
-    /// Number of images.
-    pub fn len(&self) -> usize {
-        self.targets.len()
-    }
-
-    /// True when there are none.
-    pub fn is_empty(&self) -> bool {
-        self.targets.is_empty()
-    }
-
-    /// The first `n` images.
-    fn first(&self, n: usize) -> Self {
-        let mut dims = self.images.shape().dims().to_vec();
-        dims[0] = n;
-        let shape = Shape::new(&dims);
-        let images = Array::from_slice(self.images.pool(), shape, &self.images.as_slice()[..shape.len()]);
-        Batch { images, targets: self.targets.first(n) }
-    }
-}
 
 /// The loss of one network on the batch at hand, with its parameters.
 ///

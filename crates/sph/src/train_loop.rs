@@ -1,18 +1,19 @@
 //! The training loop: epochs of steps, evaluation, checkpoints. It prints nothing; observers do.
 
-use crate::augment::{Augmentation, Draws};
 use crate::checkpoint::{self, Best, Checkpoint, EpochSums, Progress};
 use crate::config::{self, TrainArgs, shown};
-use crate::data::loader::Source;
-use crate::data::{self, DataOptions, Dataset, ImageSet};
 use crate::error::{Divergence, Error, Result};
 use crate::evaluation::{argmax, evaluate_with};
 use crate::model_info::ModelInfo;
-use crate::objective::{Batch, Objective, non_finite_state};
+use crate::objective::{Objective, non_finite_state};
 use crate::observers::{CurvatureEvent, EpochEvent, EstimateEvent, Evaluated, Observer, StepEvent};
 use crate::run::RunDir;
 use crate::timing::{self, FirstSteps, Times};
 use crate::weight_average::WeightAverage;
+use sph_data::Batch;
+use sph_data::augment::{Augmentation, Draws};
+use sph_data::loader::Source;
+use sph_data::{DataOptions, Dataset, ImageSet};
 use sph_nn::{Mode, Network, ParamSpec, Real, Store};
 use sph_optim::Optimizer;
 use sph_optim::curvature::Accumulate;
@@ -116,12 +117,13 @@ impl<T: Real> Trainer<T> {
 
     /// The model and the data set that the settings name.
     fn named(args: &TrainArgs, run: RunDir) -> Result<Self> {
-        let data = data::load(&args.dataset, &args.data)?;
+        let options = args.data.options();
+        let data = sph_data::load(&args.dataset, &options)?;
         let norm = config::norm(args.model.norm.as_deref(), &args.model.model)?.name;
         let info = ModelInfo {
             decouple: args.model.decouples(),
             stem: args.model.stem.clone(),
-            ..ModelInfo::new(&args.model.model, norm, &args.dataset, &args.data, &data)
+            ..ModelInfo::new(&args.model.model, norm, &args.dataset, &options, &data)
         };
         let network = info.build(args.model.dropout)?;
         Self::build(args, run, data, network, info)

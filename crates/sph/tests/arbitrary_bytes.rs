@@ -14,10 +14,12 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::TestRunner;
 use sph::checkpoint::{self, Checkpoint};
-use sph::config::{DataOptions, Layout, TrainArgs};
-use sph::data::arrays::{self, ArrayFile};
-use sph::data::image_file::{self, MAX_PIXELS};
-use sph::data::{cifar, files, idx, npz, safetensors};
+use sph::config::TrainArgs;
+use sph_data::formats::arrays::ArrayFile;
+use sph_data::formats::image_file::{self, MAX_PIXELS};
+use sph_data::formats::{idx, npz, safetensors};
+use sph_data::sets::{arrays, cifar};
+use sph_data::{DataOptions, Layout, files};
 use sph_nn::Store;
 use sph_nn::models::{self, ModelConfig};
 use sph_tensor::Pool;
@@ -329,7 +331,7 @@ fn names_in_folders() {
         }
         let options =
             DataOptions { data_dir: Some(path.clone()), test_fraction: fraction, ..DataOptions::default() };
-        sph::data::load("folder", &options)
+        sph_data::load("folder", &options)
     };
     let bytes = |name: &str| name.as_bytes().to_vec();
     let image = |folders: &[&str]| (folders.iter().map(|f| bytes(f)).collect(), Some(bytes("1.png")), 0);

@@ -136,7 +136,7 @@ fn npy<const N: usize>(descr: &str, shape: &str, values: impl Iterator<Item = [u
 fn arrays_are_predicted_and_evaluated_as_the_network_was_trained() {
     let dir = TempDir::new().unwrap();
     let (run, said) = run(&dir, "--model mlp --epochs 3");
-    let digits = sph::data::load("digits", &Default::default()).unwrap();
+    let digits = sph_data::load("digits", &Default::default()).unwrap();
     let bytes = digits.test.images.bytes().unwrap();
     // Training images of another scale, which must change nothing.
     let file = dir.path().join("f.npz");

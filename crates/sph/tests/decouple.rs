@@ -53,7 +53,7 @@ fn conversion_of_a_checkpoint_keeps_its_outputs() {
         data: Default::default(),
         input: (8, 8, 1),
         class_names: (0..10).map(|i| i.to_string()).collect(),
-        normalisation: sph::data::Normalisation { mean: vec![0.0], std: vec![1.0] },
+        normalisation: sph_data::Normalisation { mean: vec![0.0], std: vec![1.0] },
     };
     checkpoint::save_model(&path, &plain.store, &info).unwrap();
     // Other initial values, so that nothing but the file can make the outputs equal.

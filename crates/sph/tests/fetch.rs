@@ -146,7 +146,7 @@ fn what_is_wrong_is_thrown_away() {
 
 #[test]
 fn archives_are_unpacked_by_plain_names() {
-    use sph::data::fetch::{Download, Fetched, Remote, Sum, fetch};
+    use sph_data::fetch::{Download, Fetched, Remote, Sum, fetch};
     let mut tar =
         tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default()));
     let record = [&[3][..], &[9; 3072]].concat();

@@ -49,8 +49,8 @@ fn every_menu_file_has_a_row() {
     let names: Vec<String> = sph_optim::lr::SCHEDULES.iter().map(|r| r.name.replace('-', "_")).collect();
     check("optim/src/lr", names.iter().map(String::as_str), &[]);
     check(
-        "sph/src/augment",
-        sph::augment::AUGMENTATIONS
+        "data/src/augment",
+        sph_data::augment::AUGMENTATIONS
             .iter()
             .map(|r| if r.name == "erasing" { "random_erasing" } else { r.name }),
         &[],
@@ -64,9 +64,8 @@ fn every_menu_file_has_a_row() {
         }),
         &[],
     );
-    check("sph/src/corrupt", sph::corrupt::CORRUPTIONS.iter().map(|r| r.name), &["filter"]);
-    let names: Vec<String> = sph::data::DATASETS.iter().map(|r| r.name.replace('-', "_")).collect();
+    check("data/src/corrupt", sph_data::corrupt::CORRUPTIONS.iter().map(|r| r.name), &["filter"]);
+    let names: Vec<String> = sph_data::sets::DATASETS.iter().map(|r| r.name.replace('-', "_")).collect();
     let names = names.iter().map(|n| if n.starts_with("cifar") { "cifar" } else { n });
-    let aside = ["arrays", "fetch", "files", "fit", "idx", "image_file", "image_set", "loader", "split"];
-    check("sph/src/data", names, &aside);
+    check("data/src/sets", names, &["arrays"]);
 }

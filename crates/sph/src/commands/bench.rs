@@ -3,9 +3,10 @@
 use crate::config::{KernelArgs, ModelArgs, OptArgs, seed, threads};
 use crate::error::{Divergence, Error, Result};
 use crate::explain::Explained;
-use crate::objective::{Batch, Objective};
+use crate::objective::Objective;
 use crate::timing::{self, Times};
 use clap::Args;
+use sph_data::Batch;
 use sph_nn::{Mode, models};
 use sph_optim::EvalError;
 use sph_tensor::kernels::peak::Peak;

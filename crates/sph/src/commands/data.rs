@@ -1,14 +1,16 @@
 //! `sph data`: what is in a data set, corrupted copies, and downloads.
 
 use crate::checkpoint::{check_outputs, write_atomically};
-use crate::config::{DataOptions, dataset_names, seed, sha256, shown, threads};
-use crate::corrupt::{CORRUPTIONS, Corruption, CorruptionRow, Corruptor, Range, SEVERITIES};
+use crate::config::DatasetArgs;
+use crate::config::{dataset_names, seed, sha256, shown, threads};
 use crate::corruption_sheet;
-use crate::data::fetch::{self, Fetched};
-use crate::data::{self, Dataset, ImageSet, Pixels, npz};
 use crate::error::{Error, Result};
 use crate::report::sheet;
 use clap::{Args, Subcommand};
+use sph_data::corrupt::{CORRUPTIONS, Corruption, CorruptionRow, Corruptor, Range, SEVERITIES};
+use sph_data::fetch::{self, Fetched};
+use sph_data::formats::npz;
+use sph_data::{Dataset, ImageSet, Pixels};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -47,11 +49,11 @@ pub enum DataCommand {
 #[derive(Args, Debug, Clone)]
 pub struct StatsArgs {
     /// Data set.
-    #[arg(value_name = "NAME", default_value = data::DEFAULT, value_parser = dataset_names())]
+    #[arg(value_name = "NAME", default_value = sph_data::DEFAULT, value_parser = dataset_names())]
     pub dataset: String,
     /// Its files.
     #[command(flatten)]
-    pub options: DataOptions,
+    pub options: DatasetArgs,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -62,11 +64,11 @@ pub struct StatsArgs {
 #[command(group = clap::ArgGroup::new("wanted").required(true).multiple(true).args(["output", "sheet"]))]
 pub struct CorruptArgs {
     /// Data set.
-    #[arg(value_name = "NAME", default_value = data::DEFAULT, value_parser = dataset_names())]
+    #[arg(value_name = "NAME", default_value = sph_data::DEFAULT, value_parser = dataset_names())]
     pub dataset: String,
     /// Its files.
     #[command(flatten)]
-    pub options: DataOptions,
+    pub options: DatasetArgs,
     /// Corruption of the copy.
     #[arg(long, value_name = "NAME:SEVERITY", requires = "output")]
     pub corrupt: Option<Corruption>,
@@ -152,7 +154,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
         return refuse("sheet", path, ".png or .html");
     }
     check_outputs([&args.output, &args.sheet].into_iter().flatten())?;
-    let data = data::load(&args.dataset, &args.options)?;
+    let data = sph_data::load(&args.dataset, &args.options.options())?;
     let range = Range::of(&data.train)?;
     if let Some(path) = &args.sheet {
         let shown_there =
@@ -182,7 +184,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
 }
 
 fn stats(args: &StatsArgs) -> Result<()> {
-    let data = data::load(&args.dataset, &args.options)?;
+    let data = sph_data::load(&args.dataset, &args.options.options())?;
     let count = |set: &ImageSet| {
         let mut counts = vec![0u64; data.classes()];
         set.labels.iter().for_each(|l| counts[*l as usize] += 1);

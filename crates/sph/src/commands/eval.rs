@@ -1,10 +1,10 @@
 //! `sph eval`: loss and accuracy of a trained network on a part of a data set.
 
 use crate::config::{ModelSource, shown, threads};
-use crate::data::loader::Source;
 use crate::error::{Error, Result};
 use crate::evaluation::{Evaluation, evaluate};
 use clap::{Args, ValueEnum};
+use sph_data::loader::Source;
 use sph_tensor::Pool;
 use std::path::PathBuf;
 

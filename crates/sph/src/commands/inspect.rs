@@ -3,13 +3,14 @@
 
 use crate::checkpoint::{self, Tensor};
 use crate::config::{KernelArgs, ModelSource, seed, shown, threads};
-use crate::data::loader::Source;
 use crate::error::{Error, Result};
 use crate::inspection::{self, Entries, InspectionSettings, NetworkSettings};
-use crate::objective::{Batch, Objective};
+use crate::objective::Objective;
 use crate::report::inspect::{self as report, About};
 use clap::Args;
 use indicatif::ProgressBar;
+use sph_data::Batch;
+use sph_data::loader::Source;
 use sph_nn::{BufferKind, Mode, Real};
 use sph_optim::EvalError;
 use sph_optim::analysis::AnalysisError;

@@ -1,15 +1,17 @@
 //! `sph predict`: classes and probabilities of images that have no labels.
 
 use crate::config::{ModelSource, threads};
-use crate::data::arrays::{self, ArrayFile, NamedArray};
-use crate::data::loader::Source;
-use crate::data::{DataOptions, ImageSet, Pixels, files, fit, image_file, npz, safetensors};
 use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
 use crate::objective::Objective;
 use clap::Args;
 use serde::Serialize;
 use sph_autodiff::ops::probabilities;
+use sph_data::formats::arrays::{ArrayFile, NamedArray};
+use sph_data::formats::{image_file, npz, safetensors};
+use sph_data::loader::Source;
+use sph_data::sets::arrays;
+use sph_data::{DataOptions, ImageSet, Pixels, files, fit};
 use sph_tensor::Pool;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -166,22 +168,21 @@ fn image(path: &Path, info: &ModelInfo) -> Result<Vec<u8>> {
         return decoded.square(h).into_bytes(channels).map_err(fail);
     }
     let images = Pixels::Bytes(decoded.into_bytes(channels).map_err(fail)?);
-    let fitted =
-        fit(&ImageSet { size: (own.0, own.1, channels), images, labels: vec![0] }, h).map_err(fail)?;
+    let fitted = fit(&ImageSet { size: (own.0, own.1, channels), images, labels: vec![0] }, h)?;
     Ok(fitted.images.bytes().unwrap_or_default().to_vec())
 }
 
 /// A reader of inputs in the bytes of a file of arrays, by its ending.
-type Reader = fn(&Path, &[u8], &DataOptions) -> Result<((usize, usize, usize), Pixels)>;
+type Reader = fn(&Path, &[u8], &DataOptions) -> sph_data::Result<((usize, usize, usize), Pixels)>;
 
 fn reader(path: &Path) -> Option<Reader> {
     match path.extension()?.to_str()? {
         "npz" => Some(|path, bytes, options| {
-            let mut file = npz::File::parse(bytes).map_err(|e| Error::data(path, e))?;
+            let mut file = npz::File::parse(bytes).map_err(|e| sph_data::Error::file(path, e))?;
             arrays::inputs_only(path, &mut file, options)
         }),
         "safetensors" => Some(|path, bytes, options| {
-            let mut file = safetensors::File::parse(bytes).map_err(|e| Error::data(path, e))?;
+            let mut file = safetensors::File::parse(bytes).map_err(|e| sph_data::Error::file(path, e))?;
             arrays::inputs_only(path, &mut file, options)
         }),
         "npy" => Some(|path, bytes, options| arrays::inputs_only(path, &mut Npy(bytes), options)),

@@ -8,7 +8,6 @@ use super::tuning::Tuning;
 use crate::config::{
     between, count, dataset_names, model_names, one_line, optimizer_names, positive, seed, threads,
 };
-use crate::data;
 use crate::error::{Error, Result};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
@@ -46,7 +45,7 @@ struct Own {
     #[arg(long, value_delimiter = ',', value_name = "NAME:SEVERITY")]
     corrupt: Vec<String>,
     /// Data sets, with commas between them.
-    #[arg(long, value_delimiter = ',', default_value = data::DEFAULT, value_parser = dataset_names())]
+    #[arg(long, value_delimiter = ',', default_value = sph_data::DEFAULT, value_parser = dataset_names())]
     dataset: Vec<String>,
     /// Models, with commas between them.
     #[arg(long, value_delimiter = ',', default_value = models::DEFAULT, value_parser = model_names())]

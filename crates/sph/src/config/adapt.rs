@@ -4,10 +4,10 @@ use super::file::flags_of_settings;
 use super::optimizer::adapt_optimizers;
 use super::values::{below_one, count, names, row, seed, threads};
 use super::{KernelArgs, ModelSource, OptArgs, by_name, flags_of_toml, one_line};
-use crate::corrupt::Corruption;
 use crate::error::{Error, Result};
 use clap::{Args, Command, FromArgMatches, ValueEnum};
 use serde::Serialize;
+use sph_data::corrupt::Corruption;
 use sph_nn::losses::{LOSSES, Loss};
 use std::path::PathBuf;
 

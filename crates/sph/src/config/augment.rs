@@ -1,10 +1,10 @@
 //! Settings of the random changes of training images.
 
 use super::values::{not_negative, probability};
-use crate::augment::Augmentation;
 use crate::error::{Error, Result};
 use clap::Args;
 use serde::Serialize;
+use sph_data::augment::Augmentation;
 
 /// Random changes of training images, by seed, epoch and image.
 #[derive(Args, Debug, Clone, Serialize)]

@@ -1,14 +1,16 @@
 //! Settings of the data.
 
 use super::values::{between, pixels};
-use clap::{Args, ValueEnum};
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::{Deserialize, Serialize};
+use sph_data::{DataOptions, Layout};
 use std::path::PathBuf;
 
 /// Where data files are and how they are read; every data set takes some of these.
 #[derive(Args, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
-pub struct DataOptions {
+pub struct DatasetArgs {
     /// Folder of the data files; for npz and safetensors the file itself, too.
     #[arg(long, value_name = "DIR")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,32 +24,20 @@ pub struct DataOptions {
     #[arg(long, value_parser = between, value_name = "FRACTION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_fraction: Option<f64>,
-    /// Order of the axes of 4-D arrays in npz and safetensors.
-    #[arg(long, value_enum)]
+    /// Order of the axes of 4-D arrays in npz and safetensors: channels last or first.
+    #[arg(long, value_parser = PossibleValuesParser::new(Layout::NAMES.map(|l| l.0)).try_map(|name| name.parse::<Layout>()))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
 }
 
-/// The order of the axes of an array of images.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Layout {
-    /// Images, height, width, channels (TensorFlow, Keras).
-    Nhwc,
-    /// Images, channels, height, width (PyTorch).
-    Nchw,
-}
-
-impl DataOptions {
-    /// The flags that were given, by name.
-    pub(crate) fn given(&self) -> impl Iterator<Item = &'static str> {
-        [
-            ("data-dir", self.data_dir.is_some()),
-            ("image-size", self.image_size.is_some()),
-            ("test-fraction", self.test_fraction.is_some()),
-            ("layout", self.layout.is_some()),
-        ]
-        .into_iter()
-        .filter_map(|(flag, given)| given.then_some(flag))
+impl DatasetArgs {
+    /// What the data sets are asked for.
+    pub fn options(&self) -> DataOptions {
+        DataOptions {
+            data_dir: self.data_dir.clone(),
+            image_size: self.image_size,
+            test_fraction: self.test_fraction,
+            layout: self.layout,
+        }
     }
 }

@@ -16,7 +16,7 @@ mod values;
 pub use adapt::{AdaptArgs, AdaptOn, EvalOn};
 pub use augment::AugmentArgs;
 pub use average::AverageArgs;
-pub use data::{DataOptions, Layout};
+pub use data::DatasetArgs;
 use file::flags_of_settings;
 pub use file::flags_of_toml;
 pub(crate) use file::{SettingsFile, canonical, keys, repeats};
@@ -34,10 +34,10 @@ pub(crate) use values::{
     below_one, between, count, dataset_names, model_names, pixels, positive, seed, sha256, threads,
 };
 
-use crate::data::{DEFAULT as DEFAULT_DATASET, Division};
 use crate::error::{Error, Result};
 use clap::{CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
+use sph_data::{DEFAULT as DEFAULT_DATASET, Division};
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use std::path::{Path, PathBuf};
 
@@ -75,7 +75,7 @@ pub struct TrainArgs {
     /// Its files.
     #[command(flatten)]
     #[serde(flatten)]
-    pub data: DataOptions,
+    pub data: DatasetArgs,
     /// Model.
     #[command(flatten)]
     #[serde(flatten)]

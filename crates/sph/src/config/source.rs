@@ -1,6 +1,6 @@
 //! Settings of the model that a command works on, where it has a file for it or none.
 
-use super::DataOptions;
+use super::DatasetArgs;
 use super::values::{dataset_names, decouple_names, model_names, norm_names, stem_names};
 use clap::Args;
 use serde::Serialize;
@@ -32,5 +32,5 @@ pub struct ModelSource {
     /// Its files [default: as in the run or file].
     #[command(flatten)]
     #[serde(flatten)]
-    pub data: DataOptions,
+    pub data: DatasetArgs,
 }

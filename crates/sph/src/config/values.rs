@@ -1,9 +1,9 @@
 //! Parsers of single values: names from tables, numbers in their ranges.
 
-use crate::data::DATASETS;
 use crate::error::{Error, Result};
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::Serialize;
+use sph_data::sets::DATASETS;
 use sph_nn::models::{self, STEMS};
 use sph_nn::{Selection, norms};
 

@@ -69,8 +69,8 @@ pub fn export(objective: &Objective<f32>, info: &ModelInfo) -> Result<Vec<u8>> {
 
 #[test]
 fn the_file_says_how_images_are_normalized_and_convolutions_pad() {
-    use crate::data::{self, DataOptions};
-    let digits = data::load("digits", &DataOptions::default()).unwrap();
+    use sph_data::DataOptions;
+    let digits = sph_data::load("digits", &DataOptions::default()).unwrap();
     let info = ModelInfo::new("resnet8", "bn", "digits", &DataOptions::default(), &digits);
     let objective = Objective::<f32>::new(info.build(0.0).unwrap(), &sph_tensor::Pool::new(), 0);
     let model = ModelProto::decode(&export(&objective, &info).unwrap()[..]).unwrap();

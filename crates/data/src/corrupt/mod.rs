@@ -23,8 +23,8 @@ mod shot_noise;
 mod speckle_noise;
 mod zoom_blur;
 
-use crate::data::{ImageSet, Pixels};
 use crate::error::{Error, Result};
+use crate::image_set::{ImageSet, Pixels};
 use serde::{Serialize, Serializer};
 use sph_tensor::{Rng, by_samples};
 use std::fmt;
@@ -92,7 +92,7 @@ pub const CORRUPTIONS: &[CorruptionRow] = &[
 /// A corruption with its severity, as users write it: `fog:3`.
 ///
 /// ```
-/// use sph::corrupt::Corruption;
+/// use sph_data::corrupt::Corruption;
 /// let fog: Corruption = "fog:3".parse().unwrap();
 /// assert_eq!((fog.row.name, fog.severity), ("fog", 3));
 /// assert!("fog:6".parse::<Corruption>().unwrap_err().contains("1 to 5"));
@@ -159,10 +159,10 @@ impl Range {
     pub fn of(set: &ImageSet) -> Result<Self> {
         let (h, w, _) = set.size;
         if h < 2 || w < 2 {
-            return Err(Error::Config(format!("corruptions are for images; these have {h}×{w} pixels")));
+            return Err(Error::Images(format!("corruptions are for images; these have {h}×{w} pixels")));
         }
         if h.max(w) > LARGEST {
-            return Err(Error::Config(format!(
+            return Err(Error::Images(format!(
                 "images of {h}×{w} pixels are more than corruptions take, {LARGEST} a side"
             )));
         }
@@ -175,7 +175,7 @@ impl Range {
         };
         match white > black {
             true => Ok(Range { black, white }),
-            false => Err(Error::Config("the images have no value that is greater than 0".into())),
+            false => Err(Error::Images("the images have no value that is greater than 0".into())),
         }
     }
 }

@@ -1,10 +1,13 @@
 //! The UCI handwritten digits (Alpaydin and Kaynak 1998, "Optical Recognition of Handwritten Digits", UCI Machine Learning
 //! Repository, CC BY 4.0): 1,797 images of 8×8 with values 0 to 16, the file that scikit-learn ships, embedded as it is.
 //!
-//! The split is ours, since the file has none: 360 test images, stratified ([`super::stratified`] with purpose "digits").
+//! The split is ours, since the file has none: 360 test images, stratified (stratified, with purpose "digits").
 
-use super::{DataOptions, Dataset, ImageSet, Pixels, numbered, stratified};
+use super::{numbered, stratified};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::image_set::{ImageSet, Pixels};
+use crate::options::DataOptions;
 use std::io::Read;
 use std::path::Path;
 
@@ -12,7 +15,7 @@ static FILE: &[u8] = include_bytes!("../../assets/digits.csv.gz");
 const TEST_IMAGES: usize = 360;
 
 pub(super) fn load(_: &DataOptions) -> Result<Dataset> {
-    let damaged = |reason: String| Error::data(Path::new("embedded digits"), reason);
+    let damaged = |reason: String| Error::file(Path::new("embedded digits"), reason);
     let mut text = String::new();
     flate2::read::GzDecoder::new(FILE).read_to_string(&mut text).map_err(|e| damaged(e.to_string()))?;
     let (mut images, mut labels) = (Vec::new(), Vec::new());

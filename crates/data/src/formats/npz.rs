@@ -1,22 +1,16 @@
-//! A data set from a `.npz` file, NumPy's `savez` or `savez_compressed`; see [`super::arrays`].
+//! `.npz` files, NumPy's `savez` or `savez_compressed`.
 //!
 //! It is a zip file of `.npy` files: the bytes `\x93NUMPY`, a version, the header's length, a header that is a Python dictionary
 //! of `descr`, `fortran_order` and `shape`, then the elements (NEP 1). The header is read here, since it comes in this one form and
 //! a reader of all of Python's literals would recurse as deep as a file likes.
 
-use super::arrays::{self, ArrayFile, Dtype, NamedArray};
-use super::{DataOptions, Dataset, Pixels, files};
-use crate::error::{Error, Result};
+use super::arrays::{ArrayFile, Dtype, NamedArray};
+use crate::dataset::Dataset;
+use crate::files;
+use crate::image_set::Pixels;
 use std::io::{Cursor, Write};
 use zip::write::SimpleFileOptions;
 use zip::{ZipArchive, ZipWriter};
-
-pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
-    let path = arrays::find(options, "npz")?;
-    let bytes = files::read(&path)?;
-    let mut file = File::parse(&bytes).map_err(|e| Error::data(&path, e))?;
-    arrays::dataset(&path, &mut file, options)
-}
 
 /// The arrays of a `.npz` file.
 pub struct File<'a>(ZipArchive<Cursor<&'a [u8]>>);
@@ -43,7 +37,7 @@ impl ArrayFile for File<'_> {
     }
 }
 
-/// A data set as the bytes of a `.npz` file, as `--dataset npz` reads it (with `--layout nhwc` where images have several channels): `x_train`, `y_train`,
+/// A data set as the bytes of a `.npz` file, as the data set `npz` reads it (with the layout NHWC where images have several channels): `x_train`, `y_train`,
 /// `x_test`, `y_test`.
 ///
 /// # Errors
@@ -167,8 +161,9 @@ fn c_order(from: &[u8], shape: &[usize], size: usize) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Layout;
-    use crate::data::ImageSet;
+    use crate::image_set::ImageSet;
+    use crate::options::{DataOptions, Layout};
+    use crate::sets::arrays;
     use std::path::Path;
 
     fn npz(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
@@ -217,7 +212,7 @@ mod tests {
             ImageSet { size: (2, 3, 2), images: Pixels::Bytes(last.clone()), labels: vec![1, 0] }
         );
         assert_eq!(set("(2, 2, 2, 3)", &first, Some(Layout::Nchw)).unwrap().train, nhwc.train);
-        assert!(set("(2, 2, 3, 2)", &last, None).unwrap_err().contains("--layout"));
+        assert!(set("(2, 2, 3, 2)", &last, None).unwrap_err().contains("`layout`"));
         assert!(
             set("(2, 2, 3, 3)", &last, Some(Layout::Nhwc))
                 .unwrap_err()

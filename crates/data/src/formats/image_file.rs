@@ -77,7 +77,7 @@ impl Decoded {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
     use image::RgbImage;
 

@@ -1,16 +1,7 @@
-//! A data set from a safetensors file of named arrays; see [`super::arrays`].
+//! Named arrays in a safetensors file.
 
-use super::arrays::{self, ArrayFile, Dtype, NamedArray};
-use super::{DataOptions, Dataset, files};
-use crate::error::{Error, Result};
+use super::arrays::{ArrayFile, Dtype, NamedArray};
 use safetensors::SafeTensors;
-
-pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
-    let path = arrays::find(options, "safetensors")?;
-    let bytes = files::read(&path)?;
-    let mut file = File::parse(&bytes).map_err(|e| Error::data(&path, e))?;
-    arrays::dataset(&path, &mut file, options)
-}
 
 /// The arrays of a safetensors file.
 pub struct File<'a>(SafeTensors<'a>);
@@ -53,7 +44,7 @@ impl ArrayFile for File<'_> {
 
 #[test]
 fn elements_of_every_type_keep_their_values() {
-    use arrays::Values;
+    use super::arrays::Values;
     use safetensors::Dtype as Theirs;
     use safetensors::tensor::TensorView;
     let ints = |v: &[i64]| Values::Ints(v.to_vec());

@@ -32,7 +32,7 @@ impl Pixels {
     }
 
     /// Stretches of `len` values, put together in this order, as numbers.
-    pub(crate) fn numbers(&self, stretches: &[usize], len: usize) -> Vec<f64> {
+    pub fn numbers(&self, stretches: &[usize], len: usize) -> Vec<f64> {
         let range = |&i: &usize| i * len..(i + 1) * len;
         match self {
             Pixels::Bytes(v) => stretches.iter().flat_map(|i| &v[range(i)]).map(|v| f64::from(*v)).collect(),
@@ -52,7 +52,7 @@ impl Pixels {
     }
 
     /// Mean and standard deviation per channel, channels last; 1 for the deviation of a channel that is constant.
-    pub(super) fn moments(&self, channels: usize) -> (Vec<f64>, Vec<f64>) {
+    pub(crate) fn moments(&self, channels: usize) -> (Vec<f64>, Vec<f64>) {
         let count = (self.len() / channels).max(1) as f64;
         let (mean, std): (Vec<f64>, Vec<f64>) = match self {
             Pixels::Bytes(v) => {
@@ -112,14 +112,14 @@ impl ImageSet {
         self.labels.is_empty()
     }
 
-    /// Its size for people, `28×28×1`.
-    pub(crate) fn spelled_size(&self) -> String {
+    /// Its size for people: height, width and channels, `28×28×1`.
+    pub fn spelled_size(&self) -> String {
         let (height, width, channels) = self.size;
         format!("{height}×{width}×{channels}")
     }
 
     /// What is wrong with these images of `classes` classes, if anything.
-    pub(super) fn fault(&self, classes: usize) -> Option<String> {
+    pub(crate) fn fault(&self, classes: usize) -> Option<String> {
         let (n, size) = (self.len(), self.spelled_size());
         // Sizes beyond what memory holds have no number of values.
         let (height, width, channels) = self.size;

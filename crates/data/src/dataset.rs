@@ -1,31 +1,9 @@
-//! Data sets, one file each, and their table; batches come from [`loader`]. A new data set is a file here and a row of
-//! [`DATASETS`].
+//! Labelled images to train and to test on.
 
-pub mod arrays;
-pub mod cifar;
-mod digits;
-mod fashion_mnist;
-pub mod fetch;
-pub mod files;
-mod fit;
-pub mod folder;
-pub mod idx;
-pub mod image_file;
-mod image_set;
-pub mod loader;
-pub mod npz;
-pub mod safetensors;
-mod split;
-
-pub use crate::config::DataOptions;
-pub use fit::fit;
-pub use image_set::{ImageSet, Pixels};
-use split::stratified;
-pub use split::{Division, sample};
-
-use crate::error::{Error, Result};
+use crate::error::Result;
+use crate::image_set::{ImageSet, Pixels};
+use crate::split::{Division, sample};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
 use std::sync::Arc;
 
 /// A data set with its normalisation.
@@ -124,122 +102,6 @@ impl Dataset {
     }
 }
 
-/// A row of the table of data sets.
-pub struct DatasetRow {
-    /// The name users give.
-    pub name: &'static str,
-    /// What it is and where it comes from.
-    pub about: &'static str,
-    /// The settings it takes, beside `image-size`, which all take.
-    pub takes: &'static [&'static str],
-    /// Reads it.
-    pub load: fn(&DataOptions) -> Result<Dataset>,
-}
-
-/// The data set called `name`.
-///
-/// # Errors
-/// When it is unknown or does not take a setting, its files cannot be read, or its images do not fit.
-pub fn load(name: &str, options: &DataOptions) -> Result<Dataset> {
-    let row = DATASETS.iter().find(|d| d.name == name);
-    let row = row.ok_or_else(|| Error::Config(format!("unknown data set '{name}'")))?;
-    if let Some(flag) = options.given().find(|f| *f != "image-size" && !row.takes.contains(f)) {
-        let takers: Vec<&str> = DATASETS.iter().filter(|d| d.takes.contains(&flag)).map(|d| d.name).collect();
-        return Err(Error::Config(format!(
-            "--dataset {name} does not take --{flag}; {} do",
-            takers.join(", ")
-        )));
-    }
-    let mut data = (row.load)(options)?;
-    if let Some(size) = options.image_size {
-        // The normalisation stays that of the images as they came.
-        for set in [&mut data.train, &mut data.test] {
-            if (set.size.0, set.size.1) != (size, size) {
-                *set = Arc::new(fit(set, size).map_err(Error::Config)?);
-            }
-        }
-    }
-    Ok(data)
-}
-
-/// Classes that have numbers for names.
-fn numbered(classes: usize) -> Vec<String> {
-    (0..classes).map(|i| i.to_string()).collect()
-}
-
-/// Takes a fraction of a single set away as test images, class by class; the split is the same for every run.
-fn split_test(
-    path: &Path,
-    all: ImageSet,
-    class_names: Vec<String>,
-    fraction: Option<f64>,
-) -> Result<Dataset> {
-    let fraction = fraction.ok_or_else(|| {
-        Error::Config(format!(
-            "{} has no test images; say with --test-fraction how many to take",
-            path.display()
-        ))
-    })?;
-    let count = (fraction * all.len() as f64).round() as usize;
-    let (train, test) = stratified(&all.labels, class_names.len(), count, "test");
-    if train.is_empty() || test.is_empty() {
-        let n = all.len();
-        return Err(Error::Config(format!(
-            "--test-fraction {fraction} of {n} images leaves no image on one side"
-        )));
-    }
-    Ok(Dataset::new(all.select(&train), all.select(&test), class_names)?)
-}
-
-/// All data sets.
-pub const DATASETS: &[DatasetRow] = &[
-    DatasetRow {
-        name: "digits",
-        about: "UCI handwritten digits, 8×8, 1,437 training and 360 test images, embedded",
-        takes: &[],
-        load: digits::load,
-    },
-    DatasetRow {
-        name: "fashion-mnist",
-        about: "Fashion-MNIST, 28×28, 60,000 training and 10,000 test images, IDX files",
-        takes: &["data-dir"],
-        load: fashion_mnist::load,
-    },
-    DatasetRow {
-        name: "cifar10",
-        about: "CIFAR-10, 32×32, 50,000 training and 10,000 test images, the binary version's files",
-        takes: &["data-dir"],
-        load: cifar::load10,
-    },
-    DatasetRow {
-        name: "cifar100",
-        about: "CIFAR-100, as CIFAR-10, with the fine labels",
-        takes: &["data-dir"],
-        load: cifar::load100,
-    },
-    DatasetRow {
-        name: "folder",
-        about: "JPEG and PNG files as train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE",
-        takes: &["data-dir", "test-fraction"],
-        load: folder::load,
-    },
-    DatasetRow {
-        name: "npz",
-        about: "arrays of a NumPy .npz file: x_train, y_train, x_test and y_test, or x and y",
-        takes: &["data-dir", "test-fraction", "layout"],
-        load: npz::load,
-    },
-    DatasetRow {
-        name: "safetensors",
-        about: "the same arrays in a safetensors file",
-        takes: &["data-dir", "test-fraction", "layout"],
-        load: safetensors::load,
-    },
-];
-
-/// The data set that is used when none is named.
-pub const DEFAULT: &str = "digits";
-
 #[test]
 fn images_and_labels_that_make_no_data_set_are_refused() {
     let set = || ImageSet { size: (2, 2, 1), images: Pixels::Floats(vec![0.5; 12]), labels: vec![0, 1, 1] };
@@ -247,7 +109,9 @@ fn images_and_labels_that_make_no_data_set_are_refused() {
         let mut other = set();
         change(&mut other);
         let of = |train: ImageSet, test: ImageSet| {
-            Dataset::new(train, test, numbered(2)).err().map_or("nothing".into(), |e| e.to_string())
+            Dataset::new(train, test, vec!["a".into(), "b".into()])
+                .err()
+                .map_or("nothing".into(), |e| e.to_string())
         };
         [of(other.clone(), set()), of(set(), other)]
     };
@@ -271,6 +135,6 @@ fn images_and_labels_that_make_no_data_set_are_refused() {
         assert!(test.starts_with("the test images: ") && test.contains(reason), "{test}");
     }
     let colour = ImageSet { size: (2, 1, 3), images: Pixels::Bytes(vec![0; 6]), labels: vec![1] };
-    let e = Dataset::new(set(), colour, numbered(2)).unwrap_err().to_string();
+    let e = Dataset::new(set(), colour, vec!["a".into(), "b".into()]).unwrap_err().to_string();
     assert_eq!(e, "the test images: they are 2×1×3, the training images 2×2×1");
 }

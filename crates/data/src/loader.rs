@@ -3,12 +3,12 @@
 //! What a batch holds is a function of (seed, epoch, batch number) alone: a run that goes on in the middle of an epoch sees
 //! the batches it would have seen.
 
-use super::{ImageSet, Normalisation};
 use crate::augment::{Draws, Image};
-use crate::objective::Batch;
-use sph_nn::Real;
-use sph_nn::losses::{Mixed, Targets};
-use sph_tensor::{Array, Pool, Rng, Shape};
+use crate::batch::Batch;
+use crate::dataset::Normalisation;
+use crate::image_set::ImageSet;
+use sph_autodiff::ops::{Mixed, Targets};
+use sph_tensor::{Array, Element, Pool, Rng, Shape};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -35,7 +35,7 @@ impl Source {
     }
 
     /// A shuffled epoch of training from batch number `first` on. The thread ends when the iterator is dropped.
-    pub fn training<T: Real>(&self, pool: &Pool<T>, draws: Draws, first: usize) -> Batches<T> {
+    pub fn training<T: Element>(&self, pool: &Pool<T>, draws: Draws, first: usize) -> Batches<T> {
         let mut numbers: Vec<usize> = (0..self.set.len()).collect();
         Rng::new(draws.seed, "shuffle", draws.epoch, 0).shuffle(&mut numbers);
         let batch = self.batch_size;
@@ -44,14 +44,14 @@ impl Source {
     }
 
     /// All images in order, the last batch as large as what is left.
-    pub fn in_order<T: Real>(&self, pool: &Pool<T>) -> Batches<T> {
+    pub fn in_order<T: Element>(&self, pool: &Pool<T>) -> Batches<T> {
         let n = self.set.len();
         let ranges =
             (0..n).step_by(self.batch_size).map(|start| start..(start + self.batch_size).min(n)).collect();
         self.start(pool, (0..n).collect(), ranges, None)
     }
 
-    fn start<T: Real>(
+    fn start<T: Element>(
         &self,
         pool: &Pool<T>,
         numbers: Vec<usize>,
@@ -72,7 +72,7 @@ impl Source {
     }
 
     /// The images with the given numbers as a batch.
-    pub fn batch<T: Real>(&self, pool: &Pool<T>, numbers: &[usize], draws: Option<Draws>) -> Batch<T> {
+    pub fn batch<T: Element>(&self, pool: &Pool<T>, numbers: &[usize], draws: Option<Draws>) -> Batch<T> {
         let (h, w, c) = self.set.size;
         let len = h * w * c;
         // On the files' own scale until the end.
@@ -112,12 +112,12 @@ impl Source {
 
 /// An iterator over batches that a background thread makes.
 #[derive(Debug)]
-pub struct Batches<T: Real> {
+pub struct Batches<T: Element> {
     receive: Receiver<Batch<T>>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl<T: Real> Iterator for Batches<T> {
+impl<T: Element> Iterator for Batches<T> {
     type Item = Batch<T>;
 
     fn next(&mut self) -> Option<Batch<T>> {
@@ -136,7 +136,7 @@ impl<T: Real> Iterator for Batches<T> {
 mod tests {
     use super::*;
     use crate::augment::Augmentation;
-    use crate::data::Pixels;
+    use crate::image_set::Pixels;
 
     fn source() -> Source {
         let set =

@@ -3,8 +3,8 @@
 //! Two zero bytes, a type byte (8: unsigned bytes), the number of dimensions, each dimension as a big-endian u32, the
 //! values.
 
-use super::files;
 use crate::error::{Error, Result};
+use crate::files;
 use std::path::Path;
 
 /// The dimensions and bytes of an IDX file of unsigned bytes.
@@ -21,7 +21,7 @@ pub struct Idx {
 /// # Errors
 /// When the file cannot be read, is not IDX of unsigned bytes, or is longer or shorter than its header says.
 pub fn read(path: &Path) -> Result<Idx> {
-    files::plain(files::read(path)?).and_then(parse).map_err(|reason| Error::data(path, reason))
+    files::plain(files::read(path)?).and_then(parse).map_err(|reason| Error::file(path, reason))
 }
 
 /// Parses the (uncompressed) bytes of an IDX file.

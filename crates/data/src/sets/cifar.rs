@@ -1,8 +1,12 @@
 //! CIFAR-10 and CIFAR-100 (Krizhevsky 2009, "Learning Multiple Layers of Features from Tiny Images") in their binary version:
 //! records of the label, or of the coarse and the fine label, and 3×32×32 bytes, channel by channel.
 
-use super::{DataOptions, Dataset, ImageSet, Pixels, fetch, files, numbered};
+use super::numbered;
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::image_set::{ImageSet, Pixels};
+use crate::options::DataOptions;
+use crate::{fetch, files};
 use std::path::{Path, PathBuf};
 
 /// One of the two.
@@ -63,7 +67,7 @@ fn load(kind: &Kind, options: &DataOptions) -> Result<Dataset> {
             let path = dir.join(name);
             let bytes = files::read(&path)?;
             records(&bytes, kind.labels, kind.classes, &mut images, &mut labels)
-                .map_err(|e| Error::data(&path, e))?;
+                .map_err(|e| Error::file(&path, e))?;
         }
         Ok(ImageSet { size: (SIDE, SIDE, 3), images: Pixels::Bytes(images), labels })
     };
@@ -80,10 +84,10 @@ fn folder(kind: &Kind, options: &DataOptions) -> Result<PathBuf> {
     if [&dir, &inner].iter().all(|d| !d.join(kind.test).is_file()) {
         let reason = format!(
             "not found, nor in {}/; fetch the files with: sph data fetch {}, or name the folder of the binary version's files \
-             with --data-dir",
+             with `data-dir`",
             kind.folder, kind.name
         );
-        return Err(Error::data(&dir.join(kind.test), reason));
+        return Err(Error::file(&dir.join(kind.test), reason));
     }
     Ok(if dir.join(kind.test).is_file() { dir } else { inner })
 }

@@ -1,8 +1,7 @@
 //! Downloads of data sets into the user's cache directory: checked, and taken up again where they were broken off.
 
-use super::files::MAX_BYTES;
-use crate::checkpoint::TEMPORARY;
 use crate::error::{Error, Result};
+use crate::files::MAX_BYTES;
 use indicatif::{ProgressBar, ProgressStyle};
 use md5::Md5;
 use sha2::{Digest, Sha256};
@@ -11,13 +10,22 @@ use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// How names of files and folders that are being written begin.
+const TEMPORARY: &str = ".sph-";
+
 /// The folder of the data set called `name` in the user's cache directory.
 ///
 /// # Errors
 /// When the system names no such directory.
 pub fn cache(name: &str) -> Result<PathBuf> {
     let dirs = directories::ProjectDirs::from("", "", "sph");
-    let none = || Error::Config("no cache directory: HOME is not set; name the folder".into());
+    let none = || {
+        Error::setting(
+            "data-dir",
+            None,
+            "must name the folder: there is no cache directory, since HOME is not set",
+        )
+    };
     Ok(dirs.ok_or_else(none)?.cache_dir().join(name))
 }
 
@@ -104,7 +112,7 @@ pub fn folder_name(text: &str) -> std::result::Result<String, String> {
 pub fn plan(name: &str, url: Option<&str>, sha256: Option<[u8; 32]>) -> Result<Download> {
     if let Some(known) = KNOWN.iter().find(|k| k.name == name) {
         if sha256.is_some() {
-            return Err(Error::Config(format!("--sha256: the sums of {name} are known")));
+            return Err(Error::setting("sha256", None, format!("is known for {name}")));
         }
         let base = url.unwrap_or(known.url);
         let slash = if base.ends_with('/') { "" } else { "/" };
@@ -121,13 +129,12 @@ pub fn plan(name: &str, url: Option<&str>, sha256: Option<[u8; 32]>) -> Result<D
     let known: Vec<&str> = KNOWN.iter().map(|k| k.name).collect();
     let (Some(url), Some(sha256)) = (url, sha256) else {
         let known = known.join(", ");
-        return Err(Error::Config(format!(
-            "'{name}' is not one of {known}; name its --url and its --sha256"
-        )));
+        let reason = format!("must be named for '{name}', which is not one of {known}; so must its `sha256`");
+        return Err(Error::setting("url", None, reason));
     };
     let file = url.split(['?', '#']).next().and_then(|u| u.rsplit('/').next()).unwrap_or_default();
     let file =
-        folder_name(file).map_err(|_| Error::Config(format!("--url {url} does not end in a file's name")))?;
+        folder_name(file).map_err(|_| Error::setting("url", Some(url), "does not end in a file's name"))?;
     let remote = Remote { url: url.into(), name: file, sum: Sum::Sha256(hex(&sha256)) };
     Ok(Download { files: vec![remote], unpacks_to: None })
 }
@@ -186,7 +193,7 @@ fn download(file: &Remote, path: &Path) -> Result<()> {
                     let reason = format!(
                         "what came has the checksum {found}, {wanted} was expected; it was thrown away"
                     );
-                    return Err(Error::Config(format!("{}: {reason}", file.url)));
+                    return Err(Error::Network { url: file.url.clone(), reason });
                 }
                 return fs::rename(&part, path).map_err(|e| Error::write(path, e));
             }
@@ -197,7 +204,7 @@ fn download(file: &Remote, path: &Path) -> Result<()> {
         true => "; what came is kept, and the same command goes on from there",
         false => "",
     };
-    Err(Error::Config(format!("{}: {last}{kept}", file.url)))
+    Err(Error::Network { url: file.url.clone(), reason: format!("{last}{kept}") })
 }
 
 /// Appends what is missing to `part`. The inner error is the network's: it may be tried again.
@@ -255,9 +262,8 @@ fn transfer(url: &str, part: &Path) -> Result<std::result::Result<(), String>> {
         };
         size += n as u64;
         if size > MAX_BYTES {
-            return Err(Error::Config(format!(
-                "{url}: more than {MAX_BYTES} bytes, the limit of this program"
-            )));
+            let reason = format!("more than {MAX_BYTES} bytes, the limit of this program");
+            return Err(Error::Network { url: url.into(), reason });
         }
         out.write_all(&buffer[..n]).map_err(write)?;
         bar.inc(n as u64);
@@ -273,7 +279,7 @@ fn transfer(url: &str, part: &Path) -> Result<std::result::Result<(), String>> {
 /// The sum of a file, of the kind of `like`.
 fn sum_of(path: &Path, like: &Sum) -> Result<Sum> {
     fn digest<D: Digest>(path: &Path) -> Result<String> {
-        let read = |e: std::io::Error| Error::data(path, e.to_string());
+        let read = |e: std::io::Error| Error::file(path, e.to_string());
         let mut file = File::open(path).map_err(read)?;
         let (mut digest, mut buffer) = (D::new(), vec![0; 1 << 16]);
         loop {
@@ -295,7 +301,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// Unpacks the files directly in the folder `inner` of a gzipped archive to that folder in `to`, whole or not at all.
 fn unpack(archive: &Path, to: &Path, inner: &str) -> Result<()> {
-    let read = |e: std::io::Error| Error::data(archive, format!("damaged archive: {e}"));
+    let read = |e: std::io::Error| Error::file(archive, format!("damaged archive: {e}"));
     let write = |e: std::io::Error| Error::write(to, e);
     let temporary = tempfile::Builder::new().prefix(TEMPORARY).tempdir_in(to).map_err(write)?;
     let file = File::open(archive).map_err(read)?;

@@ -1,6 +1,6 @@
 //! How labelled images are divided, class by class.
 
-use super::Dataset;
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use sph_tensor::Rng;
 
@@ -27,7 +27,11 @@ impl Division {
         let Some(count) = self.labels else { return Ok((rest, held_out)) };
         let short = |(class, has): (usize, usize)| {
             let name = data.class_names.get(class).map_or("", String::as_str);
-            Error::Config(format!("--labels {count}: class '{name}' has {has} training images"))
+            Error::setting(
+                "labels",
+                Some(&count.to_string()),
+                format!("is more than class '{name}' has, {has} training images"),
+            )
         };
         Ok((per_class(labels, &rest, data.classes(), count, self.seed).map_err(short)?, held_out))
     }
@@ -36,7 +40,7 @@ impl Division {
 /// Splits image numbers into (rest, taken): `taken` has `count` images, shared out over the classes in proportion by
 /// largest remainder (the lower class first on a tie), drawn from each class by the stream (0, `purpose`, class). Both
 /// parts are in ascending order.
-pub(super) fn stratified(
+pub(crate) fn stratified(
     labels: &[u32],
     classes: usize,
     count: usize,
@@ -120,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_is_trained_on_is_not_held_out() {
-        let data = crate::data::load("digits", &crate::data::DataOptions::default()).unwrap();
+        let data = crate::load("digits", &crate::DataOptions::default()).unwrap();
         let parts = |labels, seed| Division { val_split: 0.2, labels, seed }.numbers(&data).unwrap();
         let (few, held_out) = parts(Some(100), 1);
         assert_eq!((few.len(), held_out.len()), (1000, 287));

@@ -3,122 +3,18 @@
 //! | arrays | meaning |
 //! |---|---|
 //! | `x_train`, `y_train`, `x_test`, `y_test` (Keras), or `train_images`, `train_labels`, `test_images`, `test_labels` | training and test set |
-//! | `x`, `y`, or `images`, `labels` | one set, split by `--test-fraction` |
+//! | `x`, `y`, or `images`, `labels` | one set, split by `test-fraction` |
 //!
-//! Inputs are `[N, F]` (features, each normalized on its own), `[N, H, W]` (images of one channel) or 4-D, whose order `--layout` names.
+//! Inputs are `[N, F]` (features, each normalized on its own), `[N, H, W]` (images of one channel) or 4-D, whose order `layout` names.
 //! Labels are whole numbers from 0, `[N]` or `[N, 1]`. Other arrays are left alone.
 
-use super::{DataOptions, Dataset, ImageSet, Pixels, numbered, split_test};
-use crate::config::Layout;
+use super::{numbered, split_test};
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::formats::arrays::{ArrayFile, NamedArray, Values};
+use crate::image_set::{ImageSet, Pixels};
+use crate::options::{DataOptions, Layout};
 use std::path::{Path, PathBuf};
-
-/// An array in C order.
-#[derive(Debug, Clone, PartialEq)]
-pub struct NamedArray {
-    /// Its extents.
-    pub shape: Vec<usize>,
-    /// Its elements.
-    pub values: Values,
-}
-
-/// Elements of an array, in the smallest of three types that holds them.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Values {
-    /// Unsigned bytes and booleans.
-    Bytes(Vec<u8>),
-    /// Other whole numbers.
-    Ints(Vec<i64>),
-    /// Floating-point numbers, rounded to 32 bits.
-    Floats(Vec<f32>),
-}
-
-/// The element types that files may have.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dtype {
-    Bool,
-    U8,
-    U16,
-    U32,
-    U64,
-    I8,
-    I16,
-    I32,
-    I64,
-    F32,
-    F64,
-}
-
-impl Dtype {
-    pub(super) fn size(self) -> usize {
-        match self {
-            Dtype::Bool | Dtype::U8 | Dtype::I8 => 1,
-            Dtype::U16 | Dtype::I16 => 2,
-            Dtype::U32 | Dtype::I32 | Dtype::F32 => 4,
-            Dtype::U64 | Dtype::I64 | Dtype::F64 => 8,
-        }
-    }
-
-    /// The little-endian elements in `bytes`.
-    fn decode(self, bytes: &[u8]) -> std::result::Result<Values, String> {
-        fn each<const N: usize, V>(bytes: &[u8], f: impl Fn([u8; N]) -> V) -> Vec<V> {
-            bytes.as_chunks::<N>().0.iter().map(|b| f(*b)).collect()
-        }
-        Ok(match self {
-            Dtype::Bool | Dtype::U8 => Values::Bytes(bytes.to_vec()),
-            Dtype::I8 => Values::Ints(each(bytes, |b| i8::from_le_bytes(b).into())),
-            Dtype::U16 => Values::Ints(each(bytes, |b| u16::from_le_bytes(b).into())),
-            Dtype::I16 => Values::Ints(each(bytes, |b| i16::from_le_bytes(b).into())),
-            Dtype::U32 => Values::Ints(each(bytes, |b| u32::from_le_bytes(b).into())),
-            Dtype::I32 => Values::Ints(each(bytes, |b| i32::from_le_bytes(b).into())),
-            Dtype::I64 => Values::Ints(each(bytes, i64::from_le_bytes)),
-            Dtype::U64 => {
-                let large = bytes
-                    .as_chunks::<8>()
-                    .0
-                    .iter()
-                    .map(|b| u64::from_le_bytes(*b))
-                    .find(|v| *v > i64::MAX as u64);
-                if let Some(v) = large {
-                    return Err(format!("the value {v} is too large"));
-                }
-                Values::Ints(each(bytes, |b| u64::from_le_bytes(b) as i64))
-            }
-            Dtype::F32 => Values::Floats(each(bytes, f32::from_le_bytes)),
-            Dtype::F64 => Values::Floats(each(bytes, |b| f64::from_le_bytes(b) as f32)),
-        })
-    }
-}
-
-impl NamedArray {
-    /// An array of little-endian elements.
-    ///
-    /// # Errors
-    /// When `bytes` do not fill `shape`.
-    pub(super) fn decode(shape: &[usize], dtype: Dtype, bytes: &[u8]) -> std::result::Result<Self, String> {
-        let len = shape.iter().try_fold(dtype.size(), |n, d| n.checked_mul(*d));
-        if len != Some(bytes.len()) {
-            let found = bytes.len();
-            return Err(format!(
-                "{found} bytes of values do not fill shape {shape:?} of {} bytes each",
-                dtype.size()
-            ));
-        }
-        Ok(NamedArray { shape: shape.to_vec(), values: dtype.decode(bytes)? })
-    }
-}
-
-/// A file of named arrays.
-pub trait ArrayFile {
-    /// The names in it, in any order.
-    fn names(&self) -> Vec<String>;
-
-    /// The array called `name`.
-    ///
-    /// # Errors
-    /// Why it cannot be read.
-    fn array(&mut self, name: &str) -> std::result::Result<NamedArray, String>;
-}
 
 /// The names of a training and a test set, and of a single set: inputs and labels.
 const PARTED: [[&str; 4]; 2] = [
@@ -133,18 +29,19 @@ const SINGLE: [[&str; 2]; 2] = [["x", "y"], ["images", "labels"]];
 /// When there is none, or there are several.
 pub(super) fn find(options: &DataOptions, ending: &str) -> Result<PathBuf> {
     let path = options.data_dir.as_deref();
-    let path =
-        path.ok_or_else(|| Error::Config(format!("--dataset {ending} needs --data-dir, a folder or file")))?;
+    let path = path.ok_or_else(|| {
+        Error::setting("data-dir", None, format!("is needed by the data set '{ending}': a folder or file"))
+    })?;
     if !path.is_dir() {
         return Ok(path.into());
     }
-    let listed = std::fs::read_dir(path).map_err(|e| Error::data(path, e.to_string()))?;
+    let listed = std::fs::read_dir(path).map_err(|e| Error::file(path, e.to_string()))?;
     let mut found = listed.flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == ending));
     match (found.next(), found.next()) {
         (Some(file), None) => Ok(file),
-        (None, _) => Err(Error::data(path, format!("no .{ending} file in it"))),
+        (None, _) => Err(Error::file(path, format!("no .{ending} file in it"))),
         _ => {
-            Err(Error::data(path, format!("several .{ending} files in it; name one of them with --data-dir")))
+            Err(Error::file(path, format!("several .{ending} files in it; name one of them with `data-dir`")))
         }
     }
 }
@@ -161,7 +58,7 @@ pub fn dataset(path: &Path, file: &mut dyn ArrayFile, options: &DataOptions) -> 
         let labels = labels(path, file, y)?;
         let n = images.len() / (size.0 * size.1 * size.2);
         if labels.len() != n {
-            return Err(Error::data(
+            return Err(Error::file(
                 path,
                 format!("'{y}' has {} labels for the {n} inputs of '{x}'", labels.len()),
             ));
@@ -174,8 +71,8 @@ pub fn dataset(path: &Path, file: &mut dyn ArrayFile, options: &DataOptions) -> 
     };
     if let Some([x, y, x_test, y_test]) = PARTED.iter().find(|p| has(&p[..])) {
         if options.test_fraction.is_some() {
-            let reason = format!("--test-fraction: {} has test images already ('{x_test}')", path.display());
-            return Err(Error::Config(reason));
+            let reason = format!("{} has test images already ('{x_test}')", path.display());
+            return Err(Error::setting("test-fraction", None, reason));
         }
         let (train, test) = (set(x, y)?, set(x_test, y_test)?);
         if train.size != test.size {
@@ -183,7 +80,7 @@ pub fn dataset(path: &Path, file: &mut dyn ArrayFile, options: &DataOptions) -> 
                 "inputs of '{x}' are {:?} (height, width, channels), of '{x_test}' {:?}",
                 train.size, test.size
             );
-            return Err(Error::data(path, reason));
+            return Err(Error::file(path, reason));
         }
         let names = classes(&[&train, &test]);
         return Ok(Dataset::new(train, test, names)?);
@@ -192,7 +89,7 @@ pub fn dataset(path: &Path, file: &mut dyn ArrayFile, options: &DataOptions) -> 
         let wanted = "x_train, y_train, x_test and y_test, or train_images, train_labels, test_images and test_labels, or x and y, or \
                       images and labels";
         let shown: Vec<&str> = names.iter().take(10).map(String::as_str).collect();
-        return Err(Error::data(path, format!("holds [{}]; {wanted} are expected", shown.join(", "))));
+        return Err(Error::file(path, format!("holds [{}]; {wanted} are expected", shown.join(", "))));
     };
     let all = set(x, y)?;
     let names = classes(&[&all]);
@@ -212,7 +109,7 @@ pub fn inputs_only(
     let mut wanted = SINGLE.iter().map(|s| s[0]).chain(PARTED.iter().map(|p| p[2]));
     let found = wanted.find(|w| names.iter().any(|n| n == w));
     let x =
-        found.ok_or_else(|| Error::data(path, "no array called x, images, x_test or test_images in it"))?;
+        found.ok_or_else(|| Error::file(path, "no array called x, images, x_test or test_images in it"))?;
     inputs(path, file, x, options)
 }
 
@@ -222,7 +119,7 @@ fn inputs(
     name: &str,
     options: &DataOptions,
 ) -> Result<((usize, usize, usize), Pixels)> {
-    let fail = |reason: String| Error::data(path, format!("array '{name}': {reason}"));
+    let fail = |reason: String| Error::file(path, format!("array '{name}': {reason}"));
     let NamedArray { shape, values } = file.array(name).map_err(fail)?;
     let (size, planes) = match (&shape[..], options.layout) {
         (&[_, features], _) => ((1, 1, features), false),
@@ -231,7 +128,7 @@ fn inputs(
         (&[_, c, h, w], Some(Layout::Nchw)) => ((h, w, c), true),
         (&[_, _, _, _], None) => {
             let reason =
-                format!("shape {shape:?}; say with --layout nhwc or nchw whether channels are last or first");
+                format!("shape {shape:?}; say with `layout` nhwc or nchw whether channels are last or first");
             return Err(fail(reason));
         }
         _ => {
@@ -272,7 +169,7 @@ fn channels_last<V: Copy>(from: &[V], (h, w, c): (usize, usize, usize)) -> Vec<V
 const MAX_CLASSES: i64 = 65_536;
 
 fn labels(path: &Path, file: &mut dyn ArrayFile, name: &str) -> Result<Vec<u32>> {
-    let fail = |reason: String| Error::data(path, format!("array '{name}': {reason}"));
+    let fail = |reason: String| Error::file(path, format!("array '{name}': {reason}"));
     let NamedArray { shape, values } = file.array(name).map_err(fail)?;
     if !matches!(shape[..], [_] | [_, 1]) {
         return Err(fail(format!("shape {shape:?}; labels are [N] or [N, 1]")));

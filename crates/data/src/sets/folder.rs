@@ -1,12 +1,16 @@
 //! A folder of JPEG and PNG files: `train/CLASS/FILE` and `test/CLASS/FILE` (or `val/`), or `CLASS/FILE` alone, which
-//! `--test-fraction` splits.
+//! `test-fraction` splits.
 //!
 //! Classes are the folders' names, Unicode without control characters, in the order of their bytes. Files of other kinds, hidden ones, and folders inside a class are
 //! left alone. All images are decoded when the set is read, on all cores, and held as bytes; see [`MAX_DECODED`].
 
-use super::image_file::decode;
-use super::{DataOptions, Dataset, ImageSet, Pixels, files, image_file, split_test};
+use super::split_test;
+use crate::dataset::Dataset;
 use crate::error::{Error, Result};
+use crate::files;
+use crate::formats::image_file::{self, decode};
+use crate::image_set::{ImageSet, Pixels};
+use crate::options::DataOptions;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -18,28 +22,29 @@ type Files = Vec<(PathBuf, u32)>;
 
 pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     let dir = options.data_dir.as_deref();
-    let dir = dir.ok_or_else(|| Error::Config("--dataset folder needs --data-dir".into()))?;
+    let dir = dir.ok_or_else(|| Error::setting("data-dir", None, "is needed by the data set 'folder'"))?;
     let parts = ["train", "test", "val"].map(|part| dir.join(part));
     let [train, tests @ ..] = &parts;
     let test = tests.iter().find(|t| t.is_dir());
     if !train.is_dir() {
         if let Some(test) = test {
-            return Err(Error::data(train, format!("not found, but {} is there", test.display())));
+            return Err(Error::file(train, format!("not found, but {} is there", test.display())));
         }
         let (names, found) = classes(dir)?;
         let all = read(&found, None, options.image_size)?;
         return split_test(dir, all, names, options.test_fraction);
     }
     let test = test.ok_or_else(|| {
-        Error::data(&parts[1], "not found; a train folder needs a test or val folder beside it")
+        Error::file(&parts[1], "not found; a train folder needs a test or val folder beside it")
     })?;
     if options.test_fraction.is_some() {
-        return Err(Error::Config(format!("--test-fraction: {} has test images already", dir.display())));
+        let reason = format!("{} has test images already", dir.display());
+        return Err(Error::setting("test-fraction", None, reason));
     }
     let (names, train_files) = classes(train)?;
     let (test_names, test_files) = classes(test)?;
     if let Some(other) = test_names.iter().find(|n| !names.contains(n)) {
-        return Err(Error::data(
+        return Err(Error::file(
             &test.join(other),
             format!("a class that {} does not have", train.display()),
         ));
@@ -54,7 +59,7 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let listed = std::fs::read_dir(dir).and_then(|d| d.map(|e| e.map(|e| e.path())).collect());
-    let mut listed: Vec<PathBuf> = listed.map_err(|e| Error::data(dir, e.to_string()))?;
+    let mut listed: Vec<PathBuf> = listed.map_err(|e| Error::file(dir, e.to_string()))?;
     listed.retain(|p| p.file_name().is_some_and(|n| !n.as_encoded_bytes().starts_with(b".")));
     // The system's order is any.
     listed.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
@@ -68,7 +73,7 @@ fn classes(dir: &Path) -> Result<(Vec<String>, Files)> {
         let before = found.len();
         found.extend(entries(&class)?.into_iter().filter(|p| is_image(p)).map(|p| (p, names.len() as u32)));
         if found.len() == before {
-            return Err(Error::data(
+            return Err(Error::file(
                 &class,
                 "no JPEG or PNG file (.jpg, .jpeg, .png) in it; each class has a folder of them",
             ));
@@ -76,7 +81,7 @@ fn classes(dir: &Path) -> Result<(Vec<String>, Files)> {
         names.push(class_name(&class)?);
     }
     if names.is_empty() {
-        return Err(Error::data(
+        return Err(Error::file(
             dir,
             "no class folders in it; images are expected as CLASS/FILE.jpg or .png",
         ));
@@ -88,7 +93,7 @@ fn classes(dir: &Path) -> Result<(Vec<String>, Files)> {
 fn class_name(folder: &Path) -> Result<String> {
     let name = folder.file_name().and_then(|n| n.to_str()).filter(|n| !n.contains(char::is_control));
     let reason = "a class is called like its folder, and this name is not Unicode or holds a control character; rename it";
-    name.map(String::from).ok_or_else(|| Error::data(folder, reason))
+    name.map(String::from).ok_or_else(|| Error::file(folder, reason))
 }
 
 fn is_image(path: &Path) -> bool {
@@ -99,7 +104,7 @@ fn is_image(path: &Path) -> bool {
 /// Decodes files on all cores. Images are made `side`×`side`, or must have one size: that of `expected`, or of the first one.
 fn read(found: &Files, expected: Option<(usize, usize, usize)>, side: Option<usize>) -> Result<ImageSet> {
     let decoded = |path: &Path| -> Result<image_file::Decoded> {
-        decode(&files::read(path)?).map_err(|e| Error::data(path, e))
+        decode(&files::read(path)?).map_err(|e| Error::file(path, e))
     };
     let size = match (side, expected) {
         (Some(side), _) => (side, side, 3),
@@ -113,12 +118,12 @@ fn read(found: &Files, expected: Option<(usize, usize, usize)>, side: Option<usi
     let bytes = found.len() as u64 * len as u64;
     if bytes > MAX_DECODED {
         let (n, gib) = (found.len(), bytes >> 30);
-        return Err(Error::Config(format!(
-            "{n} images of {}×{} need {gib} GiB of memory, more than the limit of {}; choose a smaller --image-size",
-            size.0,
-            size.1,
-            MAX_DECODED >> 30
-        )));
+        let limit = MAX_DECODED >> 30;
+        let reason = format!(
+            "makes {n} images of {}×{} pixels, which need {gib} GiB of memory, more than the limit of {limit}; choose a smaller one",
+            size.0, size.1
+        );
+        return Err(Error::setting("image-size", None, reason));
     }
     let one = |path: &Path, out: &mut [u8]| -> Result<()> {
         let mut image = decoded(path)?;
@@ -127,14 +132,14 @@ fn read(found: &Files, expected: Option<(usize, usize, usize)>, side: Option<usi
             None if image.size() != (size.0, size.1) => {
                 let (h, w) = image.size();
                 let reason = format!(
-                    "{h}×{w} pixels, others have {}×{}; --image-size makes them alike",
+                    "{h}×{w} pixels, others have {}×{}; `image-size` makes them alike",
                     size.0, size.1
                 );
-                return Err(Error::data(path, reason));
+                return Err(Error::file(path, reason));
             }
             None => {}
         }
-        out.copy_from_slice(&image.into_bytes(size.2).map_err(|e| Error::data(path, e))?);
+        out.copy_from_slice(&image.into_bytes(size.2).map_err(|e| Error::file(path, e))?);
         Ok(())
     };
     let mut images = vec![0u8; bytes as usize];
@@ -166,8 +171,8 @@ fn read(found: &Files, expected: Option<(usize, usize, usize)>, side: Option<usi
 
 #[cfg(test)]
 mod tests {
-    use super::super::image_file::tests::file;
     use super::*;
+    use crate::formats::image_file::tests::file;
     use image::ImageFormat;
 
     /// Classes "b" and "a", three PNGs each of one colour, beside things that are no images.
@@ -219,13 +224,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         folder(dir.path());
         let e = load(&options(dir.path(), None)).unwrap_err().to_string();
-        assert!(e.contains("--test-fraction"), "{e}");
+        assert!(e.contains("`test-fraction`"), "{e}");
         let fraction = DataOptions { test_fraction: Some(0.4), ..options(dir.path(), None) };
         let data = load(&fraction).unwrap();
         assert_eq!((data.train.labels.clone(), data.test.labels.clone()), (vec![0, 0, 1, 1], vec![0, 1]));
         std::fs::write(dir.path().join("a/3.jpeg"), file(5, 4, ImageFormat::Jpeg, |_, _| [0; 3])).unwrap();
         let e = load(&fraction).unwrap_err().to_string();
-        assert!(e.contains("a/3.jpeg: 4×5 pixels, others have 4×6") && e.contains("--image-size"), "{e}");
+        assert!(e.contains("a/3.jpeg: 4×5 pixels, others have 4×6") && e.contains("`image-size`"), "{e}");
         std::fs::write(dir.path().join("a/1.PNG"), "<html>").unwrap();
         let e = load(&fraction).unwrap_err().to_string();
         assert!(e.contains("a/1.PNG: neither"), "the first file that is wrong: {e}");

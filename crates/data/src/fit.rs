@@ -1,17 +1,17 @@
 //! Images made to fit a model: enlarged by a whole factor, then padded.
 
-use super::{ImageSet, Pixels};
+use crate::error::{Error, Result};
+use crate::image_set::{ImageSet, Pixels};
 
 /// Images of `size`×`size`: every pixel repeated as often as fits in both directions, the rest padded with zeros on both sides.
 ///
 /// # Errors
 /// When the images are larger than that.
-pub fn fit(set: &ImageSet, size: usize) -> Result<ImageSet, String> {
+pub fn fit(set: &ImageSet, size: usize) -> Result<ImageSet> {
     let (h, w, c) = set.size;
     if h > size || w > size {
-        return Err(format!(
-            "--image-size {size} is less than the images' {h}×{w}; images are enlarged, not cut"
-        ));
+        let reason = format!("is less than the images' {h}×{w}; images are enlarged, not cut");
+        return Err(Error::setting("image-size", Some(&size.to_string()), reason));
     }
     let images = match &set.images {
         Pixels::Bytes(v) => Pixels::Bytes(enlarge(v, set.size, size)),
@@ -45,7 +45,7 @@ mod tests {
         let set = ImageSet { size: (1, 2, 1), images: Pixels::Bytes(vec![3, 7]), labels: vec![0] };
         let out = fit(&set, 4).unwrap();
         assert_eq!(out.images.bytes().unwrap(), [0, 0, 0, 0, 3, 3, 7, 7, 3, 3, 7, 7, 0, 0, 0, 0]);
-        assert!(fit(&set, 1).unwrap_err().contains("--image-size 1"));
+        assert!(fit(&set, 1).unwrap_err().to_string().contains("`image-size` 1"));
         // Two images, taller than wide, of two channels.
         let values = |v: &[u8]| Pixels::Floats(v.iter().map(|v| f32::from(*v)).collect());
         let set = ImageSet { size: (2, 1, 2), images: values(&[1, 2, 3, 4, 5, 6, 7, 8]), labels: vec![0, 1] };

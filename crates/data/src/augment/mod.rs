@@ -10,8 +10,8 @@ mod mixup;
 mod random_crop;
 mod random_erasing;
 
-use crate::data::Normalisation;
-use sph_nn::losses::Mixed;
+use crate::dataset::Normalisation;
+use sph_autodiff::ops::Mixed;
 use sph_tensor::Rng;
 
 /// What is done, and how much of it. The default is nothing.

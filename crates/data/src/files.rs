@@ -13,14 +13,14 @@ pub const MAX_BYTES: u64 = 4 << 30;
 /// # Errors
 /// When it cannot be read, is not a file, or is larger than [`MAX_BYTES`].
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    let error = |e: std::io::Error| Error::data(path, e.to_string());
+    let error = |e: std::io::Error| Error::file(path, e.to_string());
     let file = File::open(path).map_err(error)?;
     let about = file.metadata().map_err(error)?;
     if !about.is_file() {
-        return Err(Error::data(path, "is not a file"));
+        return Err(Error::file(path, "is not a file"));
     }
     if about.len() > MAX_BYTES {
-        return Err(Error::data(
+        return Err(Error::file(
             path,
             format!("{} bytes are more than this program reads ({MAX_BYTES})", about.len()),
         ));

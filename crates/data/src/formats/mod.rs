@@ -1,0 +1,7 @@
+//! Files, one format each.
+
+pub mod arrays;
+pub mod idx;
+pub mod image_file;
+pub mod npz;
+pub mod safetensors;

@@ -1,0 +1,39 @@
+//! Labelled images: where they come from, how they are divided, changed and put into batches.
+//!
+//! - [`load`]: a data set by its name in the table [`sets::DATASETS`]; [`Dataset::new`]: one of your own.
+//! - [`Division`]: which images are trained on and which are held out.
+//! - [`loader::Source`]: batches, made ahead by a thread; [`augment`] changes them on the way.
+//! - [`corrupt`]: corruptions of published kinds, for tests of robustness.
+//! - [`fetch`]: downloads of published files.
+//!
+//! Settings are called by their names in backquotes in messages (`image-size`).
+//!
+//! ```
+//! use sph_data::{DataOptions, load};
+//! let digits = load("digits", &DataOptions::default()).unwrap();
+//! assert_eq!((digits.train.len(), digits.test.len(), digits.classes()), (1437, 360, 10));
+//! ```
+
+pub mod augment;
+mod batch;
+pub mod corrupt;
+mod dataset;
+mod error;
+pub mod fetch;
+pub mod files;
+mod fit;
+pub mod formats;
+mod image_set;
+pub mod loader;
+mod options;
+pub mod sets;
+mod split;
+
+pub use batch::Batch;
+pub use dataset::{Dataset, DatasetError, Normalisation};
+pub use error::{Error, Result};
+pub use fit::fit;
+pub use image_set::{ImageSet, Pixels};
+pub use options::{DataOptions, Layout};
+pub use sets::{DEFAULT, load};
+pub use split::{Division, sample};

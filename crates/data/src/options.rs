@@ -1,0 +1,63 @@
+//! How a data set is read.
+
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Where data files are and how they are read; every data set takes some of these.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct DataOptions {
+    /// Folder of the data files; for npz and safetensors the file itself, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_dir: Option<PathBuf>,
+    /// Height and width that images are made to have, at least 1; `None`: their own. Enlarged by a whole factor, then padded; those of the
+    /// data set `folder` cut to the square in the middle, then resized.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_size: Option<usize>,
+    /// Fraction of the images to test on, between 0 and 1, where folder, npz or safetensors come without a test set; the split is always
+    /// the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_fraction: Option<f64>,
+    /// Order of the axes of 4-D arrays in npz and safetensors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
+}
+
+/// The order of the axes of an array of images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layout {
+    /// Images, height, width, channels (TensorFlow, Keras).
+    Nhwc,
+    /// Images, channels, height, width (PyTorch).
+    Nchw,
+}
+
+impl Layout {
+    /// All orders by name.
+    pub const NAMES: [(&str, Layout); 2] = [("nhwc", Layout::Nhwc), ("nchw", Layout::Nchw)];
+}
+
+impl FromStr for Layout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let found = Self::NAMES.iter().find(|(name, _)| *name == text);
+        found.map(|(_, layout)| *layout).ok_or_else(|| "must be nhwc or nchw".into())
+    }
+}
+
+impl DataOptions {
+    /// The settings that were given, by name.
+    pub(crate) fn given(&self) -> impl Iterator<Item = &'static str> {
+        [
+            ("data-dir", self.data_dir.is_some()),
+            ("image-size", self.image_size.is_some()),
+            ("test-fraction", self.test_fraction.is_some()),
+            ("layout", self.layout.is_some()),
+        ]
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+    }
+}
