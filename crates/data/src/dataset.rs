@@ -1,6 +1,6 @@
 //! Labelled images to train and to test on.
 
-use crate::error::Result;
+use crate::error::{DatasetError, Result};
 use crate::image_set::{ImageSet, Pixels};
 use crate::split::{Division, sample};
 use serde::{Deserialize, Serialize};
@@ -26,16 +26,6 @@ pub struct Normalisation {
     pub mean: Vec<f64>,
     /// Standard deviation per channel.
     pub std: Vec<f64>,
-}
-
-/// Images and labels that make no data set.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the {part} images: {reason}")]
-pub struct DatasetError {
-    /// `training` or `test`.
-    pub part: &'static str,
-    /// What is wrong with them.
-    pub reason: String,
 }
 
 impl Dataset {
@@ -86,7 +76,7 @@ impl Dataset {
     /// # Errors
     /// As [`Division::numbers`].
     pub fn divide(&mut self, division: &Division) -> Result<Arc<ImageSet>> {
-        let (train, held_out) = division.numbers(self)?;
+        let (train, held_out) = division.numbers(&self.train.labels, &self.class_names)?;
         let held_out = Arc::new(self.train.select(&held_out));
         if train.len() < self.train.len() {
             self.train = Arc::new(self.train.select(&train));

@@ -1,6 +1,5 @@
 //! What can be wrong with data.
 
-use crate::dataset::DatasetError;
 use std::path::{Path, PathBuf};
 
 /// An error of this crate. Settings stand in backquotes.
@@ -56,6 +55,16 @@ pub enum Error {
         /// The system's reason.
         source: std::io::Error,
     },
+}
+
+/// Images and labels that make no data set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the {part} images: {reason}")]
+pub struct DatasetError {
+    /// `training` or `test`.
+    pub part: &'static str,
+    /// What is wrong with them.
+    pub reason: String,
 }
 
 impl Error {

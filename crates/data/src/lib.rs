@@ -30,8 +30,8 @@ pub mod sets;
 mod split;
 
 pub use batch::Batch;
-pub use dataset::{Dataset, DatasetError, Normalisation};
-pub use error::{Error, Result};
+pub use dataset::{Dataset, Normalisation};
+pub use error::{DatasetError, Error, Result};
 pub use fit::fit;
 pub use image_set::{ImageSet, Pixels};
 pub use options::{DataOptions, Layout};

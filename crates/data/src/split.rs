@@ -1,6 +1,5 @@
 //! How labelled images are divided, class by class.
 
-use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use sph_tensor::Rng;
 
@@ -16,24 +15,23 @@ pub struct Division {
 }
 
 impl Division {
-    /// The numbers of the images trained on, and of those held out, both in ascending order.
+    /// The numbers of the images trained on, and of those held out, both in ascending order. `labels` are those of all training images.
     ///
     /// # Errors
     /// When a class has fewer images than are asked for.
-    pub fn numbers(&self, data: &Dataset) -> Result<(Vec<usize>, Vec<usize>)> {
-        let labels = &data.train.labels;
+    pub fn numbers(&self, labels: &[u32], class_names: &[String]) -> Result<(Vec<usize>, Vec<usize>)> {
         let count = (self.val_split * labels.len() as f64).round() as usize;
-        let (rest, held_out) = stratified(labels, data.classes(), count, "val");
+        let (rest, held_out) = stratified(labels, class_names.len(), count, "val");
         let Some(count) = self.labels else { return Ok((rest, held_out)) };
         let short = |(class, has): (usize, usize)| {
-            let name = data.class_names.get(class).map_or("", String::as_str);
+            let name = class_names.get(class).map_or("", String::as_str);
             Error::setting(
                 "labels",
                 Some(&count.to_string()),
                 format!("is more than class '{name}' has, {has} training images"),
             )
         };
-        Ok((per_class(labels, &rest, data.classes(), count, self.seed).map_err(short)?, held_out))
+        Ok((per_class(labels, &rest, class_names.len(), count, self.seed).map_err(short)?, held_out))
     }
 }
 
@@ -125,7 +123,10 @@ mod tests {
     #[test]
     fn what_is_trained_on_is_not_held_out() {
         let data = crate::load("digits", &crate::DataOptions::default()).unwrap();
-        let parts = |labels, seed| Division { val_split: 0.2, labels, seed }.numbers(&data).unwrap();
+        let parts = |labels, seed| {
+            let division = Division { val_split: 0.2, labels, seed };
+            division.numbers(&data.train.labels, &data.class_names).unwrap()
+        };
         let (few, held_out) = parts(Some(100), 1);
         assert_eq!((few.len(), held_out.len()), (1000, 287));
         assert!(few.iter().all(|i| !held_out.contains(i)));

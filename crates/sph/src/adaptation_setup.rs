@@ -142,7 +142,7 @@ fn parts(args: &AdaptArgs, found: &Found) -> Result<(Vec<usize>, Vec<usize>)> {
         _ => (),
     }
     let division = Division { val_split, labels: args.labels, seed: args.seed };
-    let (labelled, held_out) = division.numbers(data)?;
+    let (labelled, held_out) = division.numbers(&data.train.labels, &data.class_names)?;
     let all_test: Vec<usize> = (0..data.test.len()).collect();
     let adapt_to = match args.adapt_on {
         AdaptOn::Test => all_test.clone(),

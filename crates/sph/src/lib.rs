@@ -34,6 +34,7 @@ pub mod observers;
 mod per_example;
 pub mod report;
 pub mod run;
+pub mod run_result;
 mod suffix_average;
 pub mod timing;
 pub mod train_loop;

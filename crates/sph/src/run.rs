@@ -2,7 +2,7 @@
 
 use crate::checkpoint::{TEMPORARY, moment, write_atomically};
 use crate::error::{Error, Result};
-use crate::history::RunResult;
+use crate::run_result::RunResult;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

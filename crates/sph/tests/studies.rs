@@ -1,9 +1,10 @@
 //! The files in `studies/` are comparisons that can be run: they resolve to plans, and where the data are at hand to runs.
 
 use clap::{Args, FromArgMatches};
+use sph::compare::configuration::Configuration;
 use sph::compare::flags::CompareArgs;
 use sph::compare::job::{Job, RunArgs};
-use sph::compare::plan::{self, Configuration};
+use sph::compare::plan;
 use sph::compare::tuning::Search;
 use sph::run::RunDir;
 use sph::train_loop::Trainer;

@@ -3,9 +3,9 @@
 use crate::checkpoint::Checkpoint;
 use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
-use crate::history::RunResult;
 use crate::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
 use crate::run::RunDir;
+use crate::run_result::RunResult;
 use crate::timing;
 use crate::train_loop::{Outcome, Trainer};
 use std::io::Write;

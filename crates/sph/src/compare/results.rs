@@ -1,8 +1,9 @@
 //! What the runs of a comparison say together: means and standard deviations over seeds.
 
+use super::configuration::Configuration;
 use super::finished::FinishedRun;
 use super::job::Job;
-use super::plan::{Configuration, PlannedRun};
+use super::plan::PlannedRun;
 use super::processes::Launch;
 use super::trials::Trials;
 use crate::error::Result;

@@ -1,7 +1,8 @@
 //! The trials of a comparison: its tuning rule carried out, and what is chosen by them.
 
+use super::configuration::Configuration;
 use super::job::{Job, RunArgs};
-use super::plan::{self, Configuration, Plan, PlannedRun};
+use super::plan::{self, Plan, PlannedRun};
 use super::processes::Launch;
 use super::round::{Carried, Round, Watch};
 use super::tuning::{self, Cost, Fit, Outcome, Search, Tuned, Tuning};

@@ -4,8 +4,8 @@
 //! φ^{d+1} = φ + 1 (Roberts 2018, "The unreasonable effectiveness of quasirandom sequences"; one setting alone: the golden ratio).
 //! Any first n of them lie evenly in the space, so that a budget may cut them, and one may be added.
 
+use super::configuration::Configuration;
 use super::job::Job;
-use super::plan::Configuration;
 use super::setting::{Setting, Values};
 use crate::error::{Error, Result};
 use sph_tensor::Rng;
