@@ -2,10 +2,10 @@
 
 use crate::adaptation::Measured;
 use crate::config::{TrainArgs, shown};
-use crate::csv::Table;
 use crate::error::{Error, Result};
 use crate::run::RunDir;
 use crate::run_result::RunResult;
+use crate::table::Table;
 use crate::timing::Times;
 use serde::Deserialize;
 use std::path::Path;

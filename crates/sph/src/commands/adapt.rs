@@ -5,6 +5,7 @@ use crate::adaptation_setup::Setup;
 use crate::checkpoint::{check_outputs, save_model, write_atomically};
 use crate::config::{AdaptArgs, EvalOn, shown};
 use crate::error::{Error, Result};
+use crate::table::Table;
 use crate::timing;
 use indicatif::ProgressBar;
 use std::fmt::Write as _;
@@ -111,10 +112,11 @@ fn table(adapted: &Adapted, on: EvalOn) -> String {
 
 /// A row before anything, one with recalibrated statistics, then one per step, with an evaluation where there was one.
 fn csv(adapted: &Adapted) -> String {
-    let mut out = String::from("step,seconds,train_loss,loss,accuracy\n");
+    let mut table = Table::new(["step", "seconds", "train_loss", "loss", "accuracy"]);
     let mut line = |step: u64, seconds: f64, train: String, measured: Option<&Measured>| {
-        let measured = measured.map_or(",".into(), |m| format!("{},{}", m.loss, m.accuracy));
-        let _ = writeln!(out, "{step},{seconds},{train},{measured}");
+        let [loss, accuracy] =
+            measured.map_or([const { String::new() }; 2], |m| [m.loss, m.accuracy].map(|v| v.to_string()));
+        table.push([step.to_string(), seconds.to_string(), train, loss, accuracy]);
     };
     line(0, 0.0, String::new(), Some(&adapted.before));
     line(0, 0.0, String::new(), adapted.evaluations.first());
@@ -123,5 +125,5 @@ fn csv(adapted: &Adapted) -> String {
         seconds += time;
         line(step, seconds, loss.to_string(), adapted.evaluations.iter().find(|m| m.steps == step));
     }
-    out
+    table.text()
 }

@@ -5,7 +5,21 @@ use super::{CurvatureEvent, Observer};
 use crate::error::Result;
 use std::path::Path;
 
-const HEADER: &str = "epoch,step,block,visits,trace,min,max,fraction_negative,multiplier_min,multiplier_q25,multiplier_median,multiplier_q75,multiplier_max";
+const HEADER: [&str; 13] = [
+    "epoch",
+    "step",
+    "block",
+    "visits",
+    "trace",
+    "min",
+    "max",
+    "fraction_negative",
+    "multiplier_min",
+    "multiplier_q25",
+    "multiplier_median",
+    "multiplier_q75",
+    "multiplier_max",
+];
 
 /// An optimizer without blocks leaves no file.
 pub struct CurvatureLog(EpochCsv);
@@ -16,7 +30,7 @@ impl CurvatureLog {
     /// # Errors
     /// When the file is there but cannot be read.
     pub fn new(path: &Path, epochs: usize) -> Result<Self> {
-        EpochCsv::open(path, HEADER, epochs).map(CurvatureLog)
+        EpochCsv::open(path, &HEADER, epochs).map(CurvatureLog)
     }
 }
 
@@ -24,8 +38,10 @@ impl Observer for CurvatureLog {
     fn curvature(&mut self, e: &CurvatureEvent<'_>) -> Result<()> {
         self.0.add(e.blocks.iter().map(|b| {
             let numbers = [b.trace, b.min, b.max, b.negative].into_iter().chain(b.quartiles());
-            let numbers: Vec<String> = numbers.map(|v| v.to_string()).collect();
-            format!("{},{},{},{},{}", e.epoch + 1, e.step, b.block, b.visits, numbers.join(","))
+            let (epoch, step) = ((e.epoch + 1).to_string(), e.step.to_string());
+            let mut row = vec![epoch, step, b.block.to_string(), b.visits.to_string()];
+            row.extend(numbers.map(|v| v.to_string()));
+            row
         }))
     }
 }

@@ -5,7 +5,24 @@ use super::{EpochEvent, Observer};
 use crate::error::Result;
 use std::path::Path;
 
-const HEADER: &str = "epoch,lr,train_loss,train_accuracy,val_loss,val_accuracy,test_loss,test_accuracy,step_ms,images_per_s,curvature_overhead,seconds,ema_val_loss,ema_val_accuracy,ema_test_loss,ema_test_accuracy";
+const HEADER: [&str; 16] = [
+    "epoch",
+    "lr",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "step_ms",
+    "images_per_s",
+    "curvature_overhead",
+    "seconds",
+    "ema_val_loss",
+    "ema_val_accuracy",
+    "ema_test_loss",
+    "ema_test_accuracy",
+];
 
 /// See the module.
 pub struct Summary(EpochCsv);
@@ -16,7 +33,7 @@ impl Summary {
     /// # Errors
     /// When the file is there but cannot be read.
     pub fn new(path: &Path, epochs: usize) -> Result<Self> {
-        EpochCsv::open(path, HEADER, epochs).map(Summary)
+        EpochCsv::open(path, &HEADER, epochs).map(Summary)
     }
 }
 
@@ -24,7 +41,7 @@ impl Observer for Summary {
     fn epoch(&mut self, e: &EpochEvent) -> Result<()> {
         let optional = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
         let (average_validation, average) = (e.average.and_then(|a| a.validation), e.average.map(|a| a.test));
-        let fields = [
+        let row = vec![
             (e.epoch + 1).to_string(),
             e.lr.to_string(),
             e.train_loss.to_string(),
@@ -42,6 +59,6 @@ impl Observer for Summary {
             optional(average.map(|v| v.0)),
             optional(average.map(|v| v.1)),
         ];
-        self.0.add([fields.join(",")])
+        self.0.add([row])
     }
 }

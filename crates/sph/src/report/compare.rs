@@ -7,8 +7,8 @@ use crate::compare::finished::FinishedRun;
 use crate::compare::job::Job;
 use crate::compare::results::{Group, Quantity, Results, Statistic};
 use crate::corruption_sheet::Sheet;
-use crate::csv::field;
 use crate::history::Epoch;
+use crate::table::Table;
 use plotters::style::RGBColor;
 use std::fmt::Write;
 
@@ -169,14 +169,13 @@ pub fn runs_csv(results: &Results) -> String {
         }
     };
     let columns = columns.chain(more.iter().copied()).chain(quantities.iter().map(|q| q.name));
-    let mut out = columns.map(field).collect::<Vec<_>>().join(",") + "\n";
+    let mut table = Table::new(columns);
     let optional = |v: Option<String>| v.unwrap_or_default();
     for run in &results.runs {
         let c = &results.configurations[run.configuration];
-        let mut fields = vec![field(&run.name), field(&c.dataset), field(&c.model), field(&c.label)];
+        let mut fields = [&run.name, &c.dataset, &c.model, &c.label].map(String::from).to_vec();
         fields.push(run.seed.to_string());
-        let value = |name: &&str| c.value(name).map(field);
-        fields.extend(grid.iter().map(|name| optional(value(name))));
+        fields.extend(grid.iter().map(|name| optional(c.value(name).map(String::from))));
         fields.push(optional(run.epochs.last().map(|e| e.epoch.to_string())));
         let number = |v: Option<f64>| optional(v.map(|v| v.to_string()));
         let end = &run.end;
@@ -193,9 +192,9 @@ pub fn runs_csv(results: &Results) -> String {
             }
         }
         fields.extend(quantities.iter().map(|q| optional((q.of)(run).map(|v| v.to_string()))));
-        out += &(fields.join(",") + "\n");
+        table.push(fields);
     }
-    out
+    table.text()
 }
 
 /// A row per configuration.
@@ -203,16 +202,15 @@ pub fn configurations_csv(results: &Results) -> String {
     let grid = results.grid();
     let [data, network] = results.job().places();
     let columns = [data, network, "optimizer"].into_iter().chain(grid.iter().copied()).chain(["runs"]);
-    let mut columns: Vec<String> = columns.map(field).collect();
+    let mut columns: Vec<String> = columns.map(String::from).collect();
     for q in results.quantities() {
         columns.extend(["mean", "std", "count"].map(|of| format!("{}_{of}", q.name)));
     }
     columns.extend(["mean", "low", "high", "count"].map(|of| format!("difference_{of}")));
-    let mut out = columns.join(",") + "\n";
+    let mut table = Table::new(columns);
     for (i, c) in results.configurations.iter().enumerate() {
-        let mut fields = vec![field(&c.dataset), field(&c.model), field(&c.label)];
-        let value = |name: &&str| c.value(name).map(field);
-        fields.extend(grid.iter().map(|name| value(name).unwrap_or_default()));
+        let mut fields = [&c.dataset, &c.model, &c.label].map(String::from).to_vec();
+        fields.extend(grid.iter().map(|name| c.value(name).unwrap_or_default().into()));
         fields.push(results.runs_of(i).count().to_string());
         for q in results.quantities() {
             let s = results.statistic(i, q.name);
@@ -226,9 +224,9 @@ pub fn configurations_csv(results: &Results) -> String {
         let (mean, both) = (s.map(|s| s.mean), s.map(|s| s.mean).zip(half));
         let (low, high) = (both.map(|(m, h)| m - h), both.map(|(m, h)| m + h));
         fields.extend([number(mean), number(low), number(high), s.map_or(0, |s| s.count).to_string()]);
-        out += &(fields.join(",") + "\n");
+        table.push(fields);
     }
-    out
+    table.text()
 }
 
 /// A page: what the corruptions look like (a sheet, or why there is none), tables, and curves with bands over seeds.

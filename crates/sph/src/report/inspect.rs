@@ -3,6 +3,7 @@
 use super::charts::{self, CELLS, FISHER, HESSIAN, Panel};
 use super::{aligned, escape, number, page};
 use crate::inspection::{BlockFigures, Eigenvalue, Figure, Inspection, NetworkFigures, QUANTITIES};
+use crate::table::Table;
 use serde::Serialize;
 use std::fmt::Write;
 
@@ -151,21 +152,18 @@ fn network(n: &NetworkFigures) -> String {
 
 /// A row per block: every quantity, and its standard error beside it.
 pub fn csv(found: &Inspection) -> String {
-    let mut out = String::from("block,entries,dense");
-    QUANTITIES.iter().for_each(|q| {
-        let _ = write!(out, ",{0},{0}_standard_error", q.name);
-    });
-    out.push('\n');
+    let mut columns = ["block", "entries", "dense"].map(String::from).to_vec();
+    QUANTITIES.iter().for_each(|q| columns.extend([q.name.into(), format!("{}_standard_error", q.name)]));
+    let mut table = Table::new(columns);
     let field = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
     for b in &found.blocks {
-        let _ = write!(out, "{},{},{}", b.name, b.entries, b.dense);
-        b.figures.iter().for_each(|f| {
-            let (mean, error) = (f.map(|f| f.mean), f.and_then(|f| f.standard_error));
-            let _ = write!(out, ",{},{}", field(mean), field(error));
-        });
-        out.push('\n');
+        let mut fields = vec![b.name.to_string(), b.entries.to_string(), b.dense.to_string()];
+        b.figures
+            .iter()
+            .for_each(|f| fields.extend([f.map(|f| f.mean), f.and_then(|f| f.standard_error)].map(field)));
+        table.push(fields);
     }
-    out
+    table.text()
 }
 
 /// One object: what was inspected, every figure, and their spread over the blocks.

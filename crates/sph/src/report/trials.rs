@@ -5,7 +5,7 @@ use crate::compare::job::Job;
 use crate::compare::setting::{Setting, Values};
 use crate::compare::trials::Trials;
 use crate::compare::tuning::{Outcome, Search, Tuned};
-use crate::csv::field;
+use crate::table::Table;
 use std::fmt::Write;
 
 /// The rule in one sentence.
@@ -184,12 +184,13 @@ pub fn csv(trials: &Trials) -> String {
     let [data, network] = trials.job().places();
     let columns = [data, network, "optimizer", "trial"].into_iter().chain(settings.iter().copied());
     let more = ["state", "validation_accuracy", "validation_loss", "cpu_seconds", "chosen"];
-    let mut out = columns.chain(more).map(field).collect::<Vec<_>>().join(",") + "\n";
+    let mut table = Table::new(columns.chain(more));
     for tuned in &trials.tuned {
         for (i, outcome) in tuned.outcomes.iter().enumerate() {
             let c = &tuned.search.trials[i];
-            let mut fields = vec![field(&c.dataset), field(&c.model), field(&c.name), (i + 1).to_string()];
-            let value = |name: &&str| c.grid.iter().find(|g| g.0 == *name).map(|g| field(&g.1));
+            let mut fields = [&c.dataset, &c.model, &c.name].map(String::from).to_vec();
+            fields.push((i + 1).to_string());
+            let value = |name: &&str| c.grid.iter().find(|g| g.0 == *name).map(|g| g.1.clone());
             fields.extend(settings.iter().map(|name| value(name).unwrap_or_default()));
             let none = String::new;
             fields.extend(match outcome {
@@ -203,8 +204,8 @@ pub fn csv(trials: &Trials) -> String {
                 Outcome::Waiting => ["waiting".into(), none(), none(), none()],
             });
             fields.push((tuned.chosen() == Some(i)).to_string());
-            out += &(fields.join(",") + "\n");
+            table.push(fields);
         }
     }
-    out
+    table.text()
 }
