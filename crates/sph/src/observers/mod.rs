@@ -3,6 +3,7 @@
 mod console;
 mod curvature_log;
 mod epoch_csv;
+mod event_proto;
 mod summary;
 mod tensorboard;
 

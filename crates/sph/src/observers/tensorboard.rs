@@ -1,8 +1,10 @@
-//! TensorBoard event files, written by hand: a record is its length, a checksum of that, a protocol buffer of a handful of fields,
-//! and a checksum of it (tensorflow/core/lib/io/record_writer.cc; event.proto, summary.proto).
+//! TensorBoard event files: a record is its length, a checksum of that, a protocol buffer, and a checksum of it
+//! (tensorflow/core/lib/io/record_writer.cc).
 
+use super::event_proto::{Event, Histogram, SessionLog, Summary, Tagged, Value, What};
 use super::{CurvatureEvent, EpochEvent, Observer, StepEvent};
 use crate::error::{Error, Result};
+use prost::Message;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -36,33 +38,22 @@ impl TensorBoard {
             }
         };
         let mut log = TensorBoard { path, file };
-        log.event(0, |event| event.bytes(3, b"brain.Event:2"))?;
-        // SessionLog with status START. A run without steps writes it, too: it may have been killed before it saved one.
-        let session = Message::default().with(|m| m.varint(1, 1));
-        log.event(steps + 1, |event| event.bytes(7, &session.0))?;
+        log.event(0, What::FileVersion("brain.Event:2".into()))?;
+        // A run without steps writes this, too: it may have been killed before it saved one.
+        log.event(steps + 1, What::SessionLog(SessionLog::START))?;
         Ok(log)
     }
 
-    fn event(&mut self, step: u64, what: impl FnOnce(&mut Message)) -> Result<()> {
-        let event = Message::default().with(|m| {
-            m.double(1, now());
-            m.varint(2, step);
-            what(m);
-        });
-        let record = record(&event.0);
+    fn event(&mut self, step: u64, what: What) -> Result<()> {
+        let event = Event { wall_time: now(), step: step as i64, what: Some(what) };
+        let record = record(&event.encode_to_vec());
         self.file.write_all(&record).map_err(|e| Error::write(&self.path, e))
     }
 
     /// One event with a value for every tag.
-    fn summary(&mut self, step: u64, values: impl IntoIterator<Item = (String, Message)>) -> Result<()> {
-        let summary = Message::default().with(|summary| {
-            for (tag, value) in values {
-                let value =
-                    Message::default().with(|m| m.bytes(1, tag.as_bytes())).0.into_iter().chain(value.0);
-                summary.bytes(1, &value.collect::<Vec<u8>>());
-            }
-        });
-        self.event(step, |event| event.bytes(5, &summary.0))
+    fn summary(&mut self, step: u64, values: impl IntoIterator<Item = (String, Value)>) -> Result<()> {
+        let values = values.into_iter().map(|(tag, value)| Tagged { tag, value: Some(value) }).collect();
+        self.event(step, What::Summary(Summary { values }))
     }
 }
 
@@ -113,77 +104,30 @@ fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |d| d.as_secs_f64())
 }
 
-/// Summary.Value: simple_value.
-fn scalar(v: f64) -> Message {
-    Message::default().with(|m| m.float(2, v as f32))
+fn scalar(v: f64) -> Value {
+    Value::Scalar(v as f32)
 }
 
 /// Buckets of a histogram.
 const BUCKETS: usize = 30;
 
-/// Summary.Value: histo, a HistogramProto of finite values.
-fn histogram(values: &[f64]) -> Message {
+/// The histogram of the finite ones of these values.
+fn histogram(values: &[f64]) -> Value {
     let values: Vec<f64> = values.iter().copied().filter(|v| v.is_finite()).collect();
     let (min, max) =
         values.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(*v), b.max(*v)));
     let width = ((max - min) / BUCKETS as f64).max(1e-9);
-    let mut counts = [0.0; BUCKETS];
+    let mut counts = vec![0.0; BUCKETS];
     values.iter().for_each(|v| counts[(((v - min) / width) as usize).min(BUCKETS - 1)] += 1.0);
-    let limits: Vec<f64> = (1..=BUCKETS).map(|i| min + width * i as f64).collect();
-    let histogram = Message::default().with(|m| {
-        m.double(1, min);
-        m.double(2, max);
-        m.double(3, values.len() as f64);
-        m.double(4, values.iter().sum());
-        m.double(5, values.iter().map(|v| v * v).sum());
-        m.doubles(6, &limits);
-        m.doubles(7, &counts);
-    });
-    Message::default().with(|m| m.bytes(5, &histogram.0))
-}
-
-/// A protocol buffer under construction.
-#[derive(Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn with(mut self, write: impl FnOnce(&mut Self)) -> Self {
-        write(&mut self);
-        self
-    }
-
-    fn number(&mut self, mut v: u64) {
-        while v >= 0x80 {
-            self.0.push(v as u8 | 0x80);
-            v >>= 7;
-        }
-        self.0.push(v as u8);
-    }
-
-    fn varint(&mut self, field: u64, v: u64) {
-        self.number(field << 3);
-        self.number(v);
-    }
-
-    fn double(&mut self, field: u64, v: f64) {
-        self.number(field << 3 | 1);
-        self.0.extend(v.to_le_bytes());
-    }
-
-    fn bytes(&mut self, field: u64, bytes: &[u8]) {
-        self.number(field << 3 | 2);
-        self.number(bytes.len() as u64);
-        self.0.extend(bytes);
-    }
-
-    fn doubles(&mut self, field: u64, values: &[f64]) {
-        self.bytes(field, &values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>());
-    }
-
-    fn float(&mut self, field: u64, v: f32) {
-        self.number(field << 3 | 5);
-        self.0.extend(v.to_le_bytes());
-    }
+    Value::Histogram(Histogram {
+        min,
+        max,
+        count: values.len() as f64,
+        sum: values.iter().sum(),
+        sum_of_squares: values.iter().map(|v| v * v).sum(),
+        limits: (1..=BUCKETS).map(|i| min + width * i as f64).collect(),
+        counts,
+    })
 }
 
 fn masked_crc(bytes: &[u8]) -> [u8; 4] {
@@ -198,60 +142,15 @@ fn record(body: &[u8]) -> Vec<u8> {
 #[test]
 fn records_are_tensorflows() {
     // What tensorboard's own EventFileWriter wrote: wall_time 1.0, step 300, a scalar 0.5 called "a".
-    let event = Message::default().with(|m| {
-        m.double(1, 1.0);
-        m.varint(2, 300);
-        let value = Message::default().with(|m| m.bytes(1, b"a")).0.into_iter().chain(scalar(0.5).0);
-        let summary = Message::default().with(|m| m.bytes(1, &value.collect::<Vec<u8>>()));
-        m.bytes(5, &summary.0);
-    });
-    let hex: String = record(&event.0).iter().map(|b| format!("{b:02x}")).collect();
+    let values = vec![Tagged { tag: "a".into(), value: Some(scalar(0.5)) }];
+    let event = Event { wall_time: 1.0, step: 300, what: Some(What::Summary(Summary { values })) };
+    let hex: String = record(&event.encode_to_vec()).iter().map(|b| format!("{b:02x}")).collect();
     assert_eq!(hex, "1800000000000000a37f4b2209000000000000f03f10ac022a0a0a080a0161150000003f48e05525");
 }
 
 #[test]
 fn values_stand_under_their_names() {
     use super::Evaluated;
-    use prost::Message as _;
-    #[derive(prost::Message)]
-    struct Event {
-        #[prost(int64, tag = "2")]
-        step: i64,
-        #[prost(message, optional, tag = "5")]
-        summary: Option<Summary>,
-    }
-    #[derive(prost::Message)]
-    struct Summary {
-        #[prost(message, repeated, tag = "1")]
-        values: Vec<Value>,
-    }
-    #[derive(prost::Message)]
-    struct Value {
-        #[prost(string, tag = "1")]
-        tag: String,
-        #[prost(float, optional, tag = "2")]
-        scalar: Option<f32>,
-        #[prost(message, optional, tag = "5")]
-        histogram: Option<Histogram>,
-    }
-    #[derive(prost::Message)]
-    struct Histogram {
-        /// Smallest and largest value, number, sum, sum of squares.
-        #[prost(double, tag = "1")]
-        min: f64,
-        #[prost(double, tag = "2")]
-        max: f64,
-        #[prost(double, tag = "3")]
-        count: f64,
-        #[prost(double, tag = "4")]
-        sum: f64,
-        #[prost(double, tag = "5")]
-        squares: f64,
-        #[prost(double, repeated, tag = "6")]
-        limits: Vec<f64>,
-        #[prost(double, repeated, tag = "7")]
-        counts: Vec<f64>,
-    }
     let dir = tempfile::tempdir().unwrap();
     let mut log = TensorBoard::new(dir.path(), 0).unwrap();
     log.epoch(&EpochEvent {
@@ -302,11 +201,14 @@ fn values_stand_under_their_names() {
         let length = u64::from_le_bytes(*length) as usize;
         let event = Event::decode(&after[4..4 + length]).unwrap();
         rest = &after[4 + length + 4..];
-        for value in event.summary.into_iter().flat_map(|s| s.values) {
-            let of_step = ["loss/batch", "lr", "time/images_per_s"].contains(&&*value.tag);
-            assert_eq!(event.step, if of_step { 40 } else { 30 }, "{}", value.tag);
-            scalars.extend(value.scalar.map(|v| (value.tag.clone(), v)));
-            histograms.extend(value.histogram.map(|h| (value.tag, h)));
+        let Some(What::Summary(summary)) = event.what else { continue };
+        for Tagged { tag, value } in summary.values {
+            let of_step = ["loss/batch", "lr", "time/images_per_s"].contains(&&*tag);
+            assert_eq!(event.step, if of_step { 40 } else { 30 }, "{tag}");
+            match value.unwrap() {
+                Value::Scalar(v) => scalars.push((tag, v)),
+                Value::Histogram(h) => histograms.push((tag, h)),
+            }
         }
     }
     let expected = [
@@ -331,7 +233,7 @@ fn values_stand_under_their_names() {
     assert_eq!(scalars, expected.map(|(tag, v)| (tag.to_string(), v)));
     let [(tag, h)] = &histograms[..] else { panic!("{histograms:?}") };
     assert_eq!((&**tag, h.min, h.max, h.count), ("log10_multiplier/bn1.weight", -2.0, 1.0, 3.0));
-    assert!((h.sum + 2.0).abs() < 1e-12 && (h.squares - 6.0).abs() < 1e-12, "{h:?}");
+    assert!((h.sum + 2.0).abs() < 1e-12 && (h.sum_of_squares - 6.0).abs() < 1e-12, "{h:?}");
     // The value −1 lies in the bucket that ends at it or just above.
     let bucket = h.counts[1..].iter().position(|c| *c > 0.0).unwrap() + 1;
     assert!(h.limits[bucket - 1] <= -1.0 + 1e-9 && h.limits[bucket] >= -1.0 - 1e-9, "{h:?}");
