@@ -102,17 +102,20 @@ pub fn peak_rss_mb() -> Option<f64> {
 }
 
 /// CPU time of this process so far, all threads together, in seconds; `None` where the system does not say.
+#[cfg(unix)]
 pub fn cpu_seconds() -> Option<f64> {
-    // proc(5): the name, in parentheses, may hold anything; utime and stime are the 12th and 13th fields behind it, in hundredths of a
-    // second (USER_HZ, the same on all usual kinds of Linux).
-    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
-    let fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let ticks: Vec<f64> = fields.skip(11).take(2).filter_map(|f| f.parse().ok()).collect();
-    (ticks.len() == 2).then(|| (ticks[0] + ticks[1]) / 100.0)
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Some(time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9)
+}
+
+/// CPU time of this process so far, all threads together, in seconds; `None` where the system does not say.
+#[cfg(not(unix))]
+pub fn cpu_seconds() -> Option<f64> {
+    None
 }
 
 #[test]
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 fn cpu_time_grows_with_work() {
     let (before, start) = (cpu_seconds().unwrap(), std::time::Instant::now());
     let mut sum = 0u64;
