@@ -1,7 +1,8 @@
 //! Hyperbolic tangent: y = tanh x;  f′ = 1 − y²,  f″ = −2y(1 − y²).
 //!
-//! f′ as 4e/(1 + e)², e = exp(−2|x|): 1 − y² loses every digit where y is near ±1.
+//! f′ as 4σ′(2x) of the logistic function σ: 1 − y² loses every digit where y is near ±1.
 
+use crate::ops::sigmoid::sigma_slope;
 use crate::ops::{Case, case, normal};
 use crate::rules::{Pointwise, PointwiseOp};
 use sph_tensor::Element;
@@ -21,9 +22,7 @@ impl<T: Element> Pointwise<T> for Tanh {
     #[inline(always)]
     fn at(x: T) -> [T; 3] {
         let y = x.tanh();
-        let e = (-(x.abs() + x.abs())).exp();
-        let half = T::ONE + e;
-        let slope = T::from_f64(4.0) * e / (half * half);
+        let slope = T::from_f64(4.0) * sigma_slope(x + x);
         [y, slope, -(y + y) * slope]
     }
 }

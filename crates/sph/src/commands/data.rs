@@ -1,8 +1,7 @@
 //! `sph data`: what is in a data set, corrupted copies, and downloads.
 
 use crate::checkpoint::{check_outputs, write_atomically};
-use crate::config::DatasetArgs;
-use crate::config::{dataset_names, seed, sha256, shown, threads};
+use crate::config::{DatasetArgs, dataset_names, seed, sha256, shown, threads};
 use crate::corruption_sheet;
 use crate::error::{Error, Result};
 use crate::report::sheet;
@@ -53,7 +52,7 @@ pub struct StatsArgs {
     pub dataset: String,
     /// Its files.
     #[command(flatten)]
-    pub options: DatasetArgs,
+    pub data: DatasetArgs,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -68,7 +67,7 @@ pub struct CorruptArgs {
     pub dataset: String,
     /// Its files.
     #[command(flatten)]
-    pub options: DatasetArgs,
+    pub data: DatasetArgs,
     /// Corruption of the copy.
     #[arg(long, value_name = "NAME:SEVERITY", requires = "output")]
     pub corrupt: Option<Corruption>,
@@ -154,7 +153,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
         return refuse("sheet", path, ".png or .html");
     }
     check_outputs([&args.output, &args.sheet].into_iter().flatten())?;
-    let data = sph_data::load(&args.dataset, &args.options.options())?;
+    let data = sph_data::load(&args.dataset, &args.data.options())?;
     let range = Range::of(&data.train)?;
     if let Some(path) = &args.sheet {
         let shown_there =
@@ -184,7 +183,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
 }
 
 fn stats(args: &StatsArgs) -> Result<()> {
-    let data = sph_data::load(&args.dataset, &args.options.options())?;
+    let data = sph_data::load(&args.dataset, &args.data.options())?;
     let count = |set: &ImageSet| {
         let mut counts = vec![0u64; data.classes()];
         set.labels.iter().for_each(|l| counts[*l as usize] += 1);
