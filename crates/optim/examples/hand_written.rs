@@ -3,6 +3,7 @@
 //!
 //! Run with `cargo run --release -p sph-optim --example hand_written`.
 
+use sph_optim::Rule;
 use sph_optim::presets::SphDrs;
 use sph_optim::{Answer, Curvature, Directions, EvalError, ParamSpec, Request, Role, Sweep};
 use sph_tensor::{Array, Pool, Shape};
@@ -78,7 +79,7 @@ impl Curvature<f64> for Quadratic {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Curvatures over four decades, on which one learning rate would not do.
     let mut f = Quadratic::new(&[0.01, 1.0, 100.0]);
-    let settings = SphDrs { momentum: 0.0, weight_decay: 0.0, tau: 1.0, eps: 1e-12, ..SphDrs::default() };
+    let settings = SphDrs { momentum: 0.0, tau: 1.0, eps: 1e-12, ..SphDrs::default() };
     let mut optimizer = settings.build(f.params())?;
     for step in 0..3 {
         let report = optimizer.step(&mut f, 1.0)?;

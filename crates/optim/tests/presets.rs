@@ -1,13 +1,17 @@
 //! Every optimizer on every toy objective: it makes progress, and its state survives a checkpoint.
 
-use sph_optim::curvature::{Factors, FisherLabels, ScheduleKind, probes::PROBES};
-use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, Krylov, PRESETS, Sgd, SphDrs};
+use sph_optim::curvature::probes::{Ones, Probe, probes};
+use sph_optim::curvature::schedules::All;
+use sph_optim::curvature::{Factors, FisherLabels};
+use sph_optim::presets::{self, AdaHessian, Adam, AdamW, Context, Kfac, Krylov, Sgd, SphDrs};
+use sph_optim::settings::Settings;
 use sph_optim::transforms::{Backtrack, ClipGradient, ClipMode, Drs, DrsConfig, random_signs};
 use sph_optim::{
-    Answer, Curvature, Directions, EvalError, Group, Optimizer, Overrides, ParamSpec, Request, Role,
-    StateDict, Sweep,
+    Answer, AnyRule, Choice, Curvature, Directions, EvalError, Group, Optimizer, Overrides, ParamSpec,
+    Request, Role, Rule, SettingsError, StateDict, Sweep,
 };
 use sph_tensor::{Array, Pool, Shape};
+use std::sync::Arc;
 
 /// A function of a weight matrix and a 1-D scale, with gradient and diagonal Hessian written by hand.
 struct Toy {
@@ -112,21 +116,23 @@ const A: [f64; 9] = [2.0, 0.5, 0.0, 0.5, 1.0, 0.2, 0.0, 0.2, 0.8];
 const G: [f64; 4] = [1.5, -0.3, -0.3, 0.7];
 
 fn build(name: &str, specs: &[ParamSpec]) -> Optimizer<f64> {
-    match name {
-        "sph" => SphDrs { tau: 0.1, ..SphDrs::default() }.build(specs).unwrap(),
-        "krylov" => Krylov { size: 2, trust_radius: None, ..Krylov::default() }.build(specs).unwrap(),
-        "sgd" => Sgd { nesterov: true, ..Sgd::default() }.build(specs),
-        "adam" => Adam::default().build(specs),
-        "adahessian" => AdaHessian { betas: (0.9, 0.99), ..AdaHessian::default() }.build(specs),
-        "kfac" => Kfac { seed: 1, factor_every: 3, inverse_every: 2, ..Kfac::default() }.build(specs),
-        "adamw" => AdamW { weight_decay: 0.001, ..AdamW::default() }.build(specs),
+    let rule = match name {
+        "sph" => AnyRule::new(SphDrs { tau: 0.1, ..SphDrs::default() }),
+        "krylov" => AnyRule::new(Krylov { size: 2, trust_radius: None, ..Krylov::default() }),
+        "sgd" => AnyRule::new(Sgd { nesterov: true, ..Sgd::default() }),
+        "adam" => AnyRule::new(Adam::default()),
+        "adahessian" => AnyRule::new(AdaHessian { betas: (0.9, 0.99), ..AdaHessian::default() }),
+        "kfac" => AnyRule::new(Kfac { seed: 1, factor_every: 3, inverse_every: 2, ..Kfac::default() }),
+        "adamw" => AnyRule::new(AdamW { weight_decay: 0.001, ..AdamW::default() }),
+        "drs" => AnyRule::new(DrsConfig { refresh: 3, ..DrsConfig::default() }),
         other => panic!("{other} has no toy settings: add them"),
-    }
+    };
+    rule.build(specs).unwrap()
 }
 
 #[test]
 fn every_optimizer_makes_progress_on_every_objective() {
-    for row in PRESETS {
+    for row in presets::all() {
         for f in [bowl, double_well, log_cosh] {
             let mut toy = Toy::new(f);
             let mut optimizer = build(row.name, toy.params());
@@ -149,7 +155,7 @@ fn every_optimizer_makes_progress_on_every_objective() {
 
 #[test]
 fn saved_state_goes_on_bit_for_bit() {
-    for row in PRESETS {
+    for row in presets::all() {
         let mut toy = Toy::new(double_well);
         let mut optimizer = build(row.name, toy.params());
         for _ in 0..7 {
@@ -219,21 +225,21 @@ fn bits(state: &StateDict<f64>, toy: &Toy) -> Vec<(String, Vec<u64>)> {
 fn a_step_happens_whole_or_not_at_all() {
     type Build = Box<dyn Fn(&[ParamSpec]) -> Optimizer<f64>>;
     let mut builds: Vec<(String, Build)> = Vec::new();
-    for row in PRESETS {
+    for row in presets::all() {
         builds.push((row.name.into(), Box::new(|specs| build(row.name, specs))));
     }
-    builds.push(("sgd without Nesterov".into(), Box::new(|specs| Sgd::default().build(specs))));
-    for probe in PROBES {
-        let settings = SphDrs { probe, tau: 0.1, schedule: ScheduleKind::All, ..SphDrs::default() };
-        builds.push((probe.name.into(), Box::new(move |specs| settings.build(specs).unwrap())));
+    builds.push(("sgd without Nesterov".into(), Box::new(|specs| Sgd::default().build(specs).unwrap())));
+    for probe in probes() {
+        let name = probe.name().to_string();
+        let settings = SphDrs { probe, tau: 0.1, schedule: Arc::new(All), ..SphDrs::default() };
+        builds.push((name, Box::new(move |specs| settings.build(specs).unwrap())));
     }
-    let drs = DrsConfig { refresh: 2, ..DrsConfig::default() };
-    for first_order in [FirstOrder::Drs(drs), FirstOrder::AdamW(AdamW::default())] {
-        let settings = SphDrs { tau: 0.1, first_order, ..SphDrs::default() };
-        builds.push((
-            format!("{:?}", settings.first_order),
-            Box::new(move |specs| settings.build(specs).unwrap()),
-        ));
+    // Any rule moves the rest.
+    for rest in presets::all().into_iter().filter(|r| r.is_rule()) {
+        let given = Settings::default().with("first-order", rest.name).with("rest.weight-decay-1d", 0.1);
+        let choice = Choice::new("sph", given, &Context::default()).unwrap();
+        let build = move |specs: &[ParamSpec]| choice.build(specs, &[], &Context::default()).unwrap();
+        builds.push((format!("sph beside {}", rest.name), Box::new(build)));
     }
     for (name, build) in builds {
         // Refused as the first step, and after one, two, … of them: averages are there or not, measured anew or not.
@@ -289,7 +295,7 @@ fn a_step_happens_whole_or_not_at_all() {
 #[test]
 fn kfac_preconditions_layers_by_their_damped_factors() {
     let settings = Kfac { momentum: 0.0, weight_decay: 0.0, damping: 0.04, ..Kfac::default() };
-    let moved = first_step(settings.build(&Toy::new(bowl).specs));
+    let moved = first_step(settings.build(&Toy::new(bowl).specs).unwrap());
     let direction = |i: usize, j: usize| -moved[0][3 * i + j];
     let pi = f64::sqrt((3.8 / 3.0) / (2.2 / 2.0));
     let damped =
@@ -315,7 +321,7 @@ fn kfac_preconditions_layers_by_their_damped_factors() {
 fn a_step_is_halved_until_it_does_not_raise_the_loss() {
     let after = |halvings, f: fn(usize, f64) -> (f64, f64, f64), lr| {
         let mut toy = Toy::new(f);
-        let sgd = Sgd { momentum: 0.0, weight_decay: 0.0, ..Sgd::default() }.build(toy.params());
+        let sgd = Sgd { momentum: 0.0, weight_decay: 0.0, ..Sgd::default() }.build(toy.params()).unwrap();
         let watched = sgd.followed_by("backtrack", Box::new(Backtrack { halvings }));
         let own = Overrides { lr_mult: 2.0, ..Overrides::default() };
         let mut optimizer = watched.with_overrides(vec![own; 2]);
@@ -388,34 +394,35 @@ fn all_probes_agree_on_a_diagonal_block() {
         let a = [1.0, -2.0, 0.5, 3.0][i % 4];
         (0.5 * a * x * x, a * x, a)
     };
-    let end = |probe| {
+    let end = |probe: Arc<dyn Probe>| {
         let mut toy = Toy::new(quadratic);
-        let s = SphDrs {
-            probe,
-            schedule: ScheduleKind::All,
-            curvature_decay: 0.0,
-            tau: 0.2,
-            ..SphDrs::default()
-        };
+        let s =
+            SphDrs { probe, schedule: Arc::new(All), curvature_decay: 0.0, tau: 0.2, ..SphDrs::default() };
         let mut optimizer = s.build(toy.params()).unwrap();
         // Two whole cycles of `hadamard`, and one visit more.
         (0..9).for_each(|_| assert!(optimizer.step(&mut toy, 0.05).is_ok()));
         toy.values[1].to_f64()
     };
-    let want = end(&PROBES[0]);
+    let want = end(Arc::new(Ones));
     assert_eq!(want.len(), 4);
-    for probe in &PROBES[1..] {
-        end(probe)
-            .iter()
-            .zip(&want)
-            .for_each(|(g, w)| assert!((g - w).abs() < 1e-12, "{}: {g} {w}", probe.name));
+    for probe in probes() {
+        let got = end(probe.clone());
+        let close = |(g, w): (&f64, &f64)| assert!((g - w).abs() < 1e-12, "{}: {g} {w}", probe.name());
+        got.iter().zip(&want).for_each(close);
     }
 }
 
 /// The settings under which the two-dimensional step is Newton's in its subspace: lr 1, no damping, Q measured at every step.
 fn undamped() -> SphDrs {
-    let drs = DrsConfig { refresh: 1, lambda: 0.0, lambda_min: 0.0, delta: 0.0, ..DrsConfig::default() };
-    SphDrs { weight_decay: 0.01, first_order: FirstOrder::Drs(drs), ..SphDrs::default() }
+    let drs = DrsConfig {
+        refresh: 1,
+        lambda: 0.0,
+        lambda_min: 0.0,
+        delta: 0.0,
+        weight_decay: 0.01,
+        ..DrsConfig::default()
+    };
+    SphDrs { rest: AnyRule::new(drs), ..SphDrs::default() }
 }
 
 /// On a strictly convex quadratic each step ends in the minimiser of its subspace: the new gradient (decay's part included) is
@@ -499,7 +506,7 @@ fn drs_makes_progress_where_curvature_is_negative_and_its_state_goes_on() {
     for f in [bowl, double_well, log_cosh] {
         let settings = SphDrs {
             tau: 0.1,
-            first_order: FirstOrder::Drs(DrsConfig { refresh: 3, ..DrsConfig::default() }),
+            rest: AnyRule::new(DrsConfig { refresh: 3, ..DrsConfig::default() }),
             ..SphDrs::default()
         };
         let mut toy = Toy::new(f);
@@ -523,18 +530,17 @@ fn drs_makes_progress_where_curvature_is_negative_and_its_state_goes_on() {
 #[test]
 fn adamw_moves_the_weights_and_curvature_the_blocks() {
     let adamw = AdamW { betas: (0.8, 0.95), eps: 1e-6, weight_decay: 0.1, weight_decay_1d: 0.0 };
-    let sph = |first_order| SphDrs { tau: 0.2, weight_decay: 0.1, first_order, ..SphDrs::default() };
+    let sph = |rest| SphDrs { tau: 0.2, rest, ..SphDrs::default() };
     let ends = |build: &dyn Fn(&[ParamSpec]) -> Optimizer<f64>| {
         let mut toy = Toy::new(double_well);
         let mut optimizer = build(toy.params());
         (0..20).for_each(|_| assert!(optimizer.step(&mut toy, 0.02).is_ok()));
         toy.values
     };
-    // What an AdamW of other decay has there would be written over.
-    let inner = AdamW { weight_decay: 0.7, ..adamw.clone() };
-    let both = ends(&|specs| sph(FirstOrder::AdamW(inner.clone())).build(specs).unwrap());
-    assert_eq!(both[0].as_slice(), ends(&|specs| adamw.build(specs))[0].as_slice());
-    assert_eq!(both[1].as_slice(), ends(&|specs| sph(FirstOrder::Sgd).build(specs).unwrap())[1].as_slice());
+    let both = ends(&|specs| sph(AnyRule::new(adamw.clone())).build(specs).unwrap());
+    assert_eq!(both[0].as_slice(), ends(&|specs| adamw.build(specs).unwrap())[0].as_slice());
+    let beside_sgd = ends(&|specs| sph(AnyRule::new(Sgd::default())).build(specs).unwrap());
+    assert_eq!(both[1].as_slice(), beside_sgd[1].as_slice());
 }
 
 /// A loss that the model does not foresee rising is not stepped into.
@@ -542,7 +548,7 @@ fn adamw_moves_the_weights_and_curvature_the_blocks() {
 fn drs_takes_back_a_step_that_rises_too_far() {
     // Nearly flat where we stand, a wall where the step would end.
     let mut toy = Toy::new(|_, x| if x < 0.31 { (1.0 - 0.1 * x, -0.1, 1e-3) } else { (100.0, 0.0, 0.0) });
-    let settings = SphDrs { first_order: FirstOrder::Drs(DrsConfig::default()), ..SphDrs::default() };
+    let settings = SphDrs { rest: AnyRule::new(DrsConfig::default()), ..SphDrs::default() };
     let mut optimizer = settings.build(toy.params()).unwrap();
     let before = toy.values[0].to_f64();
     optimizer.step(&mut toy, 1.0).unwrap();
@@ -582,7 +588,7 @@ fn first_step(optimizer: Optimizer<f64>) -> Vec<Vec<f64>> {
 #[test]
 fn clipping_bounds_the_gradient_over_all_groups() {
     let specs = Toy::new(bowl).specs;
-    let plain = || Sgd { momentum: 0.0, weight_decay: 0.0, ..Sgd::default() }.build(&specs);
+    let plain = || Sgd { momentum: 0.0, weight_decay: 0.0, ..Sgd::default() }.build(&specs).unwrap();
     let clip = |mode, limit| plain().preceded_by("clip", Box::new(ClipGradient { mode, limit }));
     let free = first_step(plain());
     let norm = free.iter().flatten().map(|v| v * v).sum::<f64>().sqrt();
@@ -615,13 +621,14 @@ fn clipping_bounds_the_gradient_over_all_groups() {
 fn a_parameter_can_have_settings_of_its_own() {
     let specs = Toy::new(bowl).specs;
     let sgd = |momentum, weight_decay| Sgd { momentum, nesterov: true, weight_decay, weight_decay_1d: 0.0 };
-    let own = |o: Overrides| sgd(0.9, 0.01).build(&specs).with_overrides(vec![o, Overrides::default()]);
+    let own =
+        |o: Overrides| sgd(0.9, 0.01).build(&specs).unwrap().with_overrides(vec![o, Overrides::default()]);
     let default = Overrides::default();
-    let free = first_step(sgd(0.9, 0.01).build(&specs));
+    let free = first_step(sgd(0.9, 0.01).build(&specs).unwrap());
     let doubled = first_step(own(Overrides { lr_mult: 2.0, ..default }));
     assert_eq!(doubled[0], free[0].iter().map(|v| 2.0 * v).collect::<Vec<_>>());
     let changed = first_step(own(Overrides { momentum: Some(0.5), weight_decay: Some(0.3), ..default }));
-    assert_eq!(changed[0], first_step(sgd(0.5, 0.3).build(&specs))[0]);
+    assert_eq!(changed[0], first_step(sgd(0.5, 0.3).build(&specs).unwrap())[0]);
     // The other group is as it was.
     assert!(doubled[1] == free[1] && changed[1] == free[1]);
 
@@ -632,4 +639,87 @@ fn a_parameter_can_have_settings_of_its_own() {
     let state = optimizer.save(toy.values());
     assert!(state.arrays.keys().eq(["1d.momentum.g"]));
     build().load(toy.values(), state).unwrap();
+}
+
+/// A row's usual values are those of its type, so that a library's user and a flag's mean the same by saying nothing.
+#[test]
+fn usual_values_are_the_types_own() {
+    let row = |name: &str| {
+        let choice = Choice::new(name, Settings::default(), &Context::default()).unwrap();
+        format!("{:?}", choice.rule(&Context::default()).unwrap())
+    };
+    assert_eq!(row("sph"), format!("{:?}", SphDrs::default()));
+    assert_eq!(row("krylov"), format!("{:?}", Krylov::default()));
+    assert_eq!(row("sgd"), format!("{:?}", Sgd::default()));
+    assert_eq!(row("adam"), format!("{:?}", Adam::default()));
+    assert_eq!(row("adamw"), format!("{:?}", AdamW::default()));
+    assert_eq!(row("adahessian"), format!("{:?}", AdaHessian::default()));
+    assert_eq!(row("kfac"), format!("{:?}", Kfac::default()));
+    assert_eq!(row("drs"), format!("{:?}", DrsConfig::default()));
+    let given = Settings::default().with("preset", "seed");
+    let seed = Choice::new("sph", given, &Context::default()).unwrap();
+    assert_eq!(format!("{:?}", seed.rule(&Context::default()).unwrap()), format!("{:?}", SphDrs::seed()));
+}
+
+/// What a builder takes is the same whether a flag or a program says it.
+#[test]
+fn builders_check_their_ranges() {
+    let specs = Toy::new(bowl).specs;
+    let rules = [
+        AnyRule::new(Sgd { momentum: 1.0, ..Sgd::default() }),
+        AnyRule::new(Adam { betas: (0.9, 1.0), ..Adam::default() }),
+        AnyRule::new(AdamW { weight_decay: -0.1, ..AdamW::default() }),
+        AnyRule::new(AdaHessian { power: 0.0, ..AdaHessian::default() }),
+        AnyRule::new(Kfac { damping: 0.0, ..Kfac::default() }),
+        AnyRule::new(DrsConfig { max_rise: 0.5, ..DrsConfig::default() }),
+        AnyRule::new(Krylov { size: 0, ..Krylov::default() }),
+        AnyRule::new(SphDrs { tau: f64::INFINITY, ..SphDrs::default() }),
+        // The other half's settings are its own to check.
+        AnyRule::new(SphDrs {
+            rest: AnyRule::new(Sgd { momentum: -0.1, ..Sgd::default() }),
+            ..SphDrs::default()
+        }),
+    ];
+    let names = [
+        "momentum",
+        "opt-betas",
+        "weight-decay",
+        "hessian-power",
+        "damping",
+        "max-rise",
+        "krylov-size",
+        "tau",
+        "momentum",
+    ];
+    for (rule, name) in rules.iter().zip(names) {
+        match rule.build::<f64>(&specs) {
+            Err(SettingsError::Value { setting, .. }) => assert_eq!(setting, name),
+            other => panic!("{rule:?}: {other:?}"),
+        }
+    }
+}
+
+/// `rest.NAME` is for the rule for the rest, NAME for both, and what is nobody's is refused.
+#[test]
+fn settings_reach_the_halves_that_have_them() {
+    let cx = Context::default();
+    let rule = |given: Settings| {
+        Choice::new("sph", given, &cx)
+            .map(|c| format!("{:?}", c.rule(&cx).unwrap()))
+            .map_err(|e| e.to_string())
+    };
+    let both = rule(Settings::default().with("momentum", 0.5)).unwrap();
+    assert!(both.starts_with("SphDrs { momentum: 0.5") && both.contains("Sgd { momentum: 0.5"), "{both}");
+    let one = rule(Settings::default().with("momentum", 0.5).with("rest.momentum", 0.1)).unwrap();
+    assert!(one.starts_with("SphDrs { momentum: 0.5") && one.contains("Sgd { momentum: 0.1"), "{one}");
+    let e = rule(Settings::default().with("rest.tau", 0.5)).unwrap_err();
+    assert!(e.contains("`rest.tau`"), "{e}");
+    for name in ["rest.lr", "rest.curvature-batch"] {
+        let given = Settings::default().with("first-order", "adahessian").with(name, 0.5);
+        assert!(rule(given).is_err(), "{name} would be read by nobody");
+    }
+    let given = Settings::default().with("opt-betas", (0.8, 0.9));
+    assert_eq!(rule(given).unwrap_err(), "`opt-betas` needs `first-order` adam or adamw or adahessian");
+    let given = Settings::default().with("first-order", "krylov");
+    assert!(rule(given).unwrap_err().contains("`first-order` krylov must be one of"));
 }

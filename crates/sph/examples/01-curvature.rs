@@ -8,11 +8,13 @@ use sph_data::DataOptions;
 use sph_data::loader::Source;
 use sph_nn::models::{self, ModelConfig};
 use sph_optim::Curvature;
+use sph_optim::Rule;
 use sph_optim::analysis::{
     AnalysisError, EigenSettings, Hessian, Matrix, SpectrumSettings, block, diagonal, eigenpairs, spectrum,
     trace,
 };
-use sph_optim::presets::{Sgd, SphDrs};
+use sph_optim::presets::Sgd;
+use sph_optim::second_order_blocks;
 use sph_tensor::Pool;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,7 +30,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let numbers: Vec<usize> = (i * 128..(i + 1) * 128).collect();
         source.batch(&pool, &numbers, None)
     };
-    let mut sgd = Sgd::default().build(f.params());
+    let mut sgd = Sgd::default().build(f.params())?;
     for step in 0..60 {
         f.set_batch(batch(step % source.training_batches()));
         sgd.step(&mut f, 0.1)?;
@@ -36,7 +38,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     f.set_batch(batch(0));
 
     // Gradients of the 128 examples, for the Fisher block; they leave no trace.
-    let blocks = SphDrs::blocks(f.params());
+    let blocks = second_order_blocks(f.params());
     let names: Vec<String> = blocks.iter().map(|&b| f.params()[b].name.clone()).collect();
     let by_example = f.per_example_gradients(&blocks)?;
 

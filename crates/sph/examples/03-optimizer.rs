@@ -7,12 +7,12 @@ use sph::{Batch, Objective};
 use sph_data::{DataOptions, loader::Source};
 use sph_nn::models::{self, ModelConfig};
 use sph_optim::presets::Sgd;
-use sph_optim::{Answer, Curvature, Directions, EvalError, Group, Optimizer, Request, Sweep};
-use sph_optim::{Transform, UpdateContext};
+use sph_optim::{Answer, Curvature, Directions, EvalError, ParamSpec, Request, Sweep};
+use sph_optim::{AnyRule, Group, Rule, SettingsError, Transform, UpdateContext};
 use sph_tensor::{Array, Element, Pool};
 
 /// Multiplies the gradient by gᵀg / |gᵀHg|, at most by `longest`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct CauchyStep {
     longest: f64,
 }
@@ -59,6 +59,14 @@ impl<T: Element> Transform<T> for CauchyStep {
     }
 }
 
+/// It is the whole rule, for all parameters together.
+impl Rule for CauchyStep {
+    fn groups<T: Element>(&self, _: &[ParamSpec], members: &[usize]) -> Result<Vec<Group<T>>, SettingsError> {
+        let members = members.to_vec();
+        Ok(vec![Group { name: "all", members, chain: vec![Box::new(self.clone())] }])
+    }
+}
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let digits = sph_data::load("digits", &DataOptions::default())?;
     let source = Source { set: digits.train, normalisation: digits.normalisation, batch_size: 256 };
@@ -68,11 +76,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         source.batch(&pool, &(first..first + 256).collect::<Vec<_>>(), None)
     };
     // The mean loss over the last of 60 steps.
-    let train = |make: &dyn Fn(&Objective<f32>) -> Optimizer<f32>,
-                 lr: f64|
-     -> Result<f64, Box<dyn std::error::Error>> {
+    let train = |rule: AnyRule, lr: f64| -> Result<f64, Box<dyn std::error::Error>> {
         let mut f = Objective::new(models::build("mlp", &ModelConfig::new(1, (8, 8), 10))?, &pool, 0);
-        let (mut optimizer, mut last) = (make(&f), 0.0);
+        let (mut optimizer, mut last) = (rule.build(f.params())?, 0.0);
         for step in 0..60 {
             f.set_batch(batch(step));
             let loss = optimizer.step(&mut f, lr)?.loss;
@@ -82,13 +88,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let descent = Sgd { momentum: 0.0, weight_decay: 0.0, ..Sgd::default() };
     for lr in [0.001, 0.01, 0.1, 1.0] {
-        println!("gradient descent, lr {lr:<5}  loss {:.4}", train(&|f| descent.build(f.params()), lr)?);
+        println!("gradient descent, lr {lr:<5}  loss {:.4}", train(AnyRule::new(descent.clone()), lr)?);
     }
-    let cauchy = |f: &Objective<f32>| {
-        let members = (0..f.params().len()).collect();
-        let chain = vec![Box::new(CauchyStep { longest: 10.0 }) as _];
-        Optimizer::new(f.params(), vec![Group { name: "all", members, chain }])
-    };
-    println!("steps by curvature, lr 1     loss {:.4}", train(&cauchy, 1.0)?);
+    println!(
+        "steps by curvature, lr 1     loss {:.4}",
+        train(AnyRule::new(CauchyStep { longest: 10.0 }), 1.0)?
+    );
     Ok(())
 }

@@ -8,10 +8,12 @@ use sph::Objective;
 use sph_data::{DataOptions, loader::Source};
 use sph_nn::models::{self, ModelConfig};
 use sph_optim::Curvature;
+use sph_optim::Rule;
 use sph_optim::analysis::{
     AnalysisError, EigenSettings, Hessian, Operator, SpectrumSettings, diagonal, eigenpairs, spectrum, trace,
 };
-use sph_optim::presets::{Sgd, SphDrs};
+use sph_optim::presets::Sgd;
+use sph_optim::second_order_blocks;
 use sph_tensor::Pool;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -23,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     f.set_batch(source.batch(&pool, &(0..200).collect::<Vec<_>>(), None));
     let all: Vec<usize> = (0..f.params().len()).collect();
     let descent = Sgd { momentum: 0.0, weight_decay: 0.0, ..Sgd::default() };
-    let mut optimizer = descent.build(f.params());
+    let mut optimizer = descent.build(f.params())?;
 
     println!("2/lr = {:.2}\n\n step     loss  along g   largest  smallest", 2.0 / lr);
     for step in 0..=160 {
@@ -46,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         optimizer.step(&mut f, lr)?;
     }
 
-    let blocks = SphDrs::blocks(f.params());
+    let blocks = second_order_blocks(f.params());
     f.undisturbed(|f| -> Result<(), AnalysisError> {
         let mut h = Hessian::new(f, &all)?;
         // Scales and shifts of norms alone: few enough for the exact diagonal.

@@ -47,7 +47,7 @@ impl Setup {
         let optimizer = args.optimizer.build(objective.store.specs(), args.seed)?;
         let (adapt_to, evaluate_on) = parts(args, &found)?;
         let batch_size = args.batch_size.min(adapt_to.len());
-        objective.curvature_fraction = args.optimizer.curvature_fraction_in_adaptation(batch_size);
+        objective.curvature_fraction = args.optimizer.curvature_batch_in_adaptation(batch_size)?;
         let corruptor = match args.corrupt {
             None => None,
             Some(corruption) => {

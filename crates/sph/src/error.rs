@@ -63,6 +63,9 @@ pub enum Error {
         /// What does not fit.
         source: sph_optim::StateError,
     },
+    /// Settings of an optimizer that do not make sense.
+    #[error("{}", flags(&.0.to_string()))]
+    Optimizer(#[from] sph_optim::SettingsError),
     /// A loss could not be evaluated.
     #[error(transparent)]
     Evaluation(sph_optim::EvalError),
@@ -119,14 +122,14 @@ impl Error {
 }
 
 /// Libraries call settings by their names in backquotes; here they are flags.
-fn flags(message: &str) -> String {
+pub(crate) fn flags(message: &str) -> String {
     let mut parts = message.split('`');
     let mut out = parts.next().unwrap_or_default().to_string();
     while let Some(name) = parts.next() {
         let rest = parts.next();
         let is_name = rest.is_some()
             && !name.is_empty()
-            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+            && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.');
         match (is_name, rest) {
             (true, Some(rest)) => out += &format!("--{name}{rest}"),
             (_, rest) => out += &format!("`{name}{}", rest.map_or(String::new(), |rest| format!("`{rest}"))),

@@ -11,7 +11,7 @@ use sph_optim::analysis::{
     AnalysisError, EigenSettings, Estimate, Hessian, Matrix, Operator, Spectrum, SpectrumSettings, block,
     diagonal, eigenpairs, spectrum,
 };
-use sph_optim::presets::SphDrs;
+use sph_optim::second_order_blocks;
 use sph_tensor::DType;
 use std::collections::BTreeMap;
 
@@ -409,7 +409,7 @@ pub fn inspect<T: Real>(
     settings: &InspectionSettings,
     say: &mut dyn FnMut(&str),
 ) -> Result<Inspection, AnalysisError> {
-    let blocks = SphDrs::blocks(f.store.specs());
+    let blocks = second_order_blocks(f.store.specs());
     let mut found =
         Found { samples: vec![vec![Vec::new(); QUANTITIES.len()]; blocks.len()], ..Found::default() };
     for (number, batch) in batches.into_iter().enumerate() {

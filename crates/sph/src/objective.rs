@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// ```
 /// use sph::{Batch, Objective};
 /// use sph_nn::models::{self, ModelConfig};
-/// use sph_optim::{Answer, Curvature, presets::SphDrs};
+/// use sph_optim::{Curvature, Rule, presets::SphDrs};
 /// use sph_tensor::{Array, Pool, Shape};
 ///
 /// let config = ModelConfig::new(1, (8, 8), 3);

@@ -156,7 +156,7 @@ impl<T: Real> Trainer<T> {
         let mut objective = Objective::new(network, &pool, args.seed);
         args.optimizer.freeze(&mut objective.store)?;
         objective.smoothing = args.smoothing;
-        objective.curvature_fraction = args.optimizer.curvature_batch.unwrap_or(1.0);
+        objective.curvature_fraction = args.optimizer.curvature_batch()?;
         let specs = objective.store.specs().to_vec();
         let optimizer = args.optimizer.build(&specs, args.seed)?;
         let blocks = args.optimizer.blocks(&specs)?;

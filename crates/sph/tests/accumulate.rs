@@ -4,13 +4,17 @@ use sph::{Batch, Objective};
 use sph_nn::losses::{Mixed, Targets};
 use sph_nn::models::{self, ModelConfig};
 use sph_nn::{Builder, norms};
-use sph_optim::curvature::probes::PROBES;
-use sph_optim::curvature::{Accumulate, ScheduleKind};
-use sph_optim::presets::{AdaHessian, Adam, AdamW, FirstOrder, Kfac, Krylov, Sgd, SphDrs};
+use sph_optim::AnyRule;
+use sph_optim::Rule;
+use sph_optim::curvature::Accumulate;
+use sph_optim::curvature::probes::{Dense, Rademacher};
+use sph_optim::curvature::schedules::{All, Joint};
+use sph_optim::presets::{AdaHessian, Adam, AdamW, Kfac, Krylov, Sgd, SphDrs};
 use sph_optim::transforms::{Backtrack, ClipGradient, ClipMode, DrsConfig};
 use sph_optim::{Answer, Curvature, Directions, Optimizer, Overrides, ParamSpec, Request, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::ops::Range;
+use std::sync::Arc;
 
 const IMAGES: usize = 12;
 
@@ -78,40 +82,42 @@ fn parts_give_the_step_of_the_whole_batch() {
         })
     };
     let builds: Vec<(&str, Build)> = vec![
-        ("sgd", Box::new(|specs| Sgd::default().build(specs))),
+        ("sgd", Box::new(|specs| Sgd::default().build(specs).unwrap())),
         (
             "clipped sgd",
             Box::new(|specs| {
                 let clip = ClipGradient { mode: ClipMode::Norm, limit: 0.1 };
-                Sgd::default().build(specs).preceded_by("clip", Box::new(clip))
+                Sgd::default().build(specs).unwrap().preceded_by("clip", Box::new(clip))
             }),
         ),
         ("sph", sph(|_| ())),
-        ("sph, joint", sph(|s| (s.schedule, s.probe) = (ScheduleKind::Joint, &PROBES[1]))),
+        ("sph, joint", sph(|s| (s.schedule, s.probe) = (Arc::new(Joint), Arc::new(Rademacher)))),
         (
             "sph, several sweeps",
             sph(|s| {
-                s.schedule = ScheduleKind::All;
-                s.probe = PROBES.iter().find(|p| p.name == "dense").unwrap();
+                s.schedule = Arc::new(All);
+                s.probe = Arc::new(Dense);
             }),
         ),
-        ("sph, adamw", sph(|s| s.first_order = FirstOrder::AdamW(AdamW::default()))),
-        ("drs", sph(|s| s.first_order = FirstOrder::Drs(DrsConfig { refresh: 2, ..DrsConfig::default() }))),
+        ("sph, adamw", sph(|s| s.rest = AnyRule::new(AdamW::default()))),
+        ("drs", sph(|s| s.rest = AnyRule::new(DrsConfig { refresh: 2, ..DrsConfig::default() }))),
         ("krylov", Box::new(|specs| Krylov { size: 3, ..Krylov::default() }.build(specs).unwrap())),
-        ("adam", Box::new(|specs| Adam::default().build(specs))),
-        ("adamw", Box::new(|specs| AdamW::default().build(specs))),
+        ("adam", Box::new(|specs| Adam::default().build(specs).unwrap())),
+        ("adamw", Box::new(|specs| AdamW::default().build(specs).unwrap())),
         (
             "backtracked sgd",
             Box::new(|specs| {
                 // A rate at which some of the steps are halved.
                 let own = Overrides { lr_mult: 100.0, ..Overrides::default() };
-                let sgd =
-                    Sgd::default().build(specs).followed_by("backtrack", Box::new(Backtrack { halvings: 3 }));
+                let sgd = Sgd::default()
+                    .build(specs)
+                    .unwrap()
+                    .followed_by("backtrack", Box::new(Backtrack { halvings: 3 }));
                 sgd.with_overrides(vec![own; specs.len()])
             }),
         ),
-        ("adahessian", Box::new(|specs| AdaHessian::default().build(specs))),
-        ("kfac", Box::new(|specs| Kfac { factor_every: 2, ..Kfac::default() }.build(specs))),
+        ("adahessian", Box::new(|specs| AdaHessian::default().build(specs).unwrap())),
+        ("kfac", Box::new(|specs| Kfac { factor_every: 2, ..Kfac::default() }.build(specs).unwrap())),
     ];
     for (name, build) in builds {
         let whole = train(&build, "gn", &[0, IMAGES]);
@@ -130,12 +136,12 @@ fn parts_give_the_step_of_the_whole_batch() {
 fn statistics_are_taken_and_masks_drawn_part_by_part() {
     // As in PyTorch: running statistics move once for every part.
     let mut f = network("bn", 0.0);
-    let mut sgd = Sgd::default().build(f.params());
+    let mut sgd = Sgd::default().build(f.params()).unwrap();
     f.set_parts(vec![part(&f, 0, 0..6), part(&f, 0, 6..12)]);
     sgd.step(&mut Accumulate(&mut f), 0.0).unwrap();
     let accumulated = f.store.buffers.clone();
     let mut f = network("bn", 0.0);
-    let mut sgd = Sgd::default().build(f.params());
+    let mut sgd = Sgd::default().build(f.params()).unwrap();
     for range in [0..6, 6..12] {
         f.set_batch(part(&f, 0, range));
         sgd.step(&mut f, 0.0).unwrap();
@@ -146,7 +152,7 @@ fn statistics_are_taken_and_masks_drawn_part_by_part() {
     // The masks of a part are those that it would have as a batch of its own.
     let losses = |parts: bool| {
         let mut f = network("ln", 0.5);
-        let mut sgd = Sgd::default().build(f.params());
+        let mut sgd = Sgd::default().build(f.params()).unwrap();
         let (a, b) = (part(&f, 0, 0..6), part(&f, 0, 6..12));
         if parts {
             f.set_parts(vec![a, b]);
@@ -174,7 +180,7 @@ fn a_refused_step_leaves_running_statistics_alone() {
         };
         let ends = |disturbed: bool| {
             let mut f = network("bn", 0.0);
-            let mut sgd = Sgd::default().build(f.params());
+            let mut sgd = Sgd::default().build(f.params()).unwrap();
             for step in 0..3 {
                 if disturbed && step == 1 {
                     let mut bad = batches(&f, 7);

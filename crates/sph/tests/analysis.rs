@@ -8,7 +8,7 @@ use sph_nn::{Builder, Mode};
 use sph_optim::analysis::{
     EigenSettings, Hessian, Matrix, SpectrumSettings, block, diagonal, eigenpairs, spectrum, trace,
 };
-use sph_optim::presets::SphDrs;
+use sph_optim::second_order_blocks;
 use sph_optim::{Answer, Curvature, Request};
 use sph_tensor::{Array, Pool, Rng, Shape};
 
@@ -19,7 +19,7 @@ fn network(norm: &'static NormRow, decouple: bool) -> Objective<f64> {
     let model = models::resnet(&mut b, &config, &[1, 1, 1], &[3, 4, 5]);
     let mut f = Objective::new(b.finish(model), &Pool::new(), 1);
     let mut rng = Rng::new(2, "analysis", 0, 0);
-    for block in SphDrs::blocks(f.params()) {
+    for block in second_order_blocks(f.params()) {
         f.store.values[block].make_mut().iter_mut().for_each(|v| *v += 0.3 * rng.normal());
     }
     let mut images = Array::stale(f.pool(), Shape::new(&[6, 8, 8, 2]));
@@ -80,7 +80,7 @@ fn a_whole_network_agrees_with_its_dense_hessian() {
 #[test]
 fn looking_leaves_running_statistics_and_logits_alone() {
     let mut f = network(norms::DEFAULT, false);
-    let blocks = SphDrs::blocks(f.params());
+    let blocks = second_order_blocks(f.params());
     let params = all(&f);
     let before = f.store.buffers.clone();
     let look = |f: &mut Objective<f64>| {
@@ -107,7 +107,7 @@ fn the_mean_of_gradients_by_example_is_the_gradient() {
         for mode in [Mode::Train, Mode::Eval] {
             let mut f = network(norm, decouple);
             f.mode = mode;
-            let blocks = SphDrs::blocks(f.params());
+            let blocks = second_order_blocks(f.params());
             let by_example = f.per_example_gradients(&blocks).unwrap();
             let mut answer = Answer::default();
             f.evaluate(&Request { gradient: blocks.clone(), ..Request::default() }, &mut answer).unwrap();
@@ -140,7 +140,7 @@ fn losses(f: &mut Objective<f64>) -> Vec<f64> {
 fn gradients_by_example_agree_with_differences() {
     for norm in ["bn", "gn"] {
         let mut f = network(NORMS.iter().find(|n| n.name == norm).unwrap(), false);
-        let blocks = SphDrs::blocks(f.params());
+        let blocks = second_order_blocks(f.params());
         let by_example = f.per_example_gradients(&blocks).unwrap();
         for (&block, g) in blocks.iter().zip(&by_example) {
             let c = f.params()[block].len();

@@ -79,3 +79,32 @@ fn every_link_leads_somewhere() {
     }
     assert!(links > 20, "{links}");
 }
+
+/// The optimizers of the table, as docs/training.md has them.
+fn optimizers() -> String {
+    let mut text =
+        String::from("| `--opt` | what it is | its settings, with their usual values |\n|---|---|---|\n");
+    for row in sph_optim::presets::all() {
+        let setting = |s: &sph_optim::settings::Setting| match s.default {
+            Some(default) => format!("`{}` {}", s.name, default()),
+            None => format!("`{}`", s.name),
+        };
+        let settings: Vec<String> = row.settings.iter().map(setting).collect();
+        let about = row.about.replace("`first-order`", "`--first-order`");
+        text += &format!("| `{}` | {about} | {} |\n", row.name, settings.join(", "));
+    }
+    text
+}
+
+#[test]
+fn the_books_table_of_optimizers_is_the_programs() {
+    let book = read(&root().join("docs/training.md"));
+    let (_, rest) = book.split_once("<!-- optimizers -->\n").unwrap();
+    let (table, _) = rest.split_once("<!-- end of optimizers -->").unwrap();
+    assert_eq!(
+        table,
+        optimizers(),
+        "docs/training.md has another table; the program's is:\n{}",
+        optimizers()
+    );
+}

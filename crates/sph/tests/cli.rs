@@ -73,9 +73,12 @@ fn flags_and_names() {
     mistake("train --kernel fast", &["--kernel", "auto, direct, gemm, portable"]);
     mistake("train --kernel portable --fast-math", &["--fast-math needs --kernel auto"]);
     mistake("train --clip-mode value", &["--clip-mode needs --clip-grad"]);
-    mistake("train --opt-betas 0.8,0.9", &["--opt-betas", "need --first-order adamw"]);
+    mistake("train --opt-betas 0.8,0.9", &["--opt-betas needs --first-order adam or adamw"]);
     mistake("train --first-order adamw --preset seed", &["--preset seed", "--first-order"]);
-    mistake("train --first-order adamw --group head:momentum=0.5", &["AdamW's steps", "no momentum"]);
+    mistake(
+        "train --first-order adamw --group head:momentum=0.5",
+        &["--group", "the steps of adamw", "no momentum"],
+    );
     mistake("train --first-order drs --clip-grad 1", &["--first-order drs", "--clip-grad"]);
     mistake("train --first-order drs --backtrack 2", &["--first-order drs", "--backtrack"]);
     mistake("train --backtrack 33", &["--backtrack", "33", "32"]);
@@ -86,8 +89,8 @@ fn flags_and_names() {
     mistake("train --group nowhere*:lr-mult=2", &["--group 'nowhere*'", "no parameter"]);
     mistake("train --group head:lr-mult=2,lr-mult=3", &["lr-mult is there twice"]);
     mistake("train --group head:lr-mult=0", &["lr-mult 0", "greater than 0"]);
-    mistake("train --opt adamw --group head:momentum=0", &["--group: momentum", "adamw"]);
-    mistake("train --model vit_tiny --group head:momentum=0", &["--group 'head'", "AdamW's steps"]);
+    mistake("train --opt adamw --group head:momentum=0", &["--group 'head'", "no momentum", "adamw"]);
+    mistake("train --model vit_tiny --group head:momentum=0", &["--group 'head'", "the steps of adamw"]);
     mistake("train --model mlp --norm bn --batch-size 1", &["bn1", "more images in a batch"]);
     mistake("train --model mlp --norm bn --batch-size 8 --curvature-batch 0.1", &["bn1", "more images"]);
     mistake("train --resume auto", &["--resume auto needs --experiment"]);

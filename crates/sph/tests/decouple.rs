@@ -8,7 +8,7 @@ use sph::{Batch, ModelInfo, Objective};
 use sph_nn::models::{self, ModelConfig};
 use sph_nn::{Role, norms};
 use sph_optim::Curvature;
-use sph_optim::presets::SphDrs;
+use sph_optim::second_order_blocks;
 use sph_tensor::{Array, Pool, Rng, Shape};
 
 fn objective(norm: &str, decouple: bool, seed: u64) -> Objective<f64> {
@@ -35,8 +35,8 @@ fn auto_decouples_exactly_the_layers_that_no_norm_follows() {
     assert!(magnitudes("none", false).is_empty());
     // γ and bias of the 9 convolutions, γ of the classifier: its bias stays first-order.
     let f = objective("none", true, 0);
-    assert_eq!(SphDrs::blocks(f.params()).len(), 19);
-    assert!(SphDrs::blocks(f.params()).iter().all(|&b| f.params()[b].name != "fc.bias"));
+    assert_eq!(second_order_blocks(f.params()).len(), 19);
+    assert!(second_order_blocks(f.params()).iter().all(|&b| f.params()[b].name != "fc.bias"));
 }
 
 #[test]

@@ -3,9 +3,9 @@
 use sph::{Batch, Objective};
 use sph_nn::Builder;
 use sph_nn::models::{self, ModelConfig};
-use sph_optim::presets::{FirstOrder, SphDrs};
+use sph_optim::presets::SphDrs;
 use sph_optim::transforms::DrsConfig;
-use sph_optim::{Answer, Curvature, Directions, Request, Sweep};
+use sph_optim::{Answer, AnyRule, Curvature, Directions, Request, Rule, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
 
 fn network() -> Objective<f64> {
@@ -56,13 +56,8 @@ fn dense(f: &mut Objective<f64>, members: &[usize]) -> Vec<Vec<f64>> {
 fn the_two_dimensional_model_is_the_dense_hessians_restriction() {
     let mut f = network();
     let decay = 0.01;
-    let drs = DrsConfig { refresh: 1, ..DrsConfig::default() };
-    let settings = SphDrs {
-        first_order: FirstOrder::Drs(drs),
-        weight_decay: decay,
-        weight_decay_1d: decay,
-        ..SphDrs::default()
-    };
+    let drs = DrsConfig { refresh: 1, weight_decay: decay, weight_decay_1d: decay, ..DrsConfig::default() };
+    let settings = SphDrs { rest: AnyRule::new(drs), ..SphDrs::default() };
     let mut optimizer = settings.build(f.params()).unwrap();
     let members: Vec<usize> = (0..f.params().len()).filter(|&i| !f.params()[i].is_second_order()).collect();
     let flat =

@@ -6,8 +6,11 @@ use sph::{Batch, Objective};
 use sph_nn::models::{self, MixerSize, ModelConfig, VitSize};
 use sph_nn::norms;
 use sph_nn::{Builder, Mode, Model};
+use sph_optim::AnyRule;
+use sph_optim::Rule;
 use sph_optim::curvature::FisherLabels;
 use sph_optim::presets::{AdaHessian, AdamW, Kfac, Sgd, SphDrs};
+use sph_optim::second_order_blocks;
 use sph_optim::transforms::Draw;
 use sph_optim::{Answer, Curvature, Directions, Optimizer, Request, Sweep};
 use sph_tensor::{Array, Pool, Shape};
@@ -227,7 +230,11 @@ fn the_ancestors_step_agrees_with_pytorch_over_20_steps() {
     let optimizer = seed.build(f.params()).unwrap();
     follow(&golden, optimizer, f, 0.1, "", &[1, 10, 20], 1e-8);
     let f = golden.objective("param0", "buffer0");
-    let decayed = SphDrs { weight_decay: 5e-4, weight_decay_1d: 5e-4, ..seed };
+    let decayed = SphDrs {
+        weight_decay_1d: 5e-4,
+        rest: AnyRule::new(Sgd { weight_decay_1d: 5e-4, ..Sgd::default() }),
+        ..seed
+    };
     let optimizer = decayed.build(f.params()).unwrap();
     follow(&golden, optimizer, f, 0.1, "wd.", &[20], 1e-8);
 }
@@ -237,11 +244,11 @@ fn sgd_and_adamw_agree_with_pytorch_over_10_steps() {
     let golden = Golden::read("sgd_adamw");
     let f = golden.objective("param0", "buffer0");
     let sgd = Sgd { nesterov: true, weight_decay_1d: 5e-4, ..Sgd::default() };
-    let optimizer = sgd.build(f.params());
+    let optimizer = sgd.build(f.params()).unwrap();
     follow(&golden, optimizer, f, 0.1, "sgd.", &[10], 1e-10);
     let f = golden.objective("param0", "buffer0");
     let adamw = AdamW { weight_decay_1d: 0.05, ..AdamW::default() };
-    let optimizer = adamw.build(f.params());
+    let optimizer = adamw.build(f.params()).unwrap();
     follow(&golden, optimizer, f, 1e-2, "adamw.", &[10], 1e-10);
 }
 
@@ -250,7 +257,7 @@ fn sgd_and_adamw_agree_with_pytorch_over_10_steps() {
 fn derivatives_agree(golden: &Golden, f: &mut Objective<f64>, case: &str) -> Vec<(usize, Array<f64>)> {
     f.set_batch(golden.batch(f.pool(), 0));
     let (all, pool): (Vec<usize>, _) = ((0..f.params().len()).collect(), f.pool().clone());
-    let blocks = SphDrs::blocks(f.params());
+    let blocks = second_order_blocks(f.params());
     assert!(!blocks.is_empty(), "{case}");
     let mut found = Vec::new();
     for block in blocks {
@@ -320,17 +327,19 @@ fn adahessian_and_kfac_agree_with_pytorch_over_20_steps() {
         .flat_map(|i| (0..20).map(move |step| (i, step)))
         .map(|(i, step)| ((i, step), golden.get(&format!("adahessian.z{}.{}", step + 1, names[i])).to_vec()))
         .collect();
-    let settings = AdaHessian { weight_decay_1d: 5e-4, ..AdaHessian::default() };
     let draw = move |i: usize, step: u64, z: &mut [f64]| z.copy_from_slice(&probes[&(i, step)]);
-    let optimizer = settings.build_with(f.params(), Draw(std::sync::Arc::new(draw)));
+    let draw = Some(Draw(std::sync::Arc::new(draw) as _));
+    let settings = AdaHessian { weight_decay_1d: 5e-4, draw, ..AdaHessian::default() };
+    let optimizer = settings.build(f.params()).unwrap();
     follow(&golden, optimizer, f, 0.15, "adahessian.", &[1, 10, 20], 1e-6);
 
     let f = golden.objective("param0", "buffer0");
     let labels: Vec<u32> = golden.get("kfac.labels").iter().map(|l| *l as u32).collect();
-    let settings = Kfac { damping: 0.01, factor_every: 1, inverse_every: 3, ..Kfac::default() };
     let batch = labels.len() / 20;
     let given = move |step: u64| FisherLabels::Given(labels[step as usize * batch..][..batch].into());
-    let optimizer = settings.build_with(f.params(), Draw(std::sync::Arc::new(given)));
+    let labels = Some(Draw(std::sync::Arc::new(given) as _));
+    let settings = Kfac { damping: 0.01, factor_every: 1, inverse_every: 3, labels, ..Kfac::default() };
+    let optimizer = settings.build(f.params()).unwrap();
     follow(&golden, optimizer, f, 0.01, "kfac.", &[1, 10, 20], 1e-6);
 }
 

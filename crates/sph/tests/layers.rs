@@ -4,6 +4,7 @@ use sph::{Batch, Objective};
 use sph_autodiff::{Var, ops};
 use sph_nn::{Builder, Forward, Init, LayerError, Module, Role};
 use sph_optim::Curvature;
+use sph_optim::Rule;
 use sph_optim::presets::Kfac;
 use sph_tensor::{Array, Element, Pool, Rng, Shape};
 
@@ -44,7 +45,7 @@ const OWN: [(usize, usize); 3] = [(0, 1), (2, 3), (4, 5)];
 fn names_do_not_matter() {
     let end = |names| {
         let mut f = network(names, OWN);
-        let mut kfac = Kfac { factor_every: 2, ..Kfac::default() }.build(f.params());
+        let mut kfac = Kfac { factor_every: 2, ..Kfac::default() }.build(f.params()).unwrap();
         (0..4).for_each(|_| assert!(kfac.step(&mut f, 0.05).is_ok()));
         f.values().iter().map(Array::to_f64).collect::<Vec<_>>()
     };
@@ -56,7 +57,7 @@ fn names_do_not_matter() {
 fn weights_of_two_layers_are_refused_by_name() {
     let mut f = network(USUAL, [(0, 1), (0, 3), (4, 5)]);
     let before = f.values().to_vec();
-    let e = Kfac::default().build(f.params()).step(&mut f, 0.05).unwrap_err().to_string();
+    let e = Kfac::default().build(f.params()).unwrap().step(&mut f, 0.05).unwrap_err().to_string();
     assert!(e.contains("'a.weight'") && e.contains("2 places"), "{e}");
     assert!(before.iter().zip(f.values()).all(|(a, b)| a.as_slice() == b.as_slice()));
 }
@@ -64,6 +65,6 @@ fn weights_of_two_layers_are_refused_by_name() {
 #[test]
 fn a_bias_that_another_layer_adds_is_refused() {
     let mut f = network(USUAL, [(0, 3), (2, 1), (4, 5)]);
-    let e = Kfac::default().build(f.params()).step(&mut f, 0.05).unwrap_err().to_string();
+    let e = Kfac::default().build(f.params()).unwrap().step(&mut f, 0.05).unwrap_err().to_string();
     assert!(e.contains("'a.weight'") && e.contains("bias"), "{e}");
 }

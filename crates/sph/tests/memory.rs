@@ -5,7 +5,9 @@
 
 use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
+use sph_optim::Rule;
 use sph_optim::presets::{Sgd, SphDrs};
+use sph_optim::second_order_blocks;
 use sph_optim::{Curvature, Optimizer};
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -78,7 +80,7 @@ fn fixture(model: &str, size: usize, images: usize, sph: bool) -> Fixture {
     x.make_mut().iter_mut().for_each(|v| *v = rng.normal() as f32);
     let batch = Batch { images: x, targets: (0..images).map(|_| rng.below(10) as u32).collect() };
     let optimizer =
-        if sph { SphDrs::default().build(f.params()).unwrap() } else { Sgd::default().build(f.params()) };
+        if sph { SphDrs::default().build(f.params()) } else { Sgd::default().build(f.params()) }.unwrap();
     Fixture { f, batch, optimizer }
 }
 
@@ -102,7 +104,7 @@ fn a_warm_step_makes_no_large_allocation() {
         ("mlp", 4, 1024, true),
     ] {
         let mut t = fixture(model, size, images, sph);
-        let cycle = SphDrs::blocks(t.f.params()).len();
+        let cycle = second_order_blocks(t.f.params()).len();
         // Twice: in the first cycle the averages of later blocks do not exist yet.
         t.steps(2 * cycle);
         let before = t.f.pool().stats();
@@ -139,7 +141,7 @@ fn the_watch_sees_a_large_allocation() {
 fn memory_is_flat_over_500_steps() {
     let _alone = ALONE.lock().unwrap_or_else(|e| e.into_inner());
     let mut t = fixture("resnet8", 8, 16, true);
-    t.steps(2 * SphDrs::blocks(t.f.params()).len());
+    t.steps(2 * second_order_blocks(t.f.params()).len());
     let (pool, rss) = (t.f.pool().stats(), resident());
     t.steps(500);
     assert_eq!(t.f.pool().stats().bytes, pool.bytes);

@@ -3,13 +3,16 @@
 use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
 use sph_nn::{Builder, Mode};
+use sph_optim::Rule;
 use sph_optim::analysis::{Hessian, block};
-use sph_optim::curvature::ScheduleKind;
-use sph_optim::curvature::probes::PROBES;
+use sph_optim::curvature::probes::{self, probes};
+use sph_optim::curvature::schedules::{All, Cyclic, Joint, Schedule};
 use sph_optim::presets::{Krylov, SphDrs};
+use sph_optim::second_order_blocks;
 use sph_optim::{Answer, Curvature, Optimizer, Request, Sweep};
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// A small ResNet with parameters away from their defaults, and a batch.
 fn network() -> Objective<f64> {
@@ -18,7 +21,7 @@ fn network() -> Objective<f64> {
     let model = models::resnet(&mut b, &config, &[1, 1, 1], &[3, 4, 5]);
     let mut f = Objective::new(b.finish(model), &Pool::new(), 1);
     let mut rng = Rng::new(2, "probes", 0, 0);
-    let blocks = SphDrs::blocks(f.params());
+    let blocks = second_order_blocks(f.params());
     for block in blocks {
         f.store.values[block].make_mut().iter_mut().for_each(|v| *v += 0.3 * rng.normal());
     }
@@ -39,17 +42,9 @@ fn averages(optimizer: &Optimizer<f64>, f: &Objective<f64>) -> Blocks {
     state.arrays.iter().filter_map(|(n, a)| Some((n.strip_prefix(prefix)?.to_string(), a.to_f64()))).collect()
 }
 
-fn last_visit(probe: &str, schedule: ScheduleKind, seed: u64) -> SphDrs {
-    let probe = PROBES.iter().find(|p| p.name == probe).unwrap();
-    SphDrs {
-        probe,
-        schedule,
-        curvature_decay: 0.0,
-        momentum: 0.0,
-        weight_decay: 0.0,
-        seed,
-        ..SphDrs::default()
-    }
+fn last_visit(probe: &str, schedule: impl Schedule + 'static, seed: u64) -> SphDrs {
+    let (probe, schedule) = (probes::find(probe).unwrap(), Arc::new(schedule));
+    SphDrs { probe, schedule, curvature_decay: 0.0, momentum: 0.0, seed, ..SphDrs::default() }
 }
 
 fn visit(settings: &SphDrs, steps: usize) -> Blocks {
@@ -63,7 +58,7 @@ fn visit(settings: &SphDrs, steps: usize) -> Blocks {
 fn dense_blocks() -> Blocks {
     let mut f = network();
     let mut blocks = Blocks::new();
-    for block in SphDrs::blocks(f.params()) {
+    for block in second_order_blocks(f.params()) {
         let c = f.params()[block].len();
         let mut e = Array::zeros(f.pool(), Shape::new(&[c, c]));
         (0..c).for_each(|i| e.make_mut()[i * c + i] = 1.0);
@@ -98,28 +93,28 @@ fn close(got: &Blocks, want: &Blocks, tolerance: f64) {
 
 #[test]
 fn exact_finds_the_diagonal_and_dense_the_block() {
-    close(&visit(&last_visit("exact", ScheduleKind::All, 0), 1), &diagonals(), 1e-12);
-    close(&visit(&last_visit("dense", ScheduleKind::All, 0), 1), &dense_blocks(), 1e-12);
+    close(&visit(&last_visit("exact", All, 0), 1), &diagonals(), 1e-12);
+    close(&visit(&last_visit("dense", All, 0), 1), &dense_blocks(), 1e-12);
     // Cyclic visits find the same, block by block: 18 of them.
-    close(&visit(&last_visit("exact", ScheduleKind::Cyclic, 0), 18), &diagonals(), 1e-12);
+    close(&visit(&last_visit("exact", Cyclic, 0), 18), &diagonals(), 1e-12);
 }
 
 #[test]
 fn ones_finds_row_sums_in_every_schedule_that_visits_blocks_alone() {
     let sums = |h: &Vec<f64>| h.chunks(h.len().isqrt()).map(|row| row.iter().sum()).collect();
     let want: Blocks = dense_blocks().iter().map(|(n, h)| (n.clone(), sums(h))).collect();
-    close(&visit(&last_visit("ones", ScheduleKind::All, 0), 1), &want, 1e-10);
-    close(&visit(&last_visit("ones", ScheduleKind::Cyclic, 0), 18), &want, 1e-10);
+    close(&visit(&last_visit("ones", All, 0), 1), &want, 1e-10);
+    close(&visit(&last_visit("ones", Cyclic, 0), 18), &want, 1e-10);
 }
 
 #[test]
 fn hadamards_mean_over_whole_cycles_is_the_diagonal() {
     // Orders are 4, 4 and 8: after 8 visits every block has ended a cycle.
-    close(&visit(&last_visit("hadamard", ScheduleKind::All, 0), 8), &diagonals(), 1e-10);
+    close(&visit(&last_visit("hadamard", All, 0), 8), &diagonals(), 1e-10);
 }
 
 /// The mean over 4,096 probes lies within 5 standard errors of `want`, seed fixed beforehand.
-fn unbiased(probe: &str, schedule: ScheduleKind, want: &Blocks) {
+fn unbiased(probe: &str, schedule: impl Schedule + 'static, want: &Blocks) {
     let mut f = network();
     let mut optimizer = last_visit(probe, schedule, 2024).build(f.params()).unwrap();
     let n = 4096.0;
@@ -142,25 +137,21 @@ fn unbiased(probe: &str, schedule: ScheduleKind, want: &Blocks) {
 
 #[test]
 fn rademacher_is_unbiased_for_the_diagonal() {
-    unbiased("rademacher", ScheduleKind::All, &diagonals());
+    unbiased("rademacher", All, &diagonals());
 }
 
 #[test]
 fn joint_is_unbiased_for_both_probes() {
-    unbiased("rademacher", ScheduleKind::Joint, &diagonals());
+    unbiased("rademacher", Joint, &diagonals());
     let sums = |h: &Vec<f64>| h.chunks(h.len().isqrt()).map(|row| row.iter().sum()).collect();
-    unbiased(
-        "ones",
-        ScheduleKind::Joint,
-        &dense_blocks().iter().map(|(n, h)| (n.clone(), sums(h))).collect(),
-    );
+    unbiased("ones", Joint, &dense_blocks().iter().map(|(n, h)| (n.clone(), sums(h))).collect());
 }
 
 /// Saddle-free Newton: θ − lr τ (|H|+ε)⁻¹ g, with |H| by Jacobi's rotations instead of the library's decomposition.
 #[test]
 fn the_dense_step_is_saddle_free_newton() {
     let mut f = network();
-    let settings = SphDrs { tau: 0.1, eps: 0.01, ..last_visit("dense", ScheduleKind::All, 0) };
+    let settings = SphDrs { tau: 0.1, eps: 0.01, ..last_visit("dense", All, 0) };
     let mut optimizer = settings.build(f.params()).unwrap();
     let mut answer = Answer::default();
     let all = (0..f.params().len()).collect();
@@ -168,7 +159,7 @@ fn the_dense_step_is_saddle_free_newton() {
     let before: Vec<_> = f.values().to_vec();
     let blocks = dense_blocks();
     optimizer.step(&mut f, 1.0).unwrap();
-    for block in SphDrs::blocks(f.params()) {
+    for block in second_order_blocks(f.params()) {
         let g = answer.gradient[block].as_ref().unwrap().to_f64();
         let c = g.len();
         let mut system = absolute(&blocks[&f.params()[block].name], c);
@@ -187,7 +178,7 @@ fn the_dense_step_is_saddle_free_newton() {
 #[test]
 fn krylov_in_the_whole_space_is_the_dense_saddle_free_newton_step() {
     let mut f = network();
-    let blocks = SphDrs::blocks(f.params());
+    let blocks = second_order_blocks(f.params());
     let (hessian, gradient) = f.undisturbed(|f| {
         let mut h = Hessian::new(f, &blocks).unwrap();
         (block(&mut h).unwrap(), h.gradient().to_vec())
@@ -263,22 +254,26 @@ fn solve(a: &[f64], b: &[f64]) -> Vec<f64> {
 #[test]
 fn settings_that_make_no_sense_say_what_to_do() {
     let f = network();
-    let refusal = |s: SphDrs| s.validate(f.params()).unwrap_err().to_string();
-    assert!(refusal(last_visit("exact", ScheduleKind::Joint, 0)).contains("use 'cyclic' or 'all'"));
+    let refusal = |s: SphDrs| s.build::<f64>(f.params()).unwrap_err().to_string();
+    assert!(refusal(last_visit("exact", Joint, 0)).contains("use 'cyclic' or 'all'"));
     let absolute = sph_optim::curvature::estimator::Averaging::Absolute;
-    let biased = SphDrs { averaging: absolute, ..last_visit("rademacher", ScheduleKind::All, 0) };
+    let biased = SphDrs { averaging: absolute, ..last_visit("rademacher", All, 0) };
     assert!(refusal(biased).contains("use 'signed'"));
     let mut wide = f.params().to_vec();
     wide[1].shape = vec![100_000];
-    let dense = last_visit("dense", ScheduleKind::All, 0);
-    let e = dense.validate(&wide).unwrap_err().to_string();
+    let dense = last_visit("dense", All, 0);
+    let e = dense.build::<f64>(&wide).unwrap_err().to_string();
     assert!(e.contains("'bn1.weight' has 100000 entries"), "{e}");
     assert!(
-        SphDrs::default().validate(&wide[..1]).unwrap_err().to_string().contains("no second-order blocks")
+        SphDrs::default()
+            .build::<f64>(&wide[..1])
+            .unwrap_err()
+            .to_string()
+            .contains("no second-order blocks")
     );
     // Every probe has a place in these tests.
     assert_eq!(
-        PROBES.iter().map(|p| p.name).collect::<Vec<_>>(),
+        probes().iter().map(|p| p.name().to_string()).collect::<Vec<_>>(),
         ["ones", "rademacher", "hadamard", "exact", "dense"]
     );
 }

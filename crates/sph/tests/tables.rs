@@ -38,12 +38,12 @@ fn every_menu_file_has_a_row() {
             .map(|r| r.name.trim_end_matches(char::is_numeric).trim_end_matches("_tiny")),
         &[],
     );
-    check("optim/src/curvature/probes", sph_optim::curvature::probes::PROBES.iter().map(|r| r.name), &[]);
-    check(
-        "optim/src/curvature/rectifiers",
-        sph_optim::curvature::rectifiers::RECTIFIERS.iter().map(|r| r.name),
-        &[],
-    );
+    let probes = sph_optim::curvature::probes::probes();
+    check("optim/src/curvature/probes", probes.iter().map(|p| p.name()), &[]);
+    let rectifiers = sph_optim::curvature::rectifiers::rectifiers();
+    check("optim/src/curvature/rectifiers", rectifiers.iter().map(|r| r.name()), &[]);
+    let schedules = sph_optim::curvature::schedules::schedules();
+    check("optim/src/curvature/schedules", schedules.iter().map(|s| s.name()), &[]);
     let names: Vec<String> = sph_nn::losses::LOSSES.iter().map(|l| l.0.replace('-', "_")).collect();
     check("nn/src/losses", names.iter().map(String::as_str), &[]);
     let names: Vec<String> = sph_optim::lr::SCHEDULES.iter().map(|r| r.name.replace('-', "_")).collect();
@@ -57,7 +57,7 @@ fn every_menu_file_has_a_row() {
     );
     check(
         "optim/src/presets",
-        sph_optim::presets::PRESETS.iter().map(|r| match r.name {
+        sph_optim::presets::all().into_iter().map(|r| match r.name {
             "sph" => "sph_drs",
             "adahessian" => "ada_hessian",
             other => other,

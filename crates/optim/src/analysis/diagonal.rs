@@ -11,7 +11,7 @@
 
 use super::operator::{Operator, probe_products, unit_products};
 use super::{AnalysisError, Estimate, Moments, check_probes};
-use crate::curvature::probes::{Visit, hadamard as columns};
+use crate::curvature::probes::{Hadamard, Probe, Visit};
 use sph_tensor::Rng;
 
 /// diag(H), from n products with unit vectors; H itself is not kept.
@@ -69,9 +69,9 @@ pub fn hutchinson(h: &mut dyn Operator, probes: usize, seed: u64) -> Result<Vec<
 /// # Errors
 /// As [`Operator::products`].
 pub fn hadamard(h: &mut dyn Operator) -> Result<Vec<f64>, AnalysisError> {
-    let order = columns::order(h.len()) as usize;
+    let order = h.len().next_power_of_two();
     let mut sums = vec![0.0; h.len()];
-    let fill = |k: usize, z: &mut [f64]| columns::fill(Visit { seed: 0, block: 0, visit: k as u64 }, 0, z);
+    let fill = |k: usize, z: &mut [f64]| Hadamard.fill(Visit { seed: 0, block: 0, visit: k as u64 }, 0, z);
     probe_products(h, order, fill, |z, hz| {
         sums.iter_mut().zip(z.iter().zip(hz)).for_each(|(s, (z, h))| *s += z * h);
     })?;

@@ -14,6 +14,12 @@ pub enum Averaging {
     Absolute,
 }
 
+/// What can be averaged, by the names users give, and what it means.
+pub const AVERAGES: &[(&str, Averaging, &str)] = &[
+    ("signed", Averaging::Signed, "unbiased probes stay unbiased"),
+    ("absolute", Averaging::Absolute, "the ancestor's choice"),
+];
+
 /// How the average's start from zero is made good.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Correction {
@@ -48,8 +54,8 @@ impl<T: Element> Estimator<T> {
 
     /// What a block of `entries` that was visited so often must have and this one has not: its average (0) or the sum over the cycle under
     /// way (1).
-    pub(crate) fn lacks(&self, probe: &Probe, entries: usize) -> Option<usize> {
-        let length = probe.cycle.map_or(1, |cycle| cycle(entries));
+    pub(crate) fn lacks(&self, probe: &dyn Probe, entries: usize) -> Option<usize> {
+        let length = probe.cycle(entries).unwrap_or(1);
         let (whole, under_way) = (self.ema.count >= length, !self.ema.count.is_multiple_of(length));
         match (&self.ema.value, &self.partial) {
             (None, _) if whole => Some(0),
@@ -59,14 +65,13 @@ impl<T: Element> Estimator<T> {
     }
 
     /// The average after the estimate of one more visit, in the estimate's buffer.
-    pub fn after(&self, probe: &Probe, averaging: Averaging, decay: f64, mut estimate: Array<T>) -> Self {
+    pub fn after(&self, probe: &dyn Probe, averaging: Averaging, decay: f64, mut estimate: Array<T>) -> Self {
         if averaging == Averaging::Absolute {
             map_in_place(&mut estimate, |c| c.abs());
         }
-        let Some(cycle) = probe.cycle else {
+        let Some(length) = probe.cycle(estimate.shape().len()) else {
             return Estimator { ema: self.ema.after(decay, estimate), partial: None };
         };
-        let length = cycle(estimate.shape().len());
         let mut sum = estimate;
         if let Some(before) = &self.partial {
             sum.accumulate(before);
@@ -82,12 +87,12 @@ impl<T: Element> Estimator<T> {
     }
 
     /// The average and what it is to be multiplied by; `None` before the first visit.
-    pub fn curvature(&self, probe: &Probe, decay: f64) -> Option<(&Array<T>, f64)> {
-        match (&self.ema.value, &self.partial, probe.cycle) {
-            (Some(average), _, None) => Some((average, 1.0 / self.ema.correction(decay))),
-            (Some(average), _, Some(_)) => Some((average, 1.0)),
-            (None, Some(sum), _) => Some((sum, 1.0 / self.ema.count as f64)),
-            (None, None, _) => None,
+    pub fn curvature(&self, probe: &dyn Probe, decay: f64) -> Option<(&Array<T>, f64)> {
+        match (&self.ema.value, &self.partial) {
+            (Some(average), _) if probe.cycle(average.shape().len()).is_some() => Some((average, 1.0)),
+            (Some(average), _) => Some((average, 1.0 / self.ema.correction(decay))),
+            (None, Some(sum)) => Some((sum, 1.0 / self.ema.count as f64)),
+            (None, None) => None,
         }
     }
 

@@ -5,10 +5,11 @@ pub(crate) mod eigen;
 pub mod estimator;
 pub mod probes;
 pub mod rectifiers;
-mod schedule;
+pub mod schedules;
+mod visits;
 
 pub use accumulate::{Accumulate, Parts};
-pub use schedule::{SCHEDULE_KINDS, Schedule, ScheduleKind};
+pub use visits::Visits;
 
 use sph_autodiff::ParamSpec;
 use sph_tensor::{Array, Element};

@@ -1,72 +1,191 @@
-//! Whole optimizers, one file each, and their table. A new one is a file here and a row of [`PRESETS`].
+//! Whole optimizers, one file each, and their table. A new one is a file here, with its row, and the row's name in [`all`].
 
 mod ada_hessian;
 mod adam;
 mod adamw;
+mod drs;
 mod kfac;
 mod krylov;
 mod sgd;
 mod sph_drs;
 
+pub use crate::transforms::DrsConfig as Drs;
 pub use ada_hessian::AdaHessian;
 pub use adam::Adam;
 pub use adamw::AdamW;
 pub use kfac::Kfac;
 pub use krylov::Krylov;
 pub use sgd::Sgd;
-pub use sph_drs::{FirstOrder, SphDrs};
+pub use sph_drs::SphDrs;
 
-/// Settings that do not make sense together, or for these parameters; says what to do.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct SettingsError(pub(crate) String);
+use crate::settings::{Setting, Settings};
+use crate::{AnyRule, SettingsError};
+use std::sync::{PoisonError, RwLock};
 
-/// A row of the table of optimizers.
-pub struct PresetRow {
+/// A row of the table of optimizers: all that users are told of one, and how it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Row {
     /// The name users give.
     pub name: &'static str,
-    /// What it is.
+    /// What it is, in one line.
     pub about: &'static str,
-    /// Its usual learning rate.
-    pub lr: f64,
-    /// Its usual weight decay on weights.
-    pub weight_decay: f64,
+    /// Its settings. Those that every optimizer has (`clip-grad`, `clip-mode`, `backtrack`) are not among them.
+    pub settings: &'static [Setting],
+    /// What suits a task, a model and the settings that are given, where that differs from the settings' usual values. The half for
+    /// second-order blocks may say so of settings of the other half, too.
+    pub defaults: fn(&Context<'_>, &Settings) -> Settings,
+    /// Whether the settings given go together, beyond each one's range, and with the rule for the rest.
+    pub check: fn(&Settings, Option<&Row>) -> Result<(), SettingsError>,
+    /// How it is made.
+    pub build: Build,
+    /// Its steps are about as long as the learning rate, whatever the length of the gradient, as Adam's are.
+    pub unit_steps: bool,
+    /// It models the loss along its own step and takes steps back: gradients must be as they are, and steps are not halved.
+    pub judges_steps: bool,
+    /// It makes sense for adaptation by 1-D parameters.
+    pub adapts: bool,
 }
 
-/// All optimizers.
-pub const PRESETS: &[PresetRow] = &[
-    PresetRow {
-        name: "sph",
-        about: "SPH-DRS: Newton-type on 1-D blocks, SGD on the rest (or --first-order)",
-        lr: 0.1,
-        weight_decay: 5e-4,
+/// How an optimizer is made of its settings, each of which has a value where it has a usual one.
+#[derive(Debug, Clone, Copy)]
+pub enum Build {
+    /// A rule for any parameters: an optimizer alone, or the half for the rest beside second-order blocks.
+    Any(fn(&Settings) -> Result<AnyRule, SettingsError>),
+    /// A rule for second-order blocks, which takes one for the rest.
+    Blocks {
+        /// The name of the rule for the rest that suits, where none is given.
+        rest: fn(&Context<'_>, &Settings) -> &'static str,
+        /// The optimizer of both halves.
+        build: fn(&Settings, AnyRule) -> Result<AnyRule, SettingsError>,
     },
-    PresetRow {
-        name: "krylov",
-        about: "saddle-free Newton in a Krylov space of all 1-D blocks together, SGD on the rest",
-        lr: 0.1,
-        weight_decay: 5e-4,
+}
+
+impl Row {
+    /// An optimizer whose usual values suit everything; other fields stand in the place of what this says.
+    pub const fn new(
+        name: &'static str,
+        about: &'static str,
+        settings: &'static [Setting],
+        build: Build,
+    ) -> Self {
+        Row {
+            name,
+            about,
+            settings,
+            defaults: |_, _| Settings::default(),
+            check: |_, _| Ok(()),
+            build,
+            unit_steps: false,
+            judges_steps: false,
+            adapts: true,
+        }
+    }
+
+    /// Whether it is a rule for any parameters.
+    pub fn is_rule(&self) -> bool {
+        matches!(self.build, Build::Any(_))
+    }
+
+    /// The setting of that name.
+    pub fn setting(&self, name: &str) -> Option<&'static Setting> {
+        self.settings.iter().find(|s| s.name == name)
+    }
+}
+
+/// What defaults depend on.
+#[derive(Debug, Clone, Copy)]
+pub struct Context<'a> {
+    /// What is done.
+    pub task: Task,
+    /// The model has norms.
+    pub norms: bool,
+    /// The model works on tokens: a transformer, a mixer.
+    pub tokens: bool,
+    /// The rule for the rest, in an optimizer of two halves.
+    pub rest: Option<&'a Row>,
+}
+
+impl Default for Context<'_> {
+    fn default() -> Self {
+        Context { task: Task::Train, norms: true, tokens: false, rest: None }
+    }
+}
+
+/// What an optimizer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// Training a network.
+    Train,
+    /// Adapting a trained network.
+    Adapt {
+        /// The loss reads labels.
+        labels: bool,
+        /// Images in a batch, where that is known.
+        batch: Option<usize>,
     },
-    PresetRow { name: "sgd", about: "SGD with momentum", lr: 0.1, weight_decay: 5e-4 },
-    PresetRow { name: "adam", about: "Adam, L2 inside its averages", lr: 1e-3, weight_decay: 0.0 },
-    PresetRow { name: "adamw", about: "AdamW", lr: 1e-3, weight_decay: 0.05 },
-    PresetRow {
-        name: "adahessian",
-        about: "AdaHessian: diagonal by Hutchinson's probes over all parameters",
-        lr: 0.15,
-        weight_decay: 5e-4,
-    },
-    PresetRow {
-        name: "kfac",
-        about: "K-FAC: Kronecker factors of the true Fisher on layers with weights",
-        lr: 0.01,
-        weight_decay: 5e-4,
-    },
+}
+
+impl Context<'_> {
+    /// The learning rate, by the task: without labels a tenth of adaptation's.
+    fn lr(&self, train: f64, adapt: f64) -> f64 {
+        match self.task {
+            Task::Train => train,
+            Task::Adapt { labels: true, .. } => adapt,
+            Task::Adapt { labels: false, .. } => 0.1 * adapt,
+        }
+    }
+
+    /// SGD's rate of training where nothing holds large steps back: without norms, a tenth.
+    fn sgd_lr(&self, lr: f64) -> f64 {
+        if self.norms { lr } else { lr / 10.0 }
+    }
+
+    /// The rule for the rest takes steps about as long as the learning rate.
+    fn beside_unit_steps(&self) -> bool {
+        self.rest.is_some_and(|r| r.unit_steps)
+    }
+}
+
+/// The optimizers of this crate.
+const ROWS: &[&Row] = &[
+    &sph_drs::ROW,
+    &krylov::ROW,
+    &sgd::ROW,
+    &adam::ROW,
+    &adamw::ROW,
+    &ada_hessian::ROW,
+    &kfac::ROW,
+    &drs::ROW,
 ];
 
-use sph_autodiff::ParamSpec;
+/// Those of programs that use it.
+static REGISTERED: RwLock<Vec<&'static Row>> = RwLock::new(Vec::new());
 
-/// Numbers of the trained parameters whose spec satisfies `f`.
-fn select(specs: &[ParamSpec], f: impl Fn(&ParamSpec) -> bool) -> Vec<usize> {
-    specs.iter().enumerate().filter(|(_, s)| !s.frozen && f(s)).map(|(i, _)| i).collect()
+/// All optimizers: those of this crate, then those that were registered.
+pub fn all() -> Vec<&'static Row> {
+    let registered = REGISTERED.read().unwrap_or_else(PoisonError::into_inner);
+    ROWS.iter().chain(registered.iter()).copied().collect()
+}
+
+/// Adds an optimizer to the table, for flags, files and comparisons of this process. To be called before they are read.
+///
+/// # Panics
+/// When an optimizer of that name is there: a mistake in the program.
+pub fn register(row: &'static Row) {
+    assert!(find(row.name).is_err(), "there is an optimizer '{}' already", row.name);
+    REGISTERED.write().unwrap_or_else(PoisonError::into_inner).push(row);
+}
+
+/// The optimizer of that name.
+///
+/// # Errors
+/// Naming those that there are.
+pub fn find(name: &str) -> Result<&'static Row, SettingsError> {
+    let all = all();
+    let known = || all.iter().map(|r| r.name.to_string()).collect();
+    all.iter().find(|r| r.name == name).copied().ok_or_else(|| SettingsError::Unknown {
+        kind: "optimizer",
+        name: name.into(),
+        known: known(),
+    })
 }

@@ -245,7 +245,11 @@ impl<T: Element> Transform<T> for Drs<T> {
         let mut step = Directions::default();
         let mut decrease_of_decay = 0.0;
         for &i in cx.members {
-            let Some(g) = &mut updates[i] else { continue };
+            let Some(g) = &mut updates[i] else {
+                // It does not take part in the loss and stays where it is.
+                next.last[i] = Some(Array::zeros(cx.values[i].pool(), cx.values[i].shape()));
+                continue;
+            };
             // M⁻¹D with D = −(α₁p₁ + α₂p₂), the direction that is subtracted; the optimizer multiplies by lr·M.
             let rate = cx.overrides[i].lr_mult;
             let (on_g, on_d) = (alpha[0] / norms[0], if two { alpha[1] / norms[1] / rate } else { 0.0 });
@@ -304,10 +308,15 @@ impl<T: Element> Transform<T> for Drs<T> {
         from: &mut StateDict<T>,
     ) -> Result<(), StateError> {
         self.state.last = vec![None; cx.specs.len()];
+        let name = |i: usize| format!("{prefix}.last.{}", cx.specs[i].name);
         for &i in cx.members {
-            // Absent after a step that was taken back.
-            self.state.last[i] =
-                from.take_array(&format!("{prefix}.last.{}", cx.specs[i].name), &cx.values[i])?;
+            self.state.last[i] = from.take_array(&name(i), &cx.values[i])?;
+        }
+        // Of all members or, after a step that was taken back, of none.
+        let (there, missing): (Vec<usize>, Vec<usize>) =
+            cx.members.iter().partition(|i| self.state.last[**i].is_some());
+        if let (Some(_), Some(i)) = (there.first(), missing.first()) {
+            return Err(StateError::Missing(name(*i)));
         }
         let State { lambda, q, directions, .. } = &mut self.state;
         let mut number =

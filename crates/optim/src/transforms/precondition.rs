@@ -8,21 +8,22 @@ use crate::curvature::eigen::Eigen;
 use crate::curvature::estimator::{Averaging, Correction, Estimator};
 use crate::curvature::probes::{Estimate, Probe, Visit};
 use crate::curvature::rectifiers::Rectifier;
-use crate::curvature::{Answer, Curvature, EvalError, PROBES_PER_SWEEP, Request, Schedule, Sweep};
+use crate::curvature::{Answer, Curvature, EvalError, PROBES_PER_SWEEP, Request, Sweep, Visits};
 use crate::state::{StateDict, StateError};
 use crate::transform::{BlockReport, Transform, UpdateContext};
 use sph_tensor::{Array, Element, Rng, Shape, kernels::map};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// The strategies of a [`Precondition`].
 #[derive(Debug, Clone)]
 pub struct PreconditionConfig {
     /// Which blocks are visited at which step.
-    pub schedule: Schedule,
+    pub visits: Visits,
     /// The vectors given to H.
-    pub probe: &'static Probe,
+    pub probe: Arc<dyn Probe>,
     /// Signed curvature to positive.
-    pub rectifier: &'static Rectifier,
+    pub rectifier: Arc<dyn Rectifier>,
     /// What is averaged.
     pub averaging: Averaging,
     /// How the average's start from zero is corrected.
@@ -42,7 +43,7 @@ pub struct PreconditionConfig {
 impl PreconditionConfig {
     /// τ over the rectified curvature `d`, capped.
     fn multiplier(&self, d: f64) -> f64 {
-        (self.tau / (self.rectifier.rectify)(d, self.eps)).min(self.max_multiplier.unwrap_or(f64::INFINITY))
+        (self.tau / self.rectifier.rectify(d, self.eps)).min(self.max_multiplier.unwrap_or(f64::INFINITY))
     }
 }
 
@@ -85,7 +86,7 @@ impl<T: Element> Precondition<T> {
     fn probe(&self, block: usize, k: usize, entries: usize) -> Vec<f64> {
         let mut z = vec![0.0; entries];
         let visit = Visit { seed: self.config.seed, block, visit: self.visits(block) };
-        (self.config.probe.fill)(visit, k, &mut z);
+        self.config.probe.fill(visit, k, &mut z);
         z
     }
 
@@ -107,7 +108,7 @@ impl<T: Element> Precondition<T> {
         let entries = |block: usize| cx.values[block].shape().len();
         let all: Vec<(usize, usize)> = blocks
             .iter()
-            .flat_map(|&b| (0..(self.config.probe.count)(entries(b))).map(move |k| (b, k)))
+            .flat_map(|&b| (0..self.config.probe.count(entries(b))).map(move |k| (b, k)))
             .collect();
         let sweep = |probes: &[(usize, usize)]| {
             let mut tangents: BTreeMap<usize, Array<T>> = BTreeMap::new();
@@ -128,8 +129,8 @@ impl<T: Element> Precondition<T> {
 
     /// What the answer says about each block visited.
     fn estimates(&mut self, cx: &UpdateContext<'_, T>, answer: &Answer<T>) -> BTreeMap<usize, Array<T>> {
-        let whole = self.config.probe.estimate == Estimate::Block;
-        let joint = self.config.schedule.is_joint();
+        let whole = self.config.probe.estimate() == Estimate::Block;
+        let joint = self.config.visits.joint();
         let mut estimates: BTreeMap<usize, Array<T>> = BTreeMap::new();
         for planned in self.planned.drain(..) {
             for (row, &(block, k)) in planned.probes.iter().enumerate() {
@@ -154,7 +155,7 @@ impl<T: Element> Precondition<T> {
     /// A block's average and what it is to be multiplied by; `None` while nothing is known.
     fn average<'a>(c: &PreconditionConfig, block: Option<&'a Estimator<T>>) -> Option<(&'a Array<T>, f64)> {
         match c.correction {
-            Correction::OwnVisits => block?.curvature(c.probe, c.decay),
+            Correction::OwnVisits => block?.curvature(&*c.probe, c.decay),
             // The ancestor leaves d uncorrected.
             Correction::Cycles => Some((block?.average()?, 1.0)),
         }
@@ -163,7 +164,7 @@ impl<T: Element> Precondition<T> {
     /// The averaged curvature of a block, entry by entry, or eigenvalue by eigenvalue for whole blocks.
     fn curvature(&self, block: usize) -> Option<Vec<f64>> {
         let (average, scale) = Self::average(&self.config, self.blocks.get(&block))?;
-        match self.config.probe.estimate {
+        match self.config.probe.estimate() {
             Estimate::Entries => Some(average.to_f64().iter().map(|d| scale * d).collect()),
             Estimate::Block => match self.eigen.get(&block) {
                 Some(eigen) => Some(eigen.values().to_vec()),
@@ -184,12 +185,9 @@ impl<T: Element> Transform<T> for Precondition<T> {
 
     fn request(&mut self, cx: &UpdateContext<'_, T>, want: &mut Request<T>) {
         self.planned.clear();
-        for blocks in self.config.schedule.visits(cx.step) {
-            let sweeps = if self.config.schedule.is_joint() {
-                self.joint(cx, &blocks)
-            } else {
-                self.separate(cx, &blocks)
-            };
+        for blocks in self.config.visits.at(cx.step) {
+            let sweeps =
+                if self.config.visits.joint() { self.joint(cx, &blocks) } else { self.separate(cx, &blocks) };
             for mut planned in sweeps {
                 let mut sweep = Sweep::default();
                 for (&block, tangent) in &planned.tangents {
@@ -215,7 +213,7 @@ impl<T: Element> Transform<T> for Precondition<T> {
         let new = Estimator::default();
         let observed = |(block, estimate): (usize, Array<T>)| {
             let before = self.blocks.get(&block).unwrap_or(&new);
-            (block, before.after(c.probe, c.averaging, c.decay, estimate))
+            (block, before.after(&*c.probe, c.averaging, c.decay, estimate))
         };
         // An average would never forget one that is not finite: such a visit does not count.
         let finite = |estimate: &(usize, Array<T>)| map::all_finite(estimate.1.as_slice());
@@ -232,10 +230,10 @@ impl<T: Element> Transform<T> for Precondition<T> {
                 Correction::OwnVisits if average.is_none() => continue,
                 Correction::OwnVisits => 1.0,
                 // The ancestor scales D by 1−μⁿ; an unvisited block has d = 0.
-                Correction::Cycles => c.schedule.ancestor_correction(cx.step, c.decay),
+                Correction::Cycles => c.visits.ancestor_correction(cx.step, c.decay),
             };
             let (average, scale) = average.map_or((None, 1.0), |(average, scale)| (Some(average), scale));
-            if let (Estimate::Block, Some(h)) = (c.probe.estimate, average) {
+            if let (Estimate::Block, Some(h)) = (c.probe.estimate(), average) {
                 let known = self.eigen.get(&i).filter(|_| !visited.contains_key(&i));
                 if known.is_none()
                     && let Some(eigen) = Eigen::new(h.as_slice(), m.len(), scale)
@@ -306,7 +304,7 @@ impl<T: Element> Transform<T> for Precondition<T> {
             let names = Self::names(cx, prefix, block);
             let value = &cx.values[block];
             let n = value.shape().len();
-            let like = match self.config.probe.estimate {
+            let like = match self.config.probe.estimate() {
                 Estimate::Entries => value.clone(),
                 Estimate::Block => Array::zeros(value.pool(), Shape::new(&[n, n])),
             };
@@ -315,7 +313,7 @@ impl<T: Element> Transform<T> for Precondition<T> {
             if visits > 0 {
                 let [average, partial] = [&names[0], &names[1]].map(|name| from.take_array(name, &like));
                 let estimator = Estimator::restored(average?, partial?, visits);
-                if let Some(part) = estimator.lacks(self.config.probe, n) {
+                if let Some(part) = estimator.lacks(&*self.config.probe, n) {
                     return Err(StateError::Missing(names[part].clone()));
                 }
                 self.blocks.insert(block, estimator);

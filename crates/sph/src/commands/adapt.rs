@@ -59,7 +59,7 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
             "settings": args.settings()?,
             "adaptation_images": data.adapt.set.len(),
             "batch_size": batch_size,
-            "curvature_images": args.optimizer.takes_curvature().then(|| objective.curved(batch_size)),
+            "curvature_images": args.optimizer.takes_curvature()?.then(|| objective.curved(batch_size)),
             "evaluation_images": data.evaluate.set.len(),
             "trained_tensors": trained.len(),
             "trained_parameters": entries,

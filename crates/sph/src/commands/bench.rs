@@ -9,6 +9,7 @@ use clap::Args;
 use sph_data::Batch;
 use sph_nn::{Mode, models};
 use sph_optim::EvalError;
+use sph_optim::settings::LR;
 use sph_tensor::kernels::peak::Peak;
 use sph_tensor::{Array, Pool, Rng, Shape};
 use std::time::Instant;
@@ -67,7 +68,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     // What `sph train` takes.
     let settings = args.model.suited(args.optimizer.clone())?;
     settings.freeze(&mut objective.store)?;
-    objective.curvature_fraction = settings.curvature_batch.unwrap_or(1.0);
+    objective.curvature_fraction = settings.curvature_batch()?;
     let specs = objective.store.specs().to_vec();
     let mut optimizer = settings.build(&specs, args.seed)?;
     let n = args.batch_size as usize;
@@ -75,7 +76,8 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let mut images = Array::stale(&pool, Shape::new(&[n, 32, 32, 3]));
     images.make_mut().iter_mut().for_each(|v| *v = rng.normal() as f32);
     let batch = Batch { images, targets: (0..n).map(|_| rng.below(10) as u32).collect() };
-    let lr = args.optimizer.lr.unwrap_or(0.01);
+    let given = args.optimizer.get(LR.name).is_some();
+    let lr = if given { args.optimizer.lr()? } else { 0.01 };
     // Blocks differ in cost: whole cycles of visits, so that none counts more than the others.
     let cycle = settings.blocks(&specs)?.len().max(1);
     let steps = (args.steps as usize).next_multiple_of(cycle);

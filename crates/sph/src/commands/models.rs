@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::objective::Objective;
 use clap::Args;
 use sph_nn::models::{self, ModelConfig, ModelRow};
-use sph_optim::presets::SphDrs;
+use sph_optim::second_order_blocks;
 use sph_tensor::Pool;
 
 /// List the models: parameters, those in second-order blocks, multiply-adds per image.
@@ -56,7 +56,7 @@ pub fn run(args: &ModelsArgs) -> Result<()> {
         let network = models::build(row.name, &config).map_err(|e| crate::Error::Config(e.to_string()))?;
         let parameters = network.size();
         let specs: Vec<_> = network.params().cloned().collect();
-        let one_d = SphDrs::blocks(&specs).iter().map(|&b| specs[b].len()).sum();
+        let one_d = second_order_blocks(&specs).iter().map(|&b| specs[b].len()).sum();
         let f = Objective::new(network, &Pool::<f32>::new(), 0);
         let multiply_adds =
             cost::multiply_adds(&f, (side, side, args.channels.into())).map_err(|e| e.to_string());

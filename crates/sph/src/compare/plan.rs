@@ -277,8 +277,8 @@ mod tests {
         assert!(labels.contains("sgd batch-size=64 lr=0.2") && labels.contains("adamw batch-size=32"));
         let find = |name: &str| train_args(runs.iter().find(|r| r.name == name).unwrap());
         let sgd = find("digits-mlp-sgd_batch-size=64_lr=0.2-seed2");
-        assert_eq!((sgd.optimizer.lr, sgd.batch_size, sgd.seed, sgd.epochs), (Some(0.2), 64, 2, 3));
-        assert_eq!(find("digits-resnet8-adamw_batch-size=32-seed1").optimizer.lr, Some(0.01));
+        assert_eq!((sgd.optimizer.lr().unwrap(), sgd.batch_size, sgd.seed, sgd.epochs), (0.2, 64, 2, 3));
+        assert_eq!(find("digits-resnet8-adamw_batch-size=32-seed1").optimizer.lr().unwrap(), 0.01);
         // All configurations of the first seed come first.
         assert!(runs[..12].iter().all(|r| r.args.seed() == 1));
     }
@@ -332,8 +332,8 @@ mod tests {
         let trial = planned.iter().find(|r| r.name == "digits-mlp-sgd_batch-size=64_lr=0.2-seed9").unwrap();
         let args = train_args(trial);
         assert_eq!(
-            (args.epochs, args.val_split, args.batch_size, args.optimizer.lr),
-            (1, 0.2, 64, Some(0.2))
+            (args.epochs, args.val_split, args.batch_size, args.optimizer.lr().unwrap()),
+            (1, 0.2, 64, 0.2)
         );
         // A run of what was chosen has the comparison's own settings.
         let planned = runs(&[sgd.trials[0].clone()], &[1]).unwrap();

@@ -1,7 +1,7 @@
 //! Settings of an adaptation.
 
 use super::file::flags_of_settings;
-use super::optimizer::adapt_optimizers;
+use super::optimizer::for_adaptation;
 use super::values::{below_one, count, names, row, seed, threads};
 use super::{KernelArgs, ModelSource, OptArgs, by_name, flags_of_toml, one_line};
 use crate::error::{Error, Result};
@@ -9,6 +9,7 @@ use clap::{Args, Command, FromArgMatches, ValueEnum};
 use serde::Serialize;
 use sph_data::corrupt::Corruption;
 use sph_nn::losses::{LOSSES, Loss};
+use sph_optim::presets::{Context, Task};
 use std::path::PathBuf;
 
 /// Adapt a trained network to other data by its 1-D parameters alone.
@@ -16,23 +17,7 @@ use std::path::PathBuf;
 #[serde(rename_all = "kebab-case")]
 #[command(
     allow_negative_numbers = true,
-    mut_arg("opt", |a| a.value_parser(adapt_optimizers())),
-    mut_arg("trainable", |a| a.default_value("second-order")),
-    mut_arg("lr", |a| a.help("Learning rate, constant [default: sph, krylov: 0.65; sgd: 0.45; adam, adamw, --first-order adamw: 0.026; adahessian: 0.1; a tenth of it with --loss entropy; preset seed: 0.1]")),
-    mut_arg("momentum", |a| a.help("Momentum of sph, sgd and of krylov's other parameters [default: sph: 0; others, preset seed: 0.9]")),
-    mut_arg("tau", |a| a.help("Scale τ of sph's direction [default: 1, with --first-order adamw 25; preset seed: 0.001]")),
-    mut_arg("eps", |a| a.help("Damping ε of sph and krylov, inside the rectifier [default: 0.042, with --loss entropy 0.42 for sph; preset seed: 0.0001]")),
-    mut_arg("probe", |a| a.help("Probe sequence of sph [default: rademacher; preset seed: ones]")),
-    mut_arg("curvature_schedule", |a| a.help("Which blocks sph visits at which step [default: joint, or all where the probe cannot be joint; preset seed: cyclic]")),
-    mut_arg("krylov_size", |a| a.help("Products with the joint Hessian of all blocks per step of krylov: the dimension of its space [default: 5]")),
-    mut_arg("trust_radius", |a| a.help("Largest length of krylov's direction, before the learning rate [default: 20]")),
-    mut_arg("curvature_batch", |a| a.help("Take curvature on this part of each batch only, from 0 to 1 (sph, krylov, adahessian) [default: 1; krylov: 0.25, but from 8 to 32 images]")),
-    mut_arg("backtrack", |a| a.help("Halve a step while it raises the loss of its own batch, at most so often; each look is a forward pass [default: 0, no look; sph, krylov: 4; preset seed: 0]")),
-    // Those of kfac, which adaptation does not have.
-    mut_arg("damping", |a| a.hide(true)),
-    mut_arg("factor_decay", |a| a.hide(true)),
-    mut_arg("factor_every", |a| a.hide(true)),
-    mut_arg("inverse_every", |a| a.hide(true)),
+    mut_args(for_adaptation),
     after_help = "Only the scales and shifts of norms, the magnitudes and biases of decoupled layers are trained, unless --trainable says \
                   otherwise; no gradient of the rest is computed. BatchNorm normalizes by the batch while training; before every evaluation \
                   its running statistics are taken anew over the data that is adapted to. docs/adapt.md says more.\n\nExamples:\n  \
@@ -180,12 +165,14 @@ impl AdaptArgs {
     /// When settings do not fit each other.
     pub fn resolved(mut self) -> Result<Self> {
         let loss = self.loss()?;
-        self.optimizer = self.optimizer.for_adaptation(loss);
-        self.optimizer.validate()?;
-        self.optimizer.lr = Some(self.optimizer.lr()?);
-        if self.optimizer.is_newton() {
+        let task = Task::Adapt { labels: loss != Loss::Entropy, batch: None };
+        let cx = Context { task, ..Context::default() };
+        let optimizer = self.optimizer.suited(&cx)?;
+        let lr = optimizer.lr()?;
+        if optimizer.choice()?.settings(&cx).switch("average-steps") {
             self.average_steps.get_or_insert(true);
         }
+        self.optimizer = optimizer.with_lr(lr);
         match self.corrupt {
             Some(_) => drop(self.corrupt_seed.get_or_insert(Self::CORRUPT_SEED)),
             None if self.corrupt_seed.is_some() => {

@@ -3,6 +3,7 @@
 use super::one_line;
 use crate::error::{Error, Result};
 use clap::{ArgAction, Command};
+use sph_optim::REST;
 
 /// A TOML file whose keys are flags of a command.
 pub(crate) struct SettingsFile<'a> {
@@ -17,13 +18,13 @@ impl<'a> SettingsFile<'a> {
     /// # Errors
     /// When it is not TOML.
     pub(crate) fn parse(text: &str, origin: &'a str) -> Result<Self> {
-        let table = toml::from_str(text).map_err(|e| {
+        let table: toml::Table = toml::from_str(text).map_err(|e| {
             let line = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
             let at = e.span().map(|s| format!(" (line {})", line(s.start)));
             let message = e.message().replace('\n', ", ");
             Error::Config(format!("{origin}: {message}{}", at.unwrap_or_default()))
         })?;
-        Ok(SettingsFile { table, origin })
+        Ok(SettingsFile { table: dotted(table), origin })
     }
 
     /// Refuses a setting that stands in `table` twice, under two spellings or an alias.
@@ -93,6 +94,27 @@ impl<'a> SettingsFile<'a> {
         }
         Ok(flag)
     }
+}
+
+/// The settings of `[rest]`, in a file or in one of its tables, under their whole names.
+fn dotted(table: toml::Table) -> toml::Table {
+    let mut out = toml::Table::new();
+    for (key, value) in table {
+        match value {
+            toml::Value::Table(inner) if format!("{key}.") == REST => {
+                out.extend(inner.into_iter().map(|(name, value)| (format!("{REST}{name}"), value)));
+            }
+            toml::Value::Array(items) => {
+                let inner = |item| match item {
+                    toml::Value::Table(table) => toml::Value::Table(dotted(table)),
+                    other => other,
+                };
+                out.insert(key, toml::Value::Array(items.into_iter().map(inner).collect()));
+            }
+            other => drop(out.insert(key, other)),
+        }
+    }
+    out
 }
 
 /// The flags of `command` that stand for settings by name and for a seed.

@@ -3,8 +3,7 @@
 use super::values::{below_one, not_negative, positive, selection};
 use crate::error::{Error, Result};
 use serde::Serialize;
-use sph_nn::{ParamSpec, Selection};
-use sph_optim::Overrides;
+use sph_optim::GroupSettings;
 
 /// Reads a number.
 type Parser = fn(&str) -> std::result::Result<f64, String>;
@@ -60,30 +59,17 @@ impl std::str::FromStr for GroupArgs {
 }
 
 impl GroupArgs {
-    /// The numbers of the parameters among `specs` that it names and that are trained.
+    /// The group as an optimizer takes it.
     ///
     /// # Errors
-    /// When there are none.
-    pub(super) fn chosen(&self, specs: &[ParamSpec]) -> Result<Vec<usize>> {
+    /// When its parameters cannot be read.
+    pub(super) fn settings(&self) -> Result<GroupSettings> {
         let fail = |e: sph_nn::SelectionError| Error::Config(format!("--group '{}': {e}", self.params));
-        let chosen: Selection = self.params.parse().map_err(fail)?;
-        chosen.select(specs, |s| !s.frozen).map_err(fail)
+        Ok(GroupSettings {
+            params: self.params.parse().map_err(fail)?,
+            lr_mult: self.lr_mult,
+            weight_decay: self.weight_decay,
+            momentum: self.momentum,
+        })
     }
-}
-
-/// The settings of every parameter; a later group stands in the place of an earlier one.
-///
-/// # Errors
-/// When a group names no parameter that is trained.
-pub(super) fn overrides(groups: &[GroupArgs], specs: &[ParamSpec]) -> Result<Vec<Overrides>> {
-    let mut all = vec![Overrides::default(); specs.len()];
-    for group in groups {
-        for i in group.chosen(specs)? {
-            let own = &mut all[i];
-            own.lr_mult = group.lr_mult.unwrap_or(own.lr_mult);
-            own.weight_decay = group.weight_decay.or(own.weight_decay);
-            own.momentum = group.momentum.or(own.momentum);
-        }
-    }
-    Ok(all)
 }

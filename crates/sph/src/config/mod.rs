@@ -9,6 +9,7 @@ mod group;
 mod kernel;
 mod model;
 mod optimizer;
+mod optimizer_help;
 mod schedule;
 mod source;
 mod values;
@@ -29,7 +30,6 @@ pub(crate) use optimizer::is_of_optimizer;
 pub(crate) use optimizer::optimizer_names;
 pub use schedule::ScheduleArgs;
 pub use source::ModelSource;
-pub use values::Betas;
 pub(crate) use values::{
     below_one, between, count, dataset_names, model_names, pixels, positive, seed, sha256, threads,
 };
@@ -261,7 +261,7 @@ impl TrainArgs {
     }
 
     fn validate(&self) -> Result<()> {
-        self.optimizer.validate()?;
+        self.optimizer.choice()?;
         self.schedule()?;
         self.average.config()?;
         self.augment.build()?;
@@ -367,8 +367,8 @@ mod tests {
         let text = args.to_toml().unwrap();
         let back = TrainArgs::from_toml(&text, "args.toml").unwrap();
         assert_eq!(back.to_toml().unwrap(), text);
-        assert_eq!(back.optimizer.lr, Some(3e-4));
-        assert_eq!(back.optimizer.opt_betas, Some(Betas(0.8, 0.99)));
+        assert_eq!(back.optimizer.get("lr"), Some(&3e-4.into()));
+        assert_eq!(back.optimizer.get("opt-betas"), Some(&(0.8, 0.99).into()));
         assert_eq!(args.difference(&back).unwrap(), None);
         assert_eq!(format!("{back:?}"), format!("{args:?}"));
     }
@@ -379,22 +379,20 @@ mod tests {
         let of = |flags: &str| [lr(flags), lr(&format!("--model vgg11 --norm none {flags}"))];
         assert_eq!(of("--decouple auto"), [0.1, 0.01]);
         assert_eq!(of("--opt sgd"), [0.1, 0.01]);
-        let sph = parse("--model vgg11 --norm none --decouple auto").unwrap();
-        assert_eq!(sph.optimizer.max_multiplier, Some(1.0));
-        assert_eq!(
-            parse("--model vgg11 --norm none --decouple auto --max-multiplier 3")
-                .unwrap()
-                .optimizer
-                .max_multiplier,
-            Some(3.0)
-        );
-        assert_eq!(parse("").unwrap().optimizer.max_multiplier, None);
-        let first_order = |flags: &str| parse(flags).unwrap().optimizer.first_order;
+        let text =
+            |flags: &str, name: &str| parse(flags).unwrap().optimizer.get(name).map(ToString::to_string);
+        let vgg = "--model vgg11 --norm none --decouple auto";
+        let multiplier = |flags: &str| text(flags, "max-multiplier");
+        assert_eq!(multiplier(vgg).as_deref(), Some("1"));
+        assert_eq!(multiplier(&format!("{vgg} --max-multiplier 3")).as_deref(), Some("3"));
+        assert_eq!([multiplier(""), multiplier(&format!("{vgg} --first-order adamw"))], [None, None]);
+        let first_order = |flags: &str| text(flags, "first-order");
         assert_eq!(first_order("--model vit_tiny").as_deref(), Some("adamw"));
         assert_eq!(first_order("--model vit_tiny --first-order sgd").as_deref(), Some("sgd"));
         assert_eq!(lr("--model mlp_mixer"), 1e-3);
         assert!([first_order(""), first_order("--model vit_tiny --opt adamw")].iter().all(Option::is_none));
         assert_eq!(first_order("--model vit_tiny --preset seed"), None);
+        assert_eq!(lr("--model vgg11 --norm none --decouple auto --preset seed"), 0.1);
         // It is the run's own from then on, and the rate of a run from before stays what it was.
         let text = parse("--opt sgd --model vgg11 --norm none").unwrap().to_toml().unwrap();
         assert!(text.contains("lr = 0.01"), "{text}");
@@ -405,58 +403,63 @@ mod tests {
         assert_eq!(of("--first-order adamw --decouple auto"), [1e-3, 1e-3]);
     }
 
+    /// Usual values are worked out from the table; these are of the kinds that there are.
     #[test]
-    fn help_of_adaptation_names_its_defaults() {
-        for (flags, names) in [
-            ("opt=sph", "lr tau eps backtrack probe curvature-schedule momentum"),
-            ("opt=sph loss=entropy", "eps"),
-            ("opt=sph first-order=adamw", "lr tau"),
-            ("opt=krylov", "lr eps krylov-size trust-radius backtrack"),
-            ("opt=adam", "lr"),
-            ("opt=sgd", "lr"),
-            ("opt=adamw", "lr"),
-            ("opt=adahessian", "lr"),
-        ] {
-            let pair = |f: &str| f.split_once('=').map(|(name, value)| (name.to_string(), value.to_string()));
-            let settings: Vec<(String, String)> =
-                flags.split(' ').filter_map(pair).chain([("checkpoint".into(), "x".into())]).collect();
-            let resolved = AdaptArgs::from_settings(settings.iter(), 0).unwrap().settings().unwrap();
-            for name in names.split(' ') {
-                let command = AdaptArgs::command();
-                let argument = command.get_arguments().find(|a| a.get_long() == Some(name)).unwrap();
-                let help = argument.get_help().unwrap().to_string();
-                let value = match &resolved[name] {
-                    serde_json::Value::String(text) => text.clone(),
-                    number => number.to_string().trim_end_matches(".0").to_string(),
-                };
-                // The clause that names the optimizer, where one does.
-                let opt = flags.split(' ').find_map(|f| f.strip_prefix("opt=")).unwrap();
-                let first_order = flags.contains("first-order=adamw");
-                let entropy = flags.contains("entropy");
-                let names_it = |clause: &&str| {
-                    let words: Vec<&str> = clause.split([' ', ',', ':', '[', ']']).collect();
-                    words.contains(&opt)
-                        && (clause.contains("entropy") == entropy)
-                        && (clause.contains("adamw") == first_order)
-                };
-                let clause = help.split(';').find(names_it).unwrap_or(&help);
-                let words: Vec<&str> = clause.split([' ', ',', ';', ']', ':']).collect();
-                assert!(words.contains(&&*value), "{flags}: --{name} is {value}, and its help: {help}");
-            }
-        }
-    }
-
-    #[test]
-    fn help_names_the_defaults_that_the_optimizer_has() {
-        let help = |name: &str| {
-            let command = TrainArgs::command();
+    fn help_names_the_defaults() {
+        let help = |command: &clap::Command, name: &str| {
             let argument = command.get_arguments().find(|a| a.get_long() == Some(name)).unwrap();
             argument.get_help().unwrap().to_string()
         };
-        let default = sph_optim::presets::SphDrs::default();
-        for (name, value) in [("tau", default.tau), ("eps", default.eps)] {
-            assert!(help(name).contains(&format!("[default: {value};")), "{}", help(name));
+        let train = |name: &str| help(&TrainArgs::command(), name);
+        let adapt = |name: &str| help(&AdaptArgs::command(), name);
+        for (text, parts) in [
+            (
+                train("tau"),
+                [
+                    "(sph) [default: 0.01; ",
+                    "with --first-order adam, adamw: 0.1",
+                    "with --preset seed: 0.001]",
+                ],
+            ),
+            (
+                train("lr"),
+                ["[default: 0.1; adam, adamw: 0.001", "adahessian: 0.15", "with --norm none: 0.01"],
+            ),
+            (train("clip-mode"), ["What --clip-grad bounds", "[default: norm]", ""]),
+            (adapt("lr"), ["[default: 0.65; adam, adamw: 0.026", "sgd: 0.45", "with --loss entropy: 0.045;"]),
+            (
+                adapt("eps"),
+                ["[default: 0.042; ", "sph with --loss entropy: 0.42", "sph with --preset seed: 0.0001"],
+            ),
+        ] {
+            for part in parts {
+                assert!(text.contains(part), "{part} is not in: {text}");
+            }
         }
+        let command = AdaptArgs::command();
+        let hidden =
+            |name: &str| command.get_arguments().any(|a| a.get_long() == Some(name) && a.is_hide_set());
+        assert!(hidden("factor-every") && !hidden("hessian-power"));
+    }
+
+    #[test]
+    fn both_halves_or_the_rest_alone_are_meant() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, "momentum = 0.5\n[rest]\nmomentum = 0.25\n").unwrap();
+        let args = parse(&format!("-c {}", path.display())).unwrap();
+        let text = args.to_toml().unwrap();
+        assert!(text.contains("momentum = 0.5") && text.contains("\"rest.momentum\" = 0.25"), "{text}");
+        let back = TrainArgs::from_toml(&text, "args.toml").unwrap();
+        let rule = |args: &TrainArgs| {
+            format!("{:?}", args.optimizer.choice().unwrap().rule(&Default::default()).unwrap())
+        };
+        assert_eq!(rule(&back), rule(&args));
+        assert!(
+            rule(&args).starts_with("SphDrs { momentum: 0.5") && rule(&args).contains("Sgd { momentum: 0.25")
+        );
+        assert!(rule(&parse("--momentum 0.5").unwrap()).contains("Sgd { momentum: 0.5"));
+        assert!(parse("--opt sgd --rest.momentum 0.5").unwrap_err().contains("--rest.momentum"));
     }
 
     #[test]
@@ -492,7 +495,10 @@ mod tests {
         let path = dir.path().join("c.toml");
         std::fs::write(&path, "epochs = 7\nbatch_size = 32\nnesterov = true\nopt = 'sgd'\n").unwrap();
         let args = parse(&format!("-c {} --epochs 3", path.display())).unwrap();
-        assert_eq!((args.epochs, args.batch_size, args.optimizer.nesterov), (3, 32, Some(true)));
+        assert_eq!(
+            (args.epochs, args.batch_size, args.optimizer.get("nesterov")),
+            (3, 32, Some(&true.into()))
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@ use clap::Args;
 use serde::Serialize;
 use sph_nn::models::{self, ModelConfig, STEMS, Stem};
 use sph_nn::norms;
+use sph_optim::presets::Context;
 
 /// The model and how it is built.
 #[derive(Args, Debug, Clone, Serialize)]
@@ -59,13 +60,14 @@ impl ModelArgs {
         })
     }
 
-    /// The optimizer's settings, with what suits the model where none are given: [`OptArgs::for_training`].
+    /// The optimizer's settings, with what suits the model where none are given.
     ///
     /// # Errors
-    /// When a name is unknown.
+    /// When a name is unknown, or settings do not fit each other.
     pub fn suited(&self, optimizer: OptArgs) -> Result<OptArgs> {
         let tokens = models::find(&self.model).map_err(|e| Error::Config(e.to_string()))?.tokens;
-        optimizer.for_training(tokens, norm(self.norm.as_deref(), &self.model)?.name)
+        let norms = norm(self.norm.as_deref(), &self.model)?.normalizes;
+        optimizer.suited(&Context { norms, tokens, ..Context::default() })
     }
 
     /// Layers that no norm follows are decoupled.

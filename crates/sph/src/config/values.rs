@@ -2,10 +2,10 @@
 
 use crate::error::{Error, Result};
 use clap::builder::{PossibleValue, PossibleValuesParser};
-use serde::Serialize;
 use sph_data::sets::DATASETS;
 use sph_nn::models::{self, STEMS};
 use sph_nn::{Selection, norms};
+use sph_optim::settings::Range;
 
 /// A parser of names from a table with what each is; clap answers a wrong one with the nearest.
 pub(crate) fn names(rows: impl Iterator<Item = (&'static str, &'static str)>) -> PossibleValuesParser {
@@ -48,23 +48,6 @@ pub(crate) fn seed(text: &str) -> std::result::Result<u64, String> {
     }
 }
 
-/// adamw's two decays, written with a comma between them.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Betas(pub f64, pub f64);
-
-impl Serialize for Betas {
-    fn serialize<S: serde::Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
-        to.collect_str(&format_args!("{},{}", self.0, self.1))
-    }
-}
-
-pub(crate) fn betas(text: &str) -> std::result::Result<Betas, String> {
-    match text.split_once(',') {
-        Some((a, b)) => Ok(Betas(below_one(a.trim())?, below_one(b.trim())?)),
-        None => Err("must be two numbers with a comma between them, such as 0.9,0.999".into()),
-    }
-}
-
 pub(crate) fn number(
     text: &str,
     valid: impl Fn(f64) -> bool,
@@ -78,23 +61,19 @@ pub(crate) fn number(
 }
 
 pub(crate) fn positive(text: &str) -> std::result::Result<f64, String> {
-    number(text, |v| v > 0.0, "greater than 0")
+    Range::Positive.parse(text)
 }
 
 pub(crate) fn not_negative(text: &str) -> std::result::Result<f64, String> {
-    number(text, |v| v >= 0.0, "0 or greater")
+    Range::NotNegative.parse(text)
 }
 
 pub(crate) fn below_one(text: &str) -> std::result::Result<f64, String> {
-    number(text, |v| (0.0..1.0).contains(&v), "at least 0 and less than 1")
+    Range::BelowOne.parse(text)
 }
 
 pub(crate) fn between(text: &str) -> std::result::Result<f64, String> {
     number(text, |v| v > 0.0 && v < 1.0, "greater than 0 and less than 1")
-}
-
-pub(crate) fn fraction(text: &str) -> std::result::Result<f64, String> {
-    number(text, |v| v > 0.0 && v <= 1.0, "greater than 0 and at most 1")
 }
 
 pub(crate) fn probability(text: &str) -> std::result::Result<f64, String> {

@@ -1,7 +1,29 @@
 //! e_1 … e_C: Σ_k e_k⊙He_k is the diagonal, exact at every visit, for C products.
 
-use super::{Visit, unit};
+use super::{Probe, Visit, unit};
 
-pub(super) fn fill(_visit: Visit, k: usize, z: &mut [f64]) {
-    unit(k, z);
+/// The diagonal, entry by entry.
+#[derive(Debug, Clone, Copy)]
+pub struct Exact;
+
+impl Probe for Exact {
+    fn name(&self) -> &str {
+        "exact"
+    }
+
+    fn about(&self) -> &str {
+        "the diagonal, for as many products as the block has entries"
+    }
+
+    fn count(&self, entries: usize) -> usize {
+        entries
+    }
+
+    fn fill(&self, _visit: Visit, k: usize, z: &mut [f64]) {
+        unit(k, z);
+    }
+
+    fn absolute(&self) -> bool {
+        true
+    }
 }

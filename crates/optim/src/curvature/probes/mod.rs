@@ -1,12 +1,21 @@
-//! Probe sequences, one file each, and their table (docs/algorithm.md §4). A new one is a file here and a row of [`PROBES`].
+//! Probe sequences, one file each, and their table (docs/algorithm.md §4). A new one is a file here and a row of [`probes`].
 //!
 //! A probe is a function of (seed, block, visit), so a resumed run draws the same ones.
 
 mod dense;
 mod exact;
-pub(crate) mod hadamard;
+mod hadamard;
 mod ones;
 mod rademacher;
+
+pub use dense::Dense;
+pub use exact::Exact;
+pub use hadamard::Hadamard;
+pub use ones::Ones;
+pub use rademacher::Rademacher;
+
+use std::fmt::Debug;
+use std::sync::Arc;
 
 /// Which visit a probe is for.
 #[derive(Debug, Clone, Copy)]
@@ -28,80 +37,74 @@ pub enum Estimate {
     Block,
 }
 
-/// A row of the table of probes.
-#[derive(Debug)]
-pub struct Probe {
+/// The vectors that H is multiplied by.
+///
+/// ```
+/// use sph_optim::curvature::probes::{Probe, Visit};
+/// use sph_optim::presets::SphDrs;
+///
+/// /// Signs that alternate, the first of them by the number of the visit.
+/// #[derive(Debug)]
+/// struct Alternating;
+///
+/// impl Probe for Alternating {
+///     fn name(&self) -> &str { "alternating" }
+///     fn about(&self) -> &str { "z⊙Hz for alternating signs z" }
+///     fn fill(&self, v: Visit, _: usize, z: &mut [f64]) {
+///         z.iter_mut().enumerate().for_each(|(i, z)| *z = if (i as u64 + v.visit) % 2 == 0 { 1.0 } else { -1.0 });
+///     }
+/// }
+///
+/// let ours = SphDrs { probe: std::sync::Arc::new(Alternating), ..SphDrs::default() };
+/// # let _ = ours;
+/// ```
+pub trait Probe: Debug + Send + Sync {
     /// The name users give.
-    pub name: &'static str,
-    /// What it finds.
-    pub about: &'static str,
-    /// How many probes a visit to a block of `c` entries takes.
-    pub count: fn(c: usize) -> usize,
-    /// Writes probe `k` of a visit.
-    pub fill: fn(Visit, k: usize, z: &mut [f64]),
+    fn name(&self) -> &str;
+
+    /// What it finds, in one line.
+    fn about(&self) -> &str;
+
+    /// How many probes a visit to a block of `entries` takes.
+    fn count(&self, entries: usize) -> usize {
+        let _ = entries;
+        1
+    }
+
+    /// Writes probe `k` of a visit, one number per entry of the block.
+    fn fill(&self, visit: Visit, k: usize, z: &mut [f64]);
+
     /// What is made of the products.
-    pub estimate: Estimate,
-    /// Visits to a block of `c` entries whose mean is exact, where averaging goes by whole cycles.
-    pub cycle: Option<fn(c: usize) -> u64>,
-    /// May cover all blocks at once (schedule `joint`).
-    pub joint: bool,
-    /// The absolute value of one visit's estimate means something (`average: absolute`).
-    pub absolute: bool,
+    fn estimate(&self) -> Estimate {
+        Estimate::Entries
+    }
+
+    /// Visits to a block of `entries` whose mean is exact, where averaging goes by whole cycles.
+    fn cycle(&self, entries: usize) -> Option<u64> {
+        let _ = entries;
+        None
+    }
+
+    /// Whether it may cover all blocks at once (a schedule that is joint).
+    fn joint(&self) -> bool {
+        false
+    }
+
+    /// Whether the absolute value of one visit's estimate means something (`average` absolute).
+    fn absolute(&self) -> bool {
+        false
+    }
 }
 
 /// All probes.
-pub const PROBES: &[Probe] = &[
-    Probe {
-        name: "ones",
-        about: "H·1, the row sums of the block: the seed, to the letter",
-        count: |_| 1,
-        fill: ones::fill,
-        estimate: Estimate::Entries,
-        cycle: None,
-        joint: true,
-        absolute: true,
-    },
-    Probe {
-        name: "rademacher",
-        about: "z⊙Hz for random signs z: unbiased for the diagonal",
-        count: |_| 1,
-        fill: rademacher::fill,
-        estimate: Estimate::Entries,
-        cycle: None,
-        joint: true,
-        absolute: false,
-    },
-    Probe {
-        name: "hadamard",
-        about: "z⊙Hz for Hadamard columns z: the mean over a cycle of visits is the diagonal",
-        count: |_| 1,
-        fill: hadamard::fill,
-        estimate: Estimate::Entries,
-        cycle: Some(hadamard::order),
-        joint: false,
-        absolute: false,
-    },
-    Probe {
-        name: "exact",
-        about: "the diagonal, for as many products as the block has entries",
-        count: |c| c,
-        fill: exact::fill,
-        estimate: Estimate::Entries,
-        cycle: None,
-        joint: false,
-        absolute: true,
-    },
-    Probe {
-        name: "dense",
-        about: "the whole block, its eigenvalues rectified",
-        count: |c| c,
-        fill: dense::fill,
-        estimate: Estimate::Block,
-        cycle: None,
-        joint: false,
-        absolute: false,
-    },
-];
+pub fn probes() -> Vec<Arc<dyn Probe>> {
+    vec![Arc::new(Ones), Arc::new(Rademacher), Arc::new(Hadamard), Arc::new(Exact), Arc::new(Dense)]
+}
+
+/// The probe of that name.
+pub fn find(name: &str) -> Option<Arc<dyn Probe>> {
+    probes().into_iter().find(|p| p.name() == name)
+}
 
 /// e_k.
 fn unit(k: usize, z: &mut [f64]) {

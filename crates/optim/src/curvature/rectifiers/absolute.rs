@@ -1,5 +1,21 @@
 //! |d| + ε: the absolute value with a positive perturbation (seed II-C).
 
-pub(super) fn rectify(curvature: f64, eps: f64) -> f64 {
-    curvature.abs() + eps
+use super::Rectifier;
+
+/// |d| + ε.
+#[derive(Debug, Clone, Copy)]
+pub struct Absolute;
+
+impl Rectifier for Absolute {
+    fn name(&self) -> &str {
+        "absolute"
+    }
+
+    fn about(&self) -> &str {
+        "|d| + ε, the seed's choice"
+    }
+
+    fn rectify(&self, curvature: f64, eps: f64) -> f64 {
+        curvature.abs() + eps
+    }
 }

@@ -1,27 +1,38 @@
 //! Rectifiers make signed curvature positive (seed II-C), one file each, and their table. A new one is a file here and a
-//! row of [`RECTIFIERS`]. On a dense block they act on its eigenvalues.
+//! row of [`rectifiers`]. On a dense block they act on its eigenvalues.
 
 mod absolute;
 mod clamp;
 mod smooth_abs;
 
-/// A row of the table of rectifiers.
-#[derive(Debug)]
-pub struct Rectifier {
+pub use absolute::Absolute;
+pub use clamp::Clamp;
+pub use smooth_abs::SmoothAbs;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+
+/// What makes signed curvature positive.
+pub trait Rectifier: Debug + Send + Sync {
     /// The name users give.
-    pub name: &'static str,
+    fn name(&self) -> &str;
+
     /// Its formula.
-    pub about: &'static str,
-    /// rectify(curvature, ε) ≥ ε > 0.
-    pub rectify: fn(curvature: f64, eps: f64) -> f64,
+    fn about(&self) -> &str;
+
+    /// A number that is at least `eps`, for `eps` > 0.
+    fn rectify(&self, curvature: f64, eps: f64) -> f64;
 }
 
 /// All rectifiers.
-pub const RECTIFIERS: &[Rectifier] = &[
-    Rectifier { name: "absolute", about: "|d| + ε, the seed's choice", rectify: absolute::rectify },
-    Rectifier { name: "clamp", about: "max(d, ε)", rectify: clamp::rectify },
-    Rectifier { name: "smooth_abs", about: "√(d² + ε²)", rectify: smooth_abs::rectify },
-];
+pub fn rectifiers() -> Vec<Arc<dyn Rectifier>> {
+    vec![Arc::new(Absolute), Arc::new(Clamp), Arc::new(SmoothAbs)]
+}
+
+/// The rectifier of that name.
+pub fn find(name: &str) -> Option<Arc<dyn Rectifier>> {
+    rectifiers().into_iter().find(|r| r.name() == name)
+}
 
 #[cfg(test)]
 mod tests {
@@ -29,15 +40,15 @@ mod tests {
 
     #[test]
     fn every_rectifier_is_positive_and_close_to_large_curvature() {
-        for r in RECTIFIERS {
+        for r in rectifiers() {
             for d in [-1e3, -1.0, -1e-9, 0.0, 1e-9, 1.0, 1e3] {
-                let v = (r.rectify)(d, 1e-3);
-                assert!(v >= 1e-3 && v <= d.abs() + 1e-3 + 1e-12, "{}({d}) = {v}", r.name);
-                assert!(d < 1.0 || (v - d).abs() <= 1e-3, "{}({d}) = {v}", r.name);
+                let v = r.rectify(d, 1e-3);
+                assert!(v >= 1e-3 && v <= d.abs() + 1e-3 + 1e-12, "{}({d}) = {v}", r.name());
+                assert!(d < 1.0 || (v - d).abs() <= 1e-3, "{}({d}) = {v}", r.name());
             }
         }
         // What tells them apart: negative curvature.
-        let at = RECTIFIERS.iter().map(|r| (r.name, (r.rectify)(-2.0, 0.5))).collect::<Vec<_>>();
-        assert_eq!(at, [("absolute", 2.5), ("clamp", 0.5), ("smooth_abs", 4.25f64.sqrt())]);
+        let at = ["absolute", "clamp", "smooth_abs"].map(|name| find(name).unwrap().rectify(-2.0, 0.5));
+        assert_eq!(at, [2.5, 0.5, 4.25f64.sqrt()]);
     }
 }
