@@ -5,6 +5,10 @@
 `--peers` adds what users have elsewhere for curvature: the ancestor's double backward, the same
 pruned by hand, and AdaHessian, each in both memory formats.
 
+    python bench/run.py --old OTHER/sph --rounds 10
+
+compares two builds of this project instead, without PyTorch: a change and what was before it.
+
 The contenders take turns in each round, and ratios are taken within a round, so that
 a machine that slows down or speeds up meanwhile does not favour any of them.
 """
@@ -21,6 +25,7 @@ from pathlib import Path
 BENCH = Path(__file__).resolve().parent
 VENV = BENCH / ".venv"
 FORMATS = ("contiguous", "channels_last")
+OURS = ("sgd", "sph")
 PEERS = ("double-backward", "pruned-double-backward", "adahessian")
 
 
@@ -65,10 +70,14 @@ def contenders(args, python):
     common = ["--model", args.model, "--batch-size", str(args.batch_size)]
     common += ["--steps", str(args.steps), "--threads", str(args.threads), "--json"]
     out = {}
-    for opt in ("sgd", "sph"):
+    ours = {"sph": args.sph} if not args.old else {"new": args.sph, "old": args.old}
+    for opt in OURS:
         # The same first-order step in both: transformers have AdamW beside sph by default.
         first_order = ["--first-order", "sgd"] if opt == "sph" else []
-        out[f"sph {opt}"] = ([args.sph, "bench", "--opt", opt, *first_order, *common], None)
+        for name, binary in ours.items():
+            out[f"{name} {opt}"] = ([binary, "bench", "--opt", opt, *first_order, *common], None)
+    if args.old:
+        return out
     env = torch_environment()
     for fmt in FORMATS:
         command = [python, BENCH / "torch_step.py", "--opt", "sgd", "--format", fmt, *common]
@@ -100,9 +109,13 @@ def summarize(rounds):
     """Statistics over rounds of each contender, and of the ratios within each round."""
     step_ms = {name: [r[name]["step_ms_median"] for r in rounds] for name in rounds[0]}
     rss_mb = {name: max(r[name]["peak_rss_mb"] for r in rounds) for name in rounds[0]}
-    # One format for all rounds: the smaller of two noisy numbers per round would flatter torch.
-    best = min((f"torch {f}" for f in FORMATS), key=lambda n: statistics.median(step_ms[n]))
-    pairs = [("sph sgd", best), ("sph sph", "sph sgd"), ("sph sph", best)]
+    if "old sgd" in step_ms:
+        best = None
+        pairs = [(f"new {opt}", f"old {opt}") for opt in OURS]
+    else:
+        # One format for all rounds: the smaller of two noisy numbers per round would flatter torch.
+        best = min((f"torch {f}" for f in FORMATS), key=lambda n: statistics.median(step_ms[n]))
+        pairs = [("sph sgd", best), ("sph sph", "sph sgd"), ("sph sph", best)]
     for opt in PEERS:
         names = [f"torch {opt} {f}" for f in FORMATS if f"torch {opt} {f}" in step_ms]
         if names:
@@ -143,12 +156,16 @@ def main():
     parser.add_argument("--peers", action="store_true", help="also PyTorch's ways to curvature")
     parser.add_argument("--python", help="interpreter with PyTorch (default: found or created)")
     parser.add_argument("--sph", default=BENCH.parent / "target" / "release" / "sph")
+    parser.add_argument("--old", metavar="SPH", help="another build to compare with, instead of PyTorch")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all numbers here")
     args = parser.parse_args()
     if min(args.rounds, args.steps, args.batch_size, args.threads) < 1:
         parser.error("rounds, steps, batch size and threads must be at least 1")
+    if args.old and args.peers:
+        parser.error("--peers are PyTorch's, with which --old does not compare")
 
-    runs = list(contenders(args, find_python(args.python)).items())
+    python = None if args.old else find_python(args.python)
+    runs = list(contenders(args, python).items())
     rounds = []
     for i in range(args.rounds):
         # Each round starts with another contender, so that none always runs first.

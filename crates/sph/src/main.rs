@@ -1,6 +1,6 @@
 //! The `sph` command: glue around the library.
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sph::commands::train::Ended;
 use sph::commands::{adapt, bench, compare, data, eval, export, inspect, models, predict, report, train};
 use sph::compare::flags::CompareArgs;
@@ -82,14 +82,13 @@ fn run() -> Result<ExitCode, ArgsError> {
         })
     };
     let flags = std::env::args_os().skip(1).map(unicode).collect::<Result<Vec<String>, _>>()?;
-    if let Some(("train", flags)) = flags.split_first().map(|(command, rest)| (command.as_str(), rest)) {
+    let matches = Cli::command().try_get_matches_from(std::iter::once("sph".to_string()).chain(flags))?;
+    match Cli::from_arg_matches(&matches)?.command {
         // A file may stand between the flags and their defaults.
-        let args = TrainArgs::from_command_line(flags)?;
-        return train(&args);
-    }
-    let all = std::iter::once("sph".to_string()).chain(flags);
-    match Cli::try_parse_from(all)?.command {
-        Command::Train(args) => train(&args),
+        Command::Train(args) => match matches.subcommand() {
+            Some((_, matches)) => train(&TrainArgs::completed(matches)?),
+            None => train(&args),
+        },
         Command::Compare(args) => {
             catch_interrupts("the runs under way are told to save");
             Ok(match compare::run(&args, &STOP)? {

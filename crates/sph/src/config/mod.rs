@@ -35,7 +35,8 @@ pub(crate) use values::{
 };
 
 use crate::error::{Error, Result};
-use clap::{CommandFactory, FromArgMatches, Parser};
+use clap::parser::ValueSource;
+use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
 use sph_data::{DEFAULT as DEFAULT_DATASET, Division};
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
@@ -183,14 +184,21 @@ impl TrainArgs {
     /// # Errors
     /// A clap error for the command line; ours for the file.
     pub fn from_command_line(flags: &[String]) -> std::result::Result<Self, ArgsError> {
-        let matches = Self::command().try_get_matches_from(with_name(flags))?;
-        let cli = Self::from_arg_matches(&matches)?;
+        Self::completed(&Self::command().try_get_matches_from(with_name(flags))?)
+    }
+
+    /// Settings from a parsed command line, completed by the file that `-c` names and by what suits the model.
+    ///
+    /// # Errors
+    /// When a flag stands beside `--resume` that the run decides; for the file; when settings do not fit each other.
+    pub fn completed(matches: &ArgMatches) -> std::result::Result<Self, ArgsError> {
+        let cli = Self::from_arg_matches(matches)?;
+        let command = Self::command();
+        let given = |a: &&clap::Arg| matches.value_source(a.get_id().as_str()) == Some(ValueSource::CommandLine);
         if cli.resume.is_some() && !cli.resumes_by_itself() {
-            let given = |id: &&str| matches.value_source(id) == Some(clap::parser::ValueSource::CommandLine);
-            let command = Self::command();
-            let ids: Vec<&str> = command.get_arguments().map(|a| a.get_id().as_str()).collect();
-            if let Some(id) = ids.iter().filter(|id| !WITH_RESUME.contains(id)).find(|id| given(id)) {
-                let flag = id.replace('_', "-");
+            let decided = |a: &&clap::Arg| !WITH_RESUME.contains(&a.get_id().as_str());
+            if let Some(arg) = command.get_arguments().filter(given).find(decided) {
+                let flag = arg.get_long().unwrap_or_default();
                 return Err(Error::Config(format!(
                     "--{flag} cannot stand beside --resume: the run goes on with its own settings"
                 ))
@@ -202,9 +210,14 @@ impl TrainArgs {
             Some(path) => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
-                let from_file = flags_of_toml(&text, &Self::command(), &path.display().to_string())?;
-                let all: Vec<String> = from_file.into_iter().chain(flags.iter().cloned()).collect();
-                Self::from_arg_matches(&Self::command().try_get_matches_from(with_name(&all))?)?
+                // Flags stand behind the file's and override them.
+                let mut flags = flags_of_toml(&text, &command, &path.display().to_string())?;
+                for arg in command.get_arguments().filter(given) {
+                    let values = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
+                    let name = arg.get_long().unwrap_or_default();
+                    flags.extend(values.map(|value| format!("--{name}={}", value.to_string_lossy())));
+                }
+                Self::from_arg_matches(&command.try_get_matches_from(with_name(&flags))?)?
             }
         };
         let args = args.resolved()?;
