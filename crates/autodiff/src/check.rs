@@ -77,8 +77,8 @@ impl Check<'_> {
     fn run(&self) -> Result<(), CheckError> {
         let n = self.inputs.len();
         let all = Need::all(n);
-        let mut cx = Context::new(&Pool::new(), PROBES);
-        let record = self.record(&mut cx, self.inputs);
+        let cx = Context::new(&Pool::new(), PROBES);
+        let record = self.record(&cx, self.inputs);
         let y_bar = random(self.y, 1);
         let y_bar_dot = random(self.y.prepend(PROBES), 2);
         let x_dot: Vec<_> =
@@ -91,11 +91,11 @@ impl Check<'_> {
         for k in 0..PROBES {
             // 1 and 3: differences along (ẋ, ȳ̇).
             let along = |sign: f64| -> (Vec<f64>, Bars<f64>) {
-                let mut cx = Context::new(&Pool::new(), 1);
+                let cx = Context::new(&Pool::new(), 1);
                 let moved: Vec<_> =
                     self.inputs.iter().zip(&x_dot).map(|(x, d)| shifted(x, d.part(k), sign * STEP)).collect();
-                let y = self.value(&mut cx, &moved);
-                let record = self.record(&mut cx, &moved);
+                let y = self.value(&cx, &moved);
+                let record = self.record(&cx, &moved);
                 let y_bar = shifted(&y_bar, y_bar_dot.part(k), sign * STEP);
                 (y, self.op.vjp(&cx, &record, &y_bar, &all))
             };
@@ -133,13 +133,13 @@ impl Check<'_> {
             let error = (uhv - vhu).abs() / s1.max(s2);
             self.allow("symmetry of the Hessian", None, error, self.tolerances.identities)?;
         }
-        self.consistency(&mut cx, &y_bar, &y_bar_dot, &x_dot)
+        self.consistency(&cx, &y_bar, &y_bar_dot, &x_dot)
     }
 
     /// 5: presence, subsets, probes and the combined rule, for combinations of present tangents and wanted inputs.
     fn consistency(
         &self,
-        cx: &mut Context<f64>,
+        cx: &Context<f64>,
         y_bar: &Array<f64>,
         y_bar_dot: &Array<f64>,
         x_dot: &[Array<f64>],
@@ -147,7 +147,7 @@ impl Check<'_> {
         let n = self.inputs.len();
         let zeros: Vec<_> = x_dot.iter().map(|d| Array::zeros(&cx.pool, d.shape())).collect();
         let zero_y = Array::zeros(&cx.pool, y_bar_dot.shape());
-        let mut single = Context::new(&cx.pool, 1);
+        let single = Context::new(&cx.pool, 1);
         let value = self.value(cx, self.inputs);
         let full = self.record(cx, self.inputs);
         let plain = self.op.vjp(cx, &full, y_bar, &Need::all(n));
@@ -189,7 +189,7 @@ impl Check<'_> {
                     let one = Array::from_slice(&cx.pool, self.y.prepend(1), y_bar_dot.part(1));
                     let ones: Vec<_> = (0..n).map(|i| self.second(cx, i, &x_dot[i])).collect();
                     let kept: Vec<_> = (0..n).map(|i| kept[i].map(|_| &ones[i])).collect();
-                    let lean = self.record_keeping(&mut single, self.inputs, keep);
+                    let lean = self.record_keeping(&single, self.inputs, keep);
                     let alone =
                         self.op.vjp_tangent(&single, &lean, &kept, y_bar, y_sparse.map(|_| &one), &need);
                     for i in (0..n).filter(|&i| need.has(i)) {
@@ -215,26 +215,21 @@ impl Check<'_> {
         Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() }
     }
 
-    fn record(&self, cx: &mut Context<f64>, inputs: &[Array<f64>]) -> Record<f64> {
+    fn record(&self, cx: &Context<f64>, inputs: &[Array<f64>]) -> Record<f64> {
         self.record_keeping(cx, inputs, self.keep_all())
     }
 
-    fn record_keeping(&self, cx: &mut Context<f64>, inputs: &[Array<f64>], keep: Keep) -> Record<f64> {
+    fn record_keeping(&self, cx: &Context<f64>, inputs: &[Array<f64>], keep: Keep) -> Record<f64> {
         self.run_keeping(cx, inputs, keep).1
     }
 
-    fn run_keeping(
-        &self,
-        cx: &mut Context<f64>,
-        inputs: &[Array<f64>],
-        keep: Keep,
-    ) -> (Array<f64>, Record<f64>) {
+    fn run_keeping(&self, cx: &Context<f64>, inputs: &[Array<f64>], keep: Keep) -> (Array<f64>, Record<f64>) {
         let x: Vec<_> = inputs.iter().collect();
         let (y, saved) = self.op.forward(cx, &x, self.y, keep);
         (y, Record { saved, x: inputs.iter().map(Array::shape).collect(), y: self.y })
     }
 
-    fn value(&self, cx: &mut Context<f64>, inputs: &[Array<f64>]) -> Vec<f64> {
+    fn value(&self, cx: &Context<f64>, inputs: &[Array<f64>]) -> Vec<f64> {
         let x: Vec<_> = inputs.iter().collect();
         self.op.forward(cx, &x, self.y, Keep::default()).0.as_slice().to_vec()
     }

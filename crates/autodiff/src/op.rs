@@ -1,6 +1,6 @@
 //! The trait of a differentiable operation: four rules.
 
-use sph_tensor::kernels::conv::KernelInfo;
+use crate::extensions::Extensions;
 use sph_tensor::{Array, Element, Pool, Shape, ShapeError};
 use std::any::Any;
 use std::fmt::Debug;
@@ -104,17 +104,6 @@ pub struct Record<T: Element> {
     pub y: Shape,
 }
 
-/// Statistics of a batch that an op hands out beside its output (batch normalization's running averages).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Statistics {
-    /// Whom they belong to; the op was given this number.
-    pub slot: usize,
-    /// Mean per channel.
-    pub mean: Vec<f64>,
-    /// Unbiased variance per channel.
-    pub var: Vec<f64>,
-}
-
 /// What an op may use beside its inputs.
 #[derive(Debug)]
 pub struct Context<T: Element> {
@@ -122,14 +111,12 @@ pub struct Context<T: Element> {
     pub pool: Pool<T>,
     /// K, the extent of the probe axis of every tangent and adjoint-tangent.
     pub probes: usize,
-    /// Batch statistics handed out so far.
-    pub statistics: Vec<Statistics>,
 }
 
 impl<T: Element> Context<T> {
     /// A context whose tangents carry `probes` probes.
     pub fn new(pool: &Pool<T>, probes: usize) -> Self {
-        Context { pool: pool.clone(), probes, statistics: Vec::new() }
+        Context { pool: pool.clone(), probes }
     }
 
     /// A buffer whose contents are stale; see [`Array::stale`].
@@ -172,7 +159,7 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
     fn output_shape(&self, x: &[Shape]) -> Result<Shape, ShapeError>;
 
     /// y and the residuals that the rules named in `keep` read.
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>);
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>);
 
     /// x̄ = Jᵀ ȳ.
     fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T>;
@@ -212,28 +199,8 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
         (bars, self.vjp_tangent(cx, r, x_dot, y_bar, y_bar_dot, need_dot))
     }
 
-    /// Multiply-adds of one product of the inputs. Ops that act on each element a few times have none, as is the custom.
-    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
-        let _ = (x, y);
-        0
-    }
-
-    /// The kernels that do them, where there is a choice.
-    fn kernels(&self, x: &[Shape]) -> Option<KernelInfo> {
-        let _ = x;
-        None
-    }
-
-    /// The Kronecker factors of the Fisher block of input 1, when it is a layer's weights: A = (1/N) Σ aaᵀ over its inputs (a 1 behind
-    /// each when `bias`), and G = (N/T) Σ ȳȳᵀ. `None` for other ops.
-    fn kronecker_factors(
-        &self,
-        cx: &Context<T>,
-        r: &Record<T>,
-        y_bar: &Array<T>,
-        bias: bool,
-    ) -> Option<[Array<T>; 2]> {
-        let _ = (cx, r, y_bar, bias);
-        None
+    /// What the op offers beyond its rules; nothing unless it says so.
+    fn extensions(&self) -> Extensions<'_, T> {
+        Extensions::NONE
     }
 }

@@ -14,9 +14,9 @@ pub struct OpCost {
     pub x: Vec<Shape>,
     /// Shape of its output.
     pub y: Shape,
-    /// Multiply-adds of one product of its inputs ([`Op::multiply_adds`]).
+    /// Multiply-adds of its forward rule ([`Work::multiply_adds`](crate::extensions::Work::multiply_adds)).
     pub multiply_adds: u64,
-    /// The kernels that do them ([`Op::kernels`]).
+    /// The kernels that do them ([`Work::kernels`](crate::extensions::Work::kernels)).
     pub kernels: Option<KernelInfo>,
     /// Products that were taken: y, and as many of ẏ, x̄ and x̄̇ as have a term in them. Each probe counts.
     pub products: usize,
@@ -37,12 +37,13 @@ impl OpCost {
         time: Duration,
     ) -> Self {
         let tangents = probes * count(has_dot, x.len());
+        let work = op.extensions().work;
         OpCost {
             name: op.name(),
             x: x.to_vec(),
             y,
-            multiply_adds: op.multiply_adds(x, y),
-            kernels: op.kernels(x),
+            multiply_adds: work.map_or(0, |work| work.multiply_adds(x, y)),
+            kernels: work.and_then(|work| work.kernels(x)),
             products: 1 + tangents,
             rules: 1 + if tangents > 0 { probes } else { 0 },
             forward: time,

@@ -1,6 +1,7 @@
 //! The tape: records by running.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Statistics};
+use crate::extensions::Statistics;
+use crate::op::{Bars, Context, Keep, Need, Op, Record};
 use crate::profile::OpCost;
 use sph_tensor::{Array, Element, Pool, Shape, ShapeError, kernels};
 use std::collections::BTreeMap;
@@ -83,6 +84,13 @@ pub struct Recorded<'a, T: Element> {
     pub y: Shape,
 }
 
+impl<T: Element> Recorded<'_, T> {
+    /// Multiply-adds of its forward rule ([`Work`](crate::extensions::Work)); 0 for an op that is not counted.
+    pub fn multiply_adds(&self) -> u64 {
+        self.op.extensions().work.map_or(0, |work| work.multiply_adds(self.x, self.y))
+    }
+}
+
 /// Records operations as they run, with tangents where leaves have them, for one backward pass.
 ///
 /// Three uses:
@@ -99,6 +107,7 @@ pub struct Tape<T: Element> {
     pub(crate) swept: bool,
     /// What the ops cost by node, when it is asked for.
     pub(crate) costs: Option<BTreeMap<usize, OpCost>>,
+    statistics: Vec<Statistics>,
     watch_finite: bool,
     first_non_finite: Option<Arc<str>>,
 }
@@ -112,6 +121,7 @@ impl<T: Element> Tape<T> {
             keeping: false,
             swept: false,
             costs: None,
+            statistics: Vec::new(),
             watch_finite: false,
             first_non_finite: None,
         }
@@ -142,9 +152,9 @@ impl<T: Element> Tape<T> {
         self.first_non_finite.as_deref()
     }
 
-    /// Batch statistics that ops handed out, in order.
+    /// The statistics that ops computed since the last call, in the order they ran.
     pub fn take_statistics(&mut self) -> Vec<Statistics> {
-        std::mem::take(&mut self.cx.statistics)
+        std::mem::take(&mut self.statistics)
     }
 
     /// The ops recorded so far, in the order they ran; numbers that no op has as its output are leaves.
@@ -209,7 +219,14 @@ impl<T: Element> Tape<T> {
         };
         let start = self.costs.is_some().then(Instant::now);
         let values: Vec<_> = x.iter().map(|x| &x.value).collect();
-        let (value, saved) = op.forward(&mut self.cx, &values, y_shape, keep);
+        let (value, saved) = match op.extensions().statistics {
+            Some(op) => {
+                let (value, saved, statistics) = op.forward_with_statistics(&self.cx, &values, y_shape, keep);
+                self.statistics.extend(statistics);
+                (value, saved)
+            }
+            None => op.forward(&self.cx, &values, y_shape, keep),
+        };
         debug_assert_eq!(value.shape(), y_shape, "{}: output", op.name());
         if self.watch_finite && self.first_non_finite.is_none() && !kernels::map::all_finite(value.as_slice())
         {
@@ -239,7 +256,7 @@ impl<T: Element> Tape<T> {
         Ok(Var { id: self.nodes.len() - 1, value, dot, wants_bar, wants_bar_dot })
     }
 
-    /// The Kronecker factors of the Fisher block of `weights` (see [`Op::kronecker_factors`]), with those of `bias` where it is given, on
+    /// The Kronecker factors of the Fisher block of `weights` (see [`KroneckerFactors`](crate::extensions::KroneckerFactors)), with those of `bias` where it is given, on
     /// a [`Tape::keeping`] recording whose backward sweep has run; `None` when no layer with weights reads them or the loss does not
     /// depend on it.
     ///
@@ -263,7 +280,8 @@ impl<T: Element> Tape<T> {
             return Err(NotOneLayer::ForeignBias);
         }
         let Some(y_bar) = &reader.y_bar else { return Ok(None) };
-        Ok(reader.op.kronecker_factors(&self.cx, &reader.record, y_bar, bias.is_some()))
+        let factors = reader.op.extensions().kronecker;
+        Ok(factors.map(|f| f.kronecker_factors(&self.cx, &reader.record, y_bar, bias.is_some())))
     }
 }
 

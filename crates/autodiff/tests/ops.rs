@@ -76,7 +76,7 @@ impl Op<f64> for Sum {
     }
     fn forward(
         &self,
-        _cx: &mut Context<f64>,
+        _cx: &Context<f64>,
         x: &[&Array<f64>],
         _y: Shape,
         keep: Keep,
@@ -171,7 +171,7 @@ fn values_are_the_stated_ones() {
     let y = |op: &dyn Op<f64>, inputs: &[Array<f64>]| {
         let y = op.output_shape(&inputs.iter().map(Array::shape).collect::<Vec<_>>()).unwrap();
         let x: Vec<_> = inputs.iter().collect();
-        op.forward(&mut Context::new(&Pool::new(), 1), &x, y, Keep::default()).0.to_f64()
+        op.forward(&Context::new(&Pool::new(), 1), &x, y, Keep::default()).0.to_f64()
     };
     assert_eq!(y(&ops::avg_pool(2, 2, 0), &[array(&[1, 2, 2, 1], &[1.0, 2.0, 3.0, 6.0])]), [3.0]);
     // NHWC to rows in the order of channels, height, width.
@@ -191,14 +191,14 @@ fn answers<T: Element>(op: &dyn Op<T>, inputs: &[Array<f64>]) -> Vec<(&'static s
     let shapes: Vec<Shape> = inputs.iter().map(Array::shape).collect();
     let y = op.output_shape(&shapes).unwrap();
     let pool = Pool::new();
-    let mut cx = Context::new(&pool, 2);
+    let cx = Context::new(&pool, 2);
     let random = |shape: Shape, tag: u64| -> Array<T> {
         let mut rng = Rng::new(5, "single", tag, shape.len() as u64);
         array(shape.dims(), &(0..shape.len()).map(|_| f64::from(rng.normal() as f32)).collect::<Vec<_>>())
     };
     let x: Vec<_> = inputs.iter().collect();
     let all = || Need::all(inputs.len());
-    let (value, saved) = op.forward(&mut cx, &x, y, Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() });
+    let (value, saved) = op.forward(&cx, &x, y, Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() });
     let r = Record { saved, x: shapes, y };
     let dots: Vec<_> = inputs.iter().zip(1..).map(|(x, tag)| random(x.shape().prepend(2), tag)).collect();
     let x_dot: Vec<_> = dots.iter().map(Some).collect();
@@ -276,11 +276,11 @@ fn single_precision_keeps_its_digits_far_from_zero() {
         let x: Vec<f64> = (-2000..=2000).map(|i| f64::from((f64::from(i) / 2000.0 * range) as f32)).collect();
         let n = x.len();
         let ones = |dims: &[usize]| array::<f32>(dims, &vec![1.0; n]);
-        let mut cx = Context::new(&Pool::new(), 1);
+        let cx = Context::new(&Pool::new(), 1);
         let shape = Shape::new(&[n]);
         let all = || Need::all(1);
         let keep = Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() };
-        let (y, saved) = op.forward(&mut cx, &[&array(&[n], &x)], shape, keep);
+        let (y, saved) = op.forward(&cx, &[&array(&[n], &x)], shape, keep);
         let r = Record { saved, x: vec![shape], y: shape };
         let first = op.vjp(&cx, &r, &ones(&[n]), &all())[0].as_ref().unwrap().to_f64();
         let dot = ones(&[1, n]);

@@ -11,13 +11,20 @@ fn random(dims: &[usize], tag: u64) -> Array<f32> {
 }
 
 /// All that the rules answer, as bits; K = 2.
-fn bits(op: &dyn Op<f32>, inputs: &[Array<f32>]) -> (Vec<Vec<u32>>, Vec<Statistics>) {
+fn bits(op: &dyn Op<f32>, inputs: &[Array<f32>]) -> (Vec<Vec<u32>>, Option<Statistics>) {
     let shapes: Vec<Shape> = inputs.iter().map(Array::shape).collect();
     let y = op.output_shape(&shapes).unwrap();
-    let mut cx = Context::new(&Pool::new(), 2);
+    let cx = Context::new(&Pool::new(), 2);
     let x: Vec<_> = inputs.iter().collect();
     let all = || Need::all(inputs.len());
-    let (value, saved) = op.forward(&mut cx, &x, y, Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() });
+    let keep = Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() };
+    let (value, saved, statistics) = match op.extensions().statistics {
+        Some(op) => op.forward_with_statistics(&cx, &x, y, keep),
+        None => {
+            let (value, saved) = op.forward(&cx, &x, y, keep);
+            (value, saved, None)
+        }
+    };
     let r = Record { saved, x: shapes, y };
     let dots: Vec<_> =
         inputs.iter().zip(1..).map(|(x, tag)| random(x.shape().prepend(2).dims(), tag)).collect();
@@ -32,7 +39,7 @@ fn bits(op: &dyn Op<f32>, inputs: &[Array<f32>]) -> (Vec<Vec<u32>>, Vec<Statisti
         .flat_map(|b: Bars<f32>| b)
         .collect();
     let of = |a: &Array<f32>| a.as_slice().iter().map(|v| v.to_bits()).collect();
-    (found.iter().flatten().map(of).collect(), cx.statistics)
+    (found.iter().flatten().map(of).collect(), statistics)
 }
 
 /// An op and inputs.

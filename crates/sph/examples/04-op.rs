@@ -29,7 +29,7 @@ impl Op<f64> for Bend {
 
     fn forward(
         &self,
-        cx: &mut Context<f64>,
+        cx: &Context<f64>,
         x: &[&Array<f64>],
         y: Shape,
         keep: Keep,

@@ -33,7 +33,7 @@ impl<T: Element> Op<T> for Add {
         if x[0] == x[1] { Ok(x[0]) } else { Err(ShapeError::new("add", "shapes differ", x)) }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], _y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], _y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
         (sum(cx, x[0], x[1]), Saved::none())
     }
 

@@ -12,6 +12,7 @@
 //! One op and not six: the scores of a head stay in cache, and nothing is cut out of its array or permuted.
 
 use super::softmax::{dot, normalize};
+use crate::extensions::{Extensions, Work};
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::{Case, case, normal};
 use sph_tensor::kernels::gemm::{View, scaled_rows};
@@ -151,9 +152,9 @@ impl<T: Element> Op<T> for Attention {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let s = self.sizes(x[0].shape());
-        let (n, work) = (y[0], Op::<T>::multiply_adds(self, &[x[0].shape()], y) as usize);
+        let (n, work) = (y[0], multiply_adds(x[0].shape(), y));
         let sample = |i: usize| &x[0].as_slice()[i * 3 * s.tokens * s.width()..][..3 * s.tokens * s.width()];
         let mut p = cx.array(Shape::new(&[n, s.heads, s.tokens, s.tokens]));
         each_sample(p.make_mut(), s.heads * s.scores(), work, &cx.pool, 0, |i, p, _| {
@@ -187,7 +188,7 @@ impl<T: Element> Op<T> for Attention {
         let (inputs, outputs) = (3 * s.tokens * s.width(), s.tokens * s.width());
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.x[0]);
-            let work = 2 * self.multiply_adds_of(r.x[0], r.y);
+            let work = 2 * multiply_adds(r.x[0], r.y);
             each_sample(x_bar.make_mut(), inputs, work, &cx.pool, s.scores(), |i, x_bar, s_bar| {
                 let (x, y_bar) = (&x[i * inputs..][..inputs], &y_bar[i * outputs..][..outputs]);
                 for head in 0..s.heads {
@@ -210,7 +211,7 @@ impl<T: Element> Op<T> for Attention {
         let (x, p, x_dot) =
             (r.saved.at(0).as_slice(), r.saved.at(1).as_slice(), x_dot[0].expect("a tangent"));
         let (inputs, outputs) = (3 * s.tokens * s.width(), s.tokens * s.width());
-        let work = 2 * self.multiply_adds_of(r.x[0], r.y);
+        let work = 2 * multiply_adds(r.x[0], r.y);
         cx.each_probe(r.y, |k, y_dot| {
             let x_dot = x_dot.part(k);
             each_sample(y_dot, outputs, work, &cx.pool, s.scores(), |i, y_dot, p_dot| {
@@ -239,7 +240,7 @@ impl<T: Element> Op<T> for Attention {
         let s = self.sizes(r.x[0]);
         let (x, p, y_bar) = (r.saved.at(0).as_slice(), r.saved.at(1).as_slice(), y_bar.as_slice());
         let (inputs, outputs) = (3 * s.tokens * s.width(), s.tokens * s.width());
-        let work = 4 * self.multiply_adds_of(r.x[0], r.y);
+        let work = 4 * multiply_adds(r.x[0], r.y);
         let one = |probe: usize, x_bar_dot: &mut [T]| {
             let x_dot = x_dot[0].map(|d| d.part(probe));
             let y_bar_dot = y_bar_dot.map(|d| d.part(probe));
@@ -297,16 +298,20 @@ impl<T: Element> Op<T> for Attention {
         vec![need.has(0).then(|| cx.each_probe(r.x[0], one))]
     }
 
-    /// Those of S and y.
-    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
-        self.multiply_adds_of(x[0], y) as u64
+    fn extensions(&self) -> Extensions<'_, T> {
+        Extensions { work: Some(self), ..Extensions::NONE }
     }
 }
 
-impl Attention {
-    fn multiply_adds_of(&self, x: Shape, y: Shape) -> usize {
-        2 * x[1] * y.len()
+impl<T: Element> Work<T> for Attention {
+    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
+        multiply_adds(x[0], y) as u64
     }
+}
+
+/// Multiply-adds of S = qkᵀ and y = Pv.
+fn multiply_adds(x: Shape, y: Shape) -> usize {
+    2 * x[1] * y.len()
 }
 
 pub(super) fn cases() -> Vec<Case> {

@@ -15,7 +15,8 @@
 //! In evaluation mode μ and s are constants: q₁ = q₂ = u = v = w₁ = w₂ = 0 outside the parameters' rules. Each rule is one
 //! reduction and one map: the formulas above are linear in x−μ, ẋ, ȳ and ȳ̇ with per-channel coefficients.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved, Statistics};
+use crate::extensions::{BatchStatistics, Extensions, Statistics};
+use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::{Case, case, norm_inputs, normal};
 use crate::rules::{Channels, Coefficients, Sums, combine, sums};
 use sph_tensor::kernels::{map, reduce};
@@ -215,56 +216,9 @@ impl<T: Element> Op<T> for BatchNorm {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
-        let channels = y.last();
-        let (mean, var) = match &self.moments {
-            Moments::Batch { slot } => {
-                let (mean, var) = reduce::channel_moments(x[X].as_slice(), channels);
-                if let Some(slot) = *slot {
-                    let m = y.rows() as f64;
-                    let unbiased = var.iter().map(|v| v * m / (m - 1.0)).collect();
-                    cx.statistics.push(Statistics { slot, mean: mean.clone(), var: unbiased });
-                }
-                (mean, var)
-            }
-            Moments::Running { mean, var } => (mean.clone(), var.clone()),
-        };
-        let shape = Shape::new(&[channels]);
-        let array = |v: Vec<T>| Array::from_slice(&cx.pool, shape, &v);
-        let mean_t = array(mean.iter().map(|m| T::from_f64(*m)).collect());
-        let s = array(var.iter().map(|v| T::from_f64(1.0 / (v + self.eps).sqrt())).collect());
-        let (gamma, beta) = (x[GAMMA].as_slice(), x[BETA].as_slice());
-        let scale = array(gamma.iter().zip(s.as_slice()).map(|(g, s)| *g * *s).collect());
-        let mut value = cx.array(y);
-        let (input, k) = (x[X].as_slice(), [scale.as_slice(), mean_t.as_slice(), beta]);
-        // NaN passes through, so that a non-finite value stays visible.
-        let relu = |y: T| if y < T::ZERO { T::ZERO } else { y };
-        match (self.relu, x.get(SHORTCUT)) {
-            (_, Some(r)) => {
-                let arrays = [input, r.as_slice()];
-                map::per_channel(value.make_mut(), arrays, k, channels, |[x, r], [k, m, b]| {
-                    relu(k * (x - m) + b + r)
-                });
-            }
-            (true, None) => {
-                map::per_channel(value.make_mut(), [input], k, channels, |[x], [k, m, b]| {
-                    relu(k * (x - m) + b)
-                });
-            }
-            (false, None) => {
-                map::per_channel(value.make_mut(), [input], k, channels, |[x], [k, m, b]| k * (x - m) + b);
-            }
-        }
-        if !keep.any() {
-            return (value, Saved::none());
-        }
-        let mut saved = vec![x[X].clone(), x[GAMMA].clone(), mean_t, s];
-        match (self.relu, x.get(SHORTCUT)) {
-            (_, Some(_)) => saved.push(value.clone()),
-            (true, None) => saved.extend([scale, x[BETA].clone()]),
-            (false, None) => {}
-        }
-        (value, Saved::new(saved.into_iter().map(Some)))
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+        let (value, saved, _) = self.forward_with_statistics(cx, x, y, keep);
+        (value, saved)
     }
 
     fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
@@ -368,6 +322,70 @@ impl<T: Element> Op<T> for BatchNorm {
         }
         dots.extend((inputs > SHORTCUT).then(|| y_bar_dot.filter(|_| need_dot.has(SHORTCUT))));
         (bars, dots)
+    }
+
+    fn extensions(&self) -> Extensions<'_, T> {
+        Extensions { statistics: Some(self), ..Extensions::NONE }
+    }
+}
+
+impl<T: Element> BatchStatistics<T> for BatchNorm {
+    fn forward_with_statistics(
+        &self,
+        cx: &Context<T>,
+        x: &[&Array<T>],
+        y: Shape,
+        keep: Keep,
+    ) -> (Array<T>, Saved<T>, Option<Statistics>) {
+        let channels = y.last();
+        let (mean, var, statistics) = match &self.moments {
+            Moments::Batch { slot } => {
+                let (mean, var) = reduce::channel_moments(x[X].as_slice(), channels);
+                let statistics = slot.map(|slot| {
+                    let m = y.rows() as f64;
+                    let unbiased = var.iter().map(|v| v * m / (m - 1.0)).collect();
+                    Statistics { slot, mean: mean.clone(), var: unbiased }
+                });
+                (mean, var, statistics)
+            }
+            Moments::Running { mean, var } => (mean.clone(), var.clone(), None),
+        };
+        let shape = Shape::new(&[channels]);
+        let array = |v: Vec<T>| Array::from_slice(&cx.pool, shape, &v);
+        let mean_t = array(mean.iter().map(|m| T::from_f64(*m)).collect());
+        let s = array(var.iter().map(|v| T::from_f64(1.0 / (v + self.eps).sqrt())).collect());
+        let (gamma, beta) = (x[GAMMA].as_slice(), x[BETA].as_slice());
+        let scale = array(gamma.iter().zip(s.as_slice()).map(|(g, s)| *g * *s).collect());
+        let mut value = cx.array(y);
+        let (input, k) = (x[X].as_slice(), [scale.as_slice(), mean_t.as_slice(), beta]);
+        // NaN passes through, so that a non-finite value stays visible.
+        let relu = |y: T| if y < T::ZERO { T::ZERO } else { y };
+        match (self.relu, x.get(SHORTCUT)) {
+            (_, Some(r)) => {
+                let arrays = [input, r.as_slice()];
+                map::per_channel(value.make_mut(), arrays, k, channels, |[x, r], [k, m, b]| {
+                    relu(k * (x - m) + b + r)
+                });
+            }
+            (true, None) => {
+                map::per_channel(value.make_mut(), [input], k, channels, |[x], [k, m, b]| {
+                    relu(k * (x - m) + b)
+                });
+            }
+            (false, None) => {
+                map::per_channel(value.make_mut(), [input], k, channels, |[x], [k, m, b]| k * (x - m) + b);
+            }
+        }
+        if !keep.any() {
+            return (value, Saved::none(), statistics);
+        }
+        let mut saved = vec![x[X].clone(), x[GAMMA].clone(), mean_t, s];
+        match (self.relu, x.get(SHORTCUT)) {
+            (_, Some(_)) => saved.push(value.clone()),
+            (true, None) => saved.extend([scale, x[BETA].clone()]),
+            (false, None) => {}
+        }
+        (value, Saved::new(saved.into_iter().map(Some)), statistics)
     }
 }
 

@@ -33,7 +33,7 @@ impl<T: Element> Op<T> for Bias {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
         let mut value = cx.array(y);
         let (x, b) = (x[0].as_slice(), x[1].as_slice());
         map::per_channel(value.make_mut(), [x], [b], b.len(), |[x], [b]| x + b);

@@ -57,7 +57,7 @@ impl<T: Element> Op<T> for Concat {
         Ok(Shape::new(&dims))
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
         let mut value = cx.array(y);
         let shapes: Vec<Shape> = x.iter().map(|x| x.shape()).collect();
         let parts: Vec<_> = x.iter().map(|x| Some(x.as_slice())).collect();

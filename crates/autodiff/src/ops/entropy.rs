@@ -62,7 +62,7 @@ impl<T: Element> Op<T> for Entropy {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
         let (n, classes) = (x[0].shape()[0], x[0].shape()[1]);
         let mut saved = cx.array(x[0].shape());
         let mut p = vec![0.0; classes];

@@ -26,7 +26,7 @@ impl<T: Element> Op<T> for Reshape {
         }
     }
 
-    fn forward(&self, _cx: &mut Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, _cx: &Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
         (x[0].reshape(y), Saved::none())
     }
 

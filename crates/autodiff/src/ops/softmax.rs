@@ -57,7 +57,7 @@ impl<T: Element> Op<T> for Softmax {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let mut value = cx.array(y);
         map::rows(value.make_mut(), [x[0].as_slice()], y.last(), |_, [x], y| {
             y.copy_from_slice(x);

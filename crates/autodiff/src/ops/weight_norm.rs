@@ -96,7 +96,7 @@ impl<T: Element> Op<T> for WeightNorm {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let mut value = cx.array(y);
         each_row((x[V].as_slice(), x[GAMMA].as_slice()), value.make_mut(), &mut [], |_, w, out| {
             combine(out, [w.scale()], [w.v]);

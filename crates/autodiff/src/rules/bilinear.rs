@@ -8,9 +8,9 @@
 //!
 //! A bias of its own would be one more pass over memory: here it is added to what was just written.
 
+use crate::extensions::{Extensions, Work};
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::row_sum;
-use sph_tensor::kernels::conv::KernelInfo;
 use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map};
 use std::fmt::Debug;
 
@@ -35,32 +35,13 @@ pub trait Bilinear<T: Element>: Debug + Send + Sync + 'static {
     /// w̄ = Bw(x, ȳ).
     fn adjoint_w(&self, cx: &Context<T>, shapes: (Shape, Shape), x: &[T], y_bar: &[T], w_bar: &mut [T]);
 
-    /// Multiply-adds of y; here those of matrices in x whose rows are its last axis.
-    fn multiply_adds(&self, (x, _): (Shape, Shape), y: Shape) -> u64 {
-        (y.len() * x.last()) as u64
-    }
-
-    /// See [`Op::kernels`].
-    fn kernels(&self, shapes: (Shape, Shape)) -> Option<KernelInfo> {
-        let _ = shapes;
-        None
-    }
-
-    /// See [`Op::kronecker_factors`].
-    fn factors(
-        &self,
-        cx: &Context<T>,
-        shapes: (Shape, Shape),
-        x: &[T],
-        y_bar: &[T],
-        bias: bool,
-    ) -> Option<[Array<T>; 2]> {
-        let _ = (cx, shapes, x, y_bar, bias);
-        None
+    /// What the op offers beyond its rules. Without a [`Work`] of its own, it counts as a product of matrices whose rows are x's last axis.
+    fn extensions(&self) -> Extensions<'_, T> {
+        Extensions::NONE
     }
 }
 
-/// The op made from the maps of a [`Bilinear`].
+/// The op made from the maps of a [`Bilinear`]. Its residuals are x and w.
 #[derive(Debug)]
 pub struct BilinearOp<B>(pub B);
 
@@ -118,7 +99,7 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let mut value = cx.array(y);
         let shapes = (x[X].shape(), x[W].shape());
         self.0.apply(cx, shapes, x[X].as_slice(), x[W].as_slice(), value.make_mut());
@@ -216,26 +197,19 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
         [x_bar_dot.flatten(), w_bar_dot.flatten(), b_bar_dot].into_iter().take(r.x.len()).collect()
     }
 
-    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
-        self.0.multiply_adds((x[X], x[W]), y)
-    }
-
-    fn kernels(&self, x: &[Shape]) -> Option<KernelInfo> {
-        self.0.kernels((x[X], x[W]))
-    }
-
     fn tangents_read(&self, need: &Need) -> Need {
         // Bx(ȳ, ẇ) reads ẇ, Bw(ẋ, ȳ) reads ẋ: the activations' tangents are needed for weight tangents only.
         [(X, W), (W, X)].into_iter().filter(|&(asked, _)| need.has(asked)).map(|(_, read)| read).collect()
     }
 
-    fn kronecker_factors(
-        &self,
-        cx: &Context<T>,
-        r: &Record<T>,
-        y_bar: &Array<T>,
-        bias: bool,
-    ) -> Option<[Array<T>; 2]> {
-        self.0.factors(cx, (r.x[X], r.x[W]), r.saved.at(X).as_slice(), y_bar.as_slice(), bias)
+    fn extensions(&self) -> Extensions<'_, T> {
+        let own = self.0.extensions();
+        Extensions { work: own.work.or(Some(self)), ..own }
+    }
+}
+
+impl<T: Element, B: Bilinear<T>> Work<T> for BilinearOp<B> {
+    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
+        (y.len() * x[X].last()) as u64
     }
 }

@@ -235,7 +235,7 @@ impl<T: Element> Op<T> for GroupNormOp {
         Ok(x[X])
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let z = self.sizes(y);
         let (input, gamma) = (x[X].as_slice(), x[GAMMA].to_f64());
         let beta = x.get(BETA).map_or(vec![0.0; z.channels], |b| b.to_f64());

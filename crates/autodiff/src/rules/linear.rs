@@ -56,7 +56,7 @@ impl<T: Element, L: Linear<T>> Op<T> for LinearOp<L> {
         self.0.output_shape(x[0])
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let (value, residual) = self.0.forward(cx, x[0], y);
         (value, Saved::new([residual.filter(|_| keep.any())]))
     }

@@ -60,7 +60,7 @@ impl<T: Element, L: ElementLoss> Op<T> for MeanLossOp<L> {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let sum: f64 = self.each(x[0].as_slice()).map(|l| l[0]).sum();
         let loss = sum / self.targets.len() as f64;
         (Array::full(&cx.pool, y, T::from_f64(loss)), Saved::new([keep.any().then(|| x[0].clone())]))

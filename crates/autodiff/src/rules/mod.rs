@@ -2,7 +2,6 @@
 
 mod bilinear;
 mod group_norm;
-pub(crate) mod kronecker;
 mod linear;
 mod mean_loss;
 mod normalize;

@@ -30,7 +30,7 @@ impl<T: Element, F: Pointwise<T>> Op<T> for PointwiseOp<F> {
         Ok(x[0])
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let mut value = cx.array(y);
         map::unary(value.make_mut(), x[0].as_slice(), |x| F::at(x)[0]);
         (value, Saved::new([keep.any().then(|| x[0].clone())]))

@@ -87,7 +87,7 @@ impl<T: Element> Op<T> for RowNormOp {
         Ok(x[X])
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
         let (width, eps) = (y.last(), T::from_f64(self.eps));
         let n = T::from_f64(width as f64);
         let mut s = cx.array(Shape::new(&[y.rows()]));
