@@ -1,6 +1,7 @@
 //! The shared derivative check, order 2, in f64.
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record};
+use sph_tensor::kernels::dot::dot_f64 as dot;
 use sph_tensor::{Array, Pool, Rng, Shape};
 
 /// What [`check_op`] allows, relative to the largest entry of the tensor compared.
@@ -307,10 +308,6 @@ fn random(shape: Shape, tag: u64) -> Array<f64> {
 fn shifted(x: &Array<f64>, direction: &[f64], step: f64) -> Array<f64> {
     let values: Vec<f64> = x.as_slice().iter().zip(direction).map(|(x, d)| x + step * d).collect();
     Array::from_slice(x.pool(), x.shape(), &values)
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 fn norm(a: &[f64]) -> f64 {

@@ -11,10 +11,11 @@
 //!
 //! One op and not six: the scores of a head stay in cache, and nothing is cut out of its array or permuted.
 
-use super::softmax::{dot, normalize};
+use super::softmax::normalize;
 use crate::extensions::{Extensions, Work};
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::{Case, case, normal};
+use sph_tensor::kernels::dot::dot;
 use sph_tensor::kernels::gemm::{View, scaled_rows};
 use sph_tensor::kernels::map::{each_row, each_sample};
 use sph_tensor::{Array, Element, Shape, ShapeError};

@@ -13,6 +13,7 @@
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::{Case, case, normal};
+use sph_tensor::kernels::dot::dot_f64;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -207,7 +208,7 @@ impl<T: Element> Op<T> for CrossEntropy {
             let Some(x_dot) = x_dot[0] else { return };
             let rows = out.chunks_exact_mut(classes).zip(x_dot.part(k).chunks_exact(classes));
             for ((out, x_dot), p) in rows.zip(p.chunks_exact(classes)) {
-                let mean: f64 = p.iter().zip(x_dot).map(|(p, x)| p.to_f64() * x.to_f64()).sum();
+                let mean = dot_f64(p, x_dot);
                 for c in 0..classes {
                     out[c] += T::from_f64(scale * p[c].to_f64() * (x_dot[c].to_f64() - mean));
                 }

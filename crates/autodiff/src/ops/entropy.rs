@@ -13,6 +13,7 @@
 use super::cross_entropy::probabilities;
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::{Case, case, normal};
+use sph_tensor::kernels::dot::dot_f64;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
 /// See [`entropy`].
@@ -35,7 +36,7 @@ impl Row {
     fn new<T: Element>(l: &[T]) -> Self {
         let l: Vec<f64> = l.iter().map(|l| l.to_f64()).collect();
         let p: Vec<f64> = l.iter().map(|l| Element::exp(*l)).collect();
-        let h = -p.iter().zip(&l).map(|(p, l)| p * l).sum::<f64>();
+        let h = -dot_f64(&p, &l);
         Row { p, l, h }
     }
 

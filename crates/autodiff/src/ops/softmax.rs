@@ -10,7 +10,8 @@
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::{Case, case, normal};
-use sph_tensor::kernels::map::{self, dot_with, largest};
+use sph_tensor::kernels::dot::{dot, sum};
+use sph_tensor::kernels::map::{self, largest};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
 /// See [`softmax`].
@@ -28,13 +29,8 @@ pub(super) fn normalize<T: Element>(row: &mut [T]) {
     // Where a row has a NaN it spreads over the row.
     let max = largest(row);
     row.iter_mut().for_each(|v| *v = (*v - max).exp());
-    let scale = T::ONE / dot_with(row, row, |a, _| a);
+    let scale = T::ONE / sum(row);
     row.iter_mut().for_each(|v| *v *= scale);
-}
-
-#[inline(always)]
-pub(super) fn dot<T: Element>(a: &[T], b: &[T]) -> T {
-    dot_with(a, b, |a, b| a * b)
 }
 
 /// `out = y⊙(v − ⟨y, v⟩)`, which is both J v and Jᵀ v.

@@ -10,6 +10,7 @@
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
 use crate::ops::{Case, case, normal};
+use sph_tensor::kernels::dot::dot_f64_into_8 as dot;
 use sph_tensor::{Array, Element, Shape, ShapeError, by_samples};
 
 const V: usize = 0;
@@ -22,15 +23,6 @@ pub struct WeightNorm;
 /// Weights of V's shape from directions V (rows along the first axis) and one magnitude γ per row; no row may be zero.
 pub fn weight_norm() -> WeightNorm {
     WeightNorm
-}
-
-/// a·b in f64, in eight partial sums.
-fn dot<T: Element>(a: &[T], b: &[T]) -> f64 {
-    let mut sums = [0.0; 8];
-    for (a, b) in a.chunks(8).zip(b.chunks(8)) {
-        a.iter().zip(b).zip(&mut sums).for_each(|((a, b), s)| *s += a.to_f64() * b.to_f64());
-    }
-    sums.iter().sum()
 }
 
 /// out = Σ kᵢ xᵢ.

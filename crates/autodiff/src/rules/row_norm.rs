@@ -12,8 +12,8 @@
 //! RMSNorm takes no mean off and drops q₁, u and w₁.
 
 use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
-use sph_tensor::kernels::map::{self, dot_with};
-use sph_tensor::kernels::reduce;
+use sph_tensor::kernels::dot::{dot, dot_with, sum};
+use sph_tensor::kernels::{map, reduce};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
 const X: usize = 0;
@@ -32,16 +32,6 @@ pub struct RowNormOp {
     pub centered: bool,
     /// Added to the mean square.
     pub eps: f64,
-}
-
-#[inline(always)]
-fn sum<T: Element>(a: &[T]) -> T {
-    dot_with(a, a, |a, _| a)
-}
-
-#[inline(always)]
-fn dot<T: Element>(a: &[T], b: &[T]) -> T {
-    dot_with(a, b, |a, b| a * b)
 }
 
 impl RowNormOp {

@@ -18,6 +18,7 @@ use super::{PerParam, save_arrays};
 use crate::curvature::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
+use sph_tensor::kernels::dot::dot_f64 as dot;
 use sph_tensor::{Array, Element};
 
 /// Settings of [`Drs`].
@@ -83,10 +84,6 @@ const GOOD: f64 = 0.75;
 const BAD: f64 = 0.25;
 /// Squared sine of the angle below which p₂ counts as parallel to p₁.
 const PARALLEL: f64 = 1e-10;
-
-fn dot<T: Element>(a: &[T], b: &[T]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
-}
 
 /// α̂, the minimiser of cᵀα + ½αᵀ(Q̂ + λĜ)α in unit directions with cosine `cos` between them, and the λ it took: at least `lambda`,
 /// and so large that the least curvature is `delta`.

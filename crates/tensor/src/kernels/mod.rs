@@ -6,6 +6,7 @@
 //! | file | what |
 //! |---|---|
 //! | `choice` | which kernels may run |
+//! | `dot` | inner products of slices |
 //! | `gemm` | matrix product on strided views |
 //! | `conv` | 2-D convolution and its two adjoints, NHWC |
 //! | `window` | gathering and scattering of sliding windows |
@@ -17,6 +18,7 @@
 
 pub mod choice;
 pub mod conv;
+pub mod dot;
 pub mod gemm;
 pub mod layout;
 pub mod map;
