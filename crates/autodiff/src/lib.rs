@@ -47,7 +47,7 @@ mod tape;
 
 pub use check::{CheckError, Tolerances, check_op};
 pub use extensions::Statistics;
-pub use op::{Bars, Context, Keep, Need, Op, Record, Saved};
+pub use op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 pub use param::{ParamSpec, Role};
 pub use profile::OpCost;
 pub use selection::{SELECTION_WORDS, Selection, SelectionError};

@@ -5,22 +5,21 @@ use sph_tensor::{Array, Element, Pool, Shape, ShapeError};
 use std::any::Any;
 use std::fmt::Debug;
 
-/// A set of input positions, of any number: those a rule must serve. A rule asks it with [`Need::has`], never for positions that the op
-/// does not have.
+/// A set of an op's inputs, by position. There may be any number of them.
 #[derive(Debug, Clone, Default)]
-pub struct Need {
-    /// A bit for each of the first positions.
+pub struct InputSet {
+    /// A bit for each position, 64 to a word.
     words: Vec<u64>,
-    /// Whether positions behind those are in the set.
+    /// Whether all later positions are in the set.
     beyond: bool,
 }
 
-impl Need {
+impl InputSet {
     /// No input.
-    pub const NONE: Need = Need { words: Vec::new(), beyond: false };
+    pub const NONE: InputSet = InputSet { words: Vec::new(), beyond: false };
 
     /// Every input, however many there are.
-    pub const EVERY: Need = Need { words: Vec::new(), beyond: true };
+    pub const EVERY: InputSet = InputSet { words: Vec::new(), beyond: true };
 
     /// The first `n` inputs.
     pub fn all(n: usize) -> Self {
@@ -38,7 +37,7 @@ impl Need {
     }
 }
 
-impl FromIterator<usize> for Need {
+impl FromIterator<usize> for InputSet {
     fn from_iter<I: IntoIterator<Item = usize>>(positions: I) -> Self {
         let mut words = Vec::new();
         for i in positions {
@@ -47,7 +46,7 @@ impl FromIterator<usize> for Need {
             }
             words[i / 64] |= 1 << (i % 64);
         }
-        Need { words, beyond: false }
+        InputSet { words, beyond: false }
     }
 }
 
@@ -55,11 +54,11 @@ impl FromIterator<usize> for Need {
 #[derive(Debug, Clone, Default)]
 pub struct Keep {
     /// Inputs whose adjoint `vjp` will be asked for.
-    pub x_bar: Need,
+    pub x_bar: InputSet,
     /// Inputs that may carry a tangent into `jvp` and `vjp_tangent`.
-    pub x_dot: Need,
+    pub x_dot: InputSet,
     /// Inputs whose adjoint-tangent `vjp_tangent` will be asked for.
-    pub x_bar_dot: Need,
+    pub x_bar_dot: InputSet,
 }
 
 impl Keep {
@@ -71,17 +70,17 @@ impl Keep {
 
 /// Residuals: the arrays that `forward` keeps for the other rules, by position.
 #[derive(Debug, Clone)]
-pub struct Saved<T: Element>(Vec<Option<Array<T>>>);
+pub struct Residuals<T: Element>(Vec<Option<Array<T>>>);
 
-impl<T: Element> Saved<T> {
+impl<T: Element> Residuals<T> {
     /// Residuals at positions 0, 1, …; `None` where nothing is kept.
     pub fn new(arrays: impl IntoIterator<Item = Option<Array<T>>>) -> Self {
-        Saved(arrays.into_iter().collect())
+        Residuals(arrays.into_iter().collect())
     }
 
     /// No residuals.
     pub fn none() -> Self {
-        Saved(Vec::new())
+        Residuals(Vec::new())
     }
 
     /// The residual at position `i`.
@@ -97,7 +96,7 @@ impl<T: Element> Saved<T> {
 #[derive(Debug)]
 pub struct Record<T: Element> {
     /// The residuals.
-    pub saved: Saved<T>,
+    pub residuals: Residuals<T>,
     /// Shapes of the inputs.
     pub x: Vec<Shape>,
     /// Shape of the output.
@@ -138,8 +137,8 @@ impl<T: Element> Context<T> {
     }
 }
 
-/// Adjoints (or adjoint-tangents) by input position; `None` where not asked for or zero.
-pub type Bars<T> = Vec<Option<Array<T>>>;
+/// An array for each input of an op: tangents, adjoints or adjoint-tangents. `None` is zero or not asked for.
+pub type PerInput<T> = Vec<Option<Array<T>>>;
 
 /// One differentiable operation y = f(x₀, x₁, …).
 ///
@@ -159,10 +158,10 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
     fn output_shape(&self, x: &[Shape]) -> Result<Shape, ShapeError>;
 
     /// y and the residuals that the rules named in `keep` read.
-    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>);
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>);
 
     /// x̄ = Jᵀ ȳ.
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T>;
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T>;
 
     /// ẏ = J ẋ. At least one `x_dot` is present.
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T>;
@@ -175,12 +174,12 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T>;
+        need: &InputSet,
+    ) -> PerInput<T>;
 
     /// The tangents that `vjp_tangent` reads when asked for `need`; the others are freed after the forward pass.
-    fn tangents_read(&self, need: &Need) -> Need {
-        if need.any() { Need::EVERY } else { Need::NONE }
+    fn tangents_read(&self, need: &InputSet) -> InputSet {
+        if need.any() { InputSet::EVERY } else { InputSet::NONE }
     }
 
     /// `vjp` for `need` and `vjp_tangent` for `need_dot` in one call; overridden where sharing passes pays.
@@ -192,11 +191,11 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-        need_dot: &Need,
-    ) -> (Bars<T>, Bars<T>) {
-        let bars = self.vjp(cx, r, y_bar, need);
-        (bars, self.vjp_tangent(cx, r, x_dot, y_bar, y_bar_dot, need_dot))
+        need: &InputSet,
+        need_dot: &InputSet,
+    ) -> (PerInput<T>, PerInput<T>) {
+        let x_bar = self.vjp(cx, r, y_bar, need);
+        (x_bar, self.vjp_tangent(cx, r, x_dot, y_bar, y_bar_dot, need_dot))
     }
 
     /// What the op offers beyond its rules; nothing unless it says so.

@@ -1,6 +1,6 @@
 //! What each op of a recording costs: the time it took, and what a cost model needs to say how long it should.
 
-use crate::op::{Need, Op};
+use crate::op::{InputSet, Op};
 use sph_tensor::kernels::conv::KernelInfo;
 use sph_tensor::{Element, Shape};
 use std::time::Duration;
@@ -33,7 +33,7 @@ impl OpCost {
         op: &impl Op<T>,
         x: &[Shape],
         y: Shape,
-        (has_dot, probes): (&Need, usize),
+        (has_dot, probes): (&InputSet, usize),
         time: Duration,
     ) -> Self {
         let tangents = probes * count(has_dot, x.len());
@@ -52,7 +52,7 @@ impl OpCost {
     }
 
     /// Adds a visit of the backward sweep; `terms` are those of all x̄̇, for each probe.
-    pub(crate) fn add_backward(&mut self, need: &Need, (terms, probes): (usize, usize), time: Duration) {
+    pub(crate) fn add_backward(&mut self, need: &InputSet, (terms, probes): (usize, usize), time: Duration) {
         self.products += count(need, self.x.len()) + probes * terms;
         self.rules += 1 + if terms > 0 { probes } else { 0 };
         self.backward += time;
@@ -60,6 +60,6 @@ impl OpCost {
 }
 
 /// How many of the two operands of a product are in the set, of `n` inputs.
-fn count(set: &Need, n: usize) -> usize {
+fn count(set: &InputSet, n: usize) -> usize {
     (0..n.min(2)).filter(|&i| set.has(i)).count()
 }

@@ -1,7 +1,7 @@
 //! The tape: records by running.
 
 use crate::extensions::Statistics;
-use crate::op::{Bars, Context, Keep, Need, Op, Record};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record};
 use crate::profile::OpCost;
 use sph_tensor::{Array, Element, Pool, Shape, ShapeError, kernels};
 use std::collections::BTreeMap;
@@ -60,10 +60,10 @@ pub(crate) struct Node<T: Element> {
     pub(crate) inputs: Vec<usize>,
     pub(crate) record: Record<T>,
     /// Inputs whose adjoint is wanted, and those whose adjoint-tangent is.
-    pub(crate) need: Need,
-    pub(crate) need_dot: Need,
+    pub(crate) need: InputSet,
+    pub(crate) need_dot: InputSet,
     /// Tangents that `vjp_tangent` will read.
-    pub(crate) x_dot: Bars<T>,
+    pub(crate) x_dot: PerInput<T>,
     /// ȳ, kept when products may be asked for after the gradient.
     pub(crate) y_bar: Option<Array<T>>,
     pub(crate) is_loss: bool,
@@ -205,7 +205,7 @@ impl<T: Element> Tape<T> {
     ) -> Result<Var<T>, ShapeError> {
         let shapes: Vec<_> = x.iter().map(|x| x.value.shape()).collect();
         let y_shape = op.output_shape(&shapes)?;
-        let positions = |f: &dyn Fn(&Var<T>) -> bool| -> Need {
+        let positions = |f: &dyn Fn(&Var<T>) -> bool| -> InputSet {
             x.iter().enumerate().filter(|(_, x)| f(x)).map(|(i, _)| i).collect()
         };
         let need = positions(&|x| x.wants_bar);
@@ -213,17 +213,18 @@ impl<T: Element> Tape<T> {
         let has_dot = positions(&|x| x.dot.is_some());
         let keep = if self.keeping {
             // A later tangent may sit on any leaf.
-            Keep { x_bar: need.clone(), x_dot: Need::EVERY, x_bar_dot: need.clone() }
+            Keep { x_bar: need.clone(), x_dot: InputSet::EVERY, x_bar_dot: need.clone() }
         } else {
             Keep { x_bar: need.clone(), x_dot: has_dot.clone(), x_bar_dot: need_dot.clone() }
         };
         let start = self.costs.is_some().then(Instant::now);
         let values: Vec<_> = x.iter().map(|x| &x.value).collect();
-        let (value, saved) = match op.extensions().statistics {
+        let (value, residuals) = match op.extensions().statistics {
             Some(op) => {
-                let (value, saved, statistics) = op.forward_with_statistics(&self.cx, &values, y_shape, keep);
+                let (value, residuals, statistics) =
+                    op.forward_with_statistics(&self.cx, &values, y_shape, keep);
                 self.statistics.extend(statistics);
-                (value, saved)
+                (value, residuals)
             }
             None => op.forward(&self.cx, &values, y_shape, keep),
         };
@@ -232,9 +233,9 @@ impl<T: Element> Tape<T> {
         {
             self.first_non_finite = Some(label.into());
         }
-        let record = Record { saved, x: shapes, y: y_shape };
-        let x_dots: Vec<_> = x.iter().map(|x| x.dot.as_ref()).collect();
-        let dot = has_dot.any().then(|| op.jvp(&self.cx, &record, &x_dots));
+        let record = Record { residuals, x: shapes, y: y_shape };
+        let x_dot_refs: Vec<_> = x.iter().map(|x| x.dot.as_ref()).collect();
+        let dot = has_dot.any().then(|| op.jvp(&self.cx, &record, &x_dot_refs));
         if let (Some(costs), Some(start)) = (&mut self.costs, start) {
             let tangents = (&has_dot, self.cx.probes);
             let cost = OpCost::forward(&op, &record.x, y_shape, tangents, start.elapsed());

@@ -1,6 +1,6 @@
 //! Statistics of a batch that an op computes on its way to y.
 
-use crate::op::{Context, Keep, Saved};
+use crate::op::{Context, Keep, Residuals};
 use sph_tensor::{Array, Element, Shape};
 
 /// Mean and variance of a batch, from which batch normalization's running averages are made.
@@ -23,5 +23,5 @@ pub trait BatchStatistics<T: Element> {
         x: &[&Array<T>],
         y: Shape,
         keep: Keep,
-    ) -> (Array<T>, Saved<T>, Option<Statistics>);
+    ) -> (Array<T>, Residuals<T>, Option<Statistics>);
 }

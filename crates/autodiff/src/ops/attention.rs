@@ -13,7 +13,7 @@
 
 use super::softmax::normalize;
 use crate::extensions::{Extensions, Work};
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
 use sph_tensor::kernels::dot::dot;
 use sph_tensor::kernels::gemm::{View, scaled_rows};
@@ -153,7 +153,7 @@ impl<T: Element> Op<T> for Attention {
         }
     }
 
-    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let s = self.sizes(x[0].shape());
         let (n, work) = (y[0], multiply_adds(x[0].shape(), y));
         let sample = |i: usize| &x[0].as_slice()[i * 3 * s.tokens * s.width()..][..3 * s.tokens * s.width()];
@@ -180,12 +180,12 @@ impl<T: Element> Op<T> for Attention {
                 scaled_rows(&mut y[head * s.size..], s.width(), false, T::ONE, p, v);
             }
         });
-        (value, Saved::new([keep.any().then(|| x[0].clone()), keep.any().then_some(p)]))
+        (value, Residuals::new([keep.any().then(|| x[0].clone()), keep.any().then_some(p)]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         let s = self.sizes(r.x[0]);
-        let (x, p, y_bar) = (r.saved.at(0).as_slice(), r.saved.at(1).as_slice(), y_bar.as_slice());
+        let (x, p, y_bar) = (r.residuals.at(0).as_slice(), r.residuals.at(1).as_slice(), y_bar.as_slice());
         let (inputs, outputs) = (3 * s.tokens * s.width(), s.tokens * s.width());
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.x[0]);
@@ -210,7 +210,7 @@ impl<T: Element> Op<T> for Attention {
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let s = self.sizes(r.x[0]);
         let (x, p, x_dot) =
-            (r.saved.at(0).as_slice(), r.saved.at(1).as_slice(), x_dot[0].expect("a tangent"));
+            (r.residuals.at(0).as_slice(), r.residuals.at(1).as_slice(), x_dot[0].expect("a tangent"));
         let (inputs, outputs) = (3 * s.tokens * s.width(), s.tokens * s.width());
         let work = 2 * multiply_adds(r.x[0], r.y);
         cx.each_probe(r.y, |k, y_dot| {
@@ -236,10 +236,10 @@ impl<T: Element> Op<T> for Attention {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         let s = self.sizes(r.x[0]);
-        let (x, p, y_bar) = (r.saved.at(0).as_slice(), r.saved.at(1).as_slice(), y_bar.as_slice());
+        let (x, p, y_bar) = (r.residuals.at(0).as_slice(), r.residuals.at(1).as_slice(), y_bar.as_slice());
         let (inputs, outputs) = (3 * s.tokens * s.width(), s.tokens * s.width());
         let work = 4 * multiply_adds(r.x[0], r.y);
         let one = |probe: usize, x_bar_dot: &mut [T]| {

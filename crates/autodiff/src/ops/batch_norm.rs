@@ -14,7 +14,7 @@
 //! In evaluation mode μ and s are constants: q₁ = q₂ = u = v = w₁ = w₂ = 0 outside the parameters' rules.
 
 use crate::extensions::{BatchStatistics, Extensions, Statistics};
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, norm_inputs, normal};
 use crate::rules::{BETA, ChannelSums, Channels, Coefficients, GAMMA, Operands, X, channel_sums, combine};
 use sph_tensor::kernels::{map, reduce};
@@ -65,7 +65,7 @@ pub fn batch_norm(moments: Moments, eps: f64) -> BatchNorm {
 }
 
 /// The residuals of one application: x, and γ, μ and s per channel.
-struct Residuals<'a, T: Element> {
+struct BatchNormResiduals<'a, T: Element> {
     x: &'a [T],
     gamma: &'a [T],
     per_channel: Channels<'a, T>,
@@ -78,24 +78,24 @@ struct Residuals<'a, T: Element> {
 }
 
 impl BatchNorm {
-    fn residuals<'a, T: Element>(&self, r: &'a Record<T>) -> Residuals<'a, T> {
+    fn named_residuals<'a, T: Element>(&self, r: &'a Record<T>) -> BatchNormResiduals<'a, T> {
         let m = r.x[X].rows() as f64;
-        let at = |i: usize| r.saved.at(i).as_slice();
+        let at = |i: usize| r.residuals.at(i).as_slice();
         let shortcut = r.x.len() > SHORTCUT;
         let relu = (self.relu && !shortcut).then(|| [at(4), at(5)]);
-        Residuals {
+        BatchNormResiduals {
             x: at(0),
             gamma: at(1),
             per_channel: Channels { mean: at(2), relu },
             s: at(3),
-            h: shortcut.then(|| r.saved.at(4)),
+            h: shortcut.then(|| r.residuals.at(4)),
             one_over_m: if matches!(self.moments, Moments::Batch { .. }) { 1.0 / m } else { 0.0 },
             channels: r.x[X].last(),
         }
     }
 }
 
-impl<'a, T: Element> Residuals<'a, T> {
+impl<'a, T: Element> BatchNormResiduals<'a, T> {
     /// f(c) of every channel, computed in f64.
     fn each_channel(&self, f: impl Fn(usize) -> f64) -> Vec<T> {
         (0..self.channels).map(|c| T::from_f64(f(c))).collect()
@@ -141,8 +141,8 @@ impl<'a, T: Element> Residuals<'a, T> {
         r: &Record<T>,
         y_bar: &Array<T>,
         sums: &[ChannelSums],
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         let x_bar = need.has(X).then(|| {
             let mut x_bar = cx.array(r.x[X]);
             let k = Coefficients::new(self.channels, |c| {
@@ -233,20 +233,20 @@ impl<T: Element> Op<T> for BatchNorm {
         }
     }
 
-    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
-        let (value, saved, _) = self.forward_with_statistics(cx, x, y, keep);
-        (value, saved)
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
+        let (value, residuals, _) = self.forward_with_statistics(cx, x, y, keep);
+        (value, residuals)
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
-        let res = self.residuals(r);
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
+        let res = self.named_residuals(r);
         let y_bar = res.before_shortcut(cx, y_bar, 1);
         let sums = res.sums(Operands::adjoint(y_bar.as_slice()));
         res.vjp(cx, r, &y_bar, &sums, need)
     }
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
-        let res = self.residuals(r);
+        let res = self.named_residuals(r);
         let y_dot_of = |k: usize, y_dot: &mut [T]| {
             let part = |i: usize| x_dot[i].map(|d| d.part(k));
             let operands = Operands::tangent(part(X));
@@ -279,8 +279,8 @@ impl<T: Element> Op<T> for BatchNorm {
         })
     }
 
-    fn tangents_read(&self, need: &Need) -> Need {
-        if need.any() { [X, GAMMA, BETA].into_iter().collect() } else { Need::NONE }
+    fn tangents_read(&self, need: &InputSet) -> InputSet {
+        if need.any() { [X, GAMMA, BETA].into_iter().collect() } else { InputSet::NONE }
     }
 
     fn vjp_tangent(
@@ -290,9 +290,9 @@ impl<T: Element> Op<T> for BatchNorm {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
-        self.vjp_and_tangent(cx, r, x_dot, y_bar, y_bar_dot, &Need::NONE, need).1
+        need: &InputSet,
+    ) -> PerInput<T> {
+        self.vjp_and_tangent(cx, r, x_dot, y_bar, y_bar_dot, &InputSet::NONE, need).1
     }
 
     /// Both rules share one reduction over x, ẋ, ȳ and ȳ̇.
@@ -303,19 +303,20 @@ impl<T: Element> Op<T> for BatchNorm {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-        need_dot: &Need,
-    ) -> (Bars<T>, Bars<T>) {
-        let res = self.residuals(r);
+        need: &InputSet,
+        need_dot: &InputSet,
+    ) -> (PerInput<T>, PerInput<T>) {
+        let res = self.named_residuals(r);
         let inputs = r.x.len();
         let y_bar = res.before_shortcut(cx, y_bar, 1);
         let y_bar_dot = y_bar_dot.map(|d| res.before_shortcut(cx, d, cx.probes));
-        let mut bars = vec![None; inputs];
-        let mut dots: Bars<T> = (0..SHORTCUT).map(|i| need_dot.has(i).then(|| cx.tangent(r.x[i]))).collect();
+        let mut x_bar = vec![None; inputs];
+        let mut x_bar_dot: PerInput<T> =
+            (0..SHORTCUT).map(|i| need_dot.has(i).then(|| cx.tangent(r.x[i]))).collect();
         // The shortcut's part alone asks for no sums.
         let normed = (0..SHORTCUT).any(|i| need.has(i) || need_dot.has(i));
         if !normed && need.has(SHORTCUT) {
-            bars[SHORTCUT] = Some(y_bar.clone());
+            x_bar[SHORTCUT] = Some(y_bar.clone());
         }
         for k in 0..if normed { cx.probes } else { 0 } {
             let part = |i: usize| x_dot[i].map(|d| d.part(k));
@@ -326,9 +327,9 @@ impl<T: Element> Op<T> for BatchNorm {
             };
             let sums = res.sums(operands);
             if k == 0 && need.any() {
-                bars = res.vjp(cx, r, &y_bar, &sums, need);
+                x_bar = res.vjp(cx, r, &y_bar, &sums, need);
             }
-            let mut slices = dots.iter_mut().enumerate().map(|(i, out)| {
+            let mut slices = x_bar_dot.iter_mut().enumerate().map(|(i, out)| {
                 let n = r.x[i].len();
                 out.as_mut().map(|out| &mut out.make_mut()[k * n..(k + 1) * n])
             });
@@ -336,8 +337,8 @@ impl<T: Element> Op<T> for BatchNorm {
             let out = [next(), next(), next()];
             res.vjp_tangent(operands, part(GAMMA), &sums, out);
         }
-        dots.extend((inputs > SHORTCUT).then(|| y_bar_dot.filter(|_| need_dot.has(SHORTCUT))));
-        (bars, dots)
+        x_bar_dot.extend((inputs > SHORTCUT).then(|| y_bar_dot.filter(|_| need_dot.has(SHORTCUT))));
+        (x_bar, x_bar_dot)
     }
 
     fn extensions(&self) -> Extensions<'_, T> {
@@ -352,7 +353,7 @@ impl<T: Element> BatchStatistics<T> for BatchNorm {
         x: &[&Array<T>],
         y: Shape,
         keep: Keep,
-    ) -> (Array<T>, Saved<T>, Option<Statistics>) {
+    ) -> (Array<T>, Residuals<T>, Option<Statistics>) {
         let channels = y.last();
         let (mean, var, statistics) = match &self.moments {
             Moments::Batch { slot } => {
@@ -393,15 +394,15 @@ impl<T: Element> BatchStatistics<T> for BatchNorm {
             }
         }
         if !keep.any() {
-            return (value, Saved::none(), statistics);
+            return (value, Residuals::none(), statistics);
         }
-        let mut saved = vec![x[X].clone(), x[GAMMA].clone(), mean_t, s];
+        let mut residuals = vec![x[X].clone(), x[GAMMA].clone(), mean_t, s];
         match (self.relu, x.get(SHORTCUT)) {
-            (_, Some(_)) => saved.push(value.clone()),
-            (true, None) => saved.extend([scale, x[BETA].clone()]),
+            (_, Some(_)) => residuals.push(value.clone()),
+            (true, None) => residuals.extend([scale, x[BETA].clone()]),
             (false, None) => {}
         }
-        (value, Saved::new(saved.into_iter().map(Some)), statistics)
+        (value, Residuals::new(residuals.into_iter().map(Some)), statistics)
     }
 }
 

@@ -94,7 +94,7 @@ impl<T: Element> KroneckerFactors<T> for Conv2d {
         bias: bool,
     ) -> [Array<T>; 2] {
         let Conv { window: g, out, .. } = self.conv((r.x[0], r.x[1]));
-        let (x, taps) = (r.saved.at(0).as_slice(), g.kh * g.kw);
+        let (x, taps) = (r.residuals.at(0).as_slice(), g.kh * g.kw);
         let rows = |first: usize, to: &mut [T]| {
             let mut patches = cx.array(Shape::new(&[to.len()]));
             gather(&g, x, first, patches.make_mut());

@@ -77,7 +77,7 @@ impl<T: Element> KroneckerFactors<T> for Linear {
         bias: bool,
     ) -> [Array<T>; 2] {
         let (x, inputs, outputs) = (r.x[0], r.x[0].last(), r.x[1][0]);
-        let values = r.saved.at(0).as_slice();
+        let values = r.residuals.at(0).as_slice();
         let rows = |first: usize, out: &mut [T]| out.copy_from_slice(&values[first * inputs..][..out.len()]);
         factors(cx, (x[0], x.rows() / x[0]), (inputs, outputs), y_bar.as_slice(), bias, rows)
     }

@@ -32,8 +32,8 @@ impl MaxPool {
     }
 }
 
-fn winners<T: Element>(saved: Option<&Array<T>>) -> &[T] {
-    saved.expect("the winning taps").as_slice()
+fn winners<T: Element>(residual: Option<&Array<T>>) -> &[T] {
+    residual.expect("the winning taps").as_slice()
 }
 
 impl<T: Element> Linear<T> for MaxPool {
@@ -54,14 +54,14 @@ impl<T: Element> Linear<T> for MaxPool {
         (value, Some(winner))
     }
 
-    fn tangent(&self, saved: Option<&Array<T>>, shapes: (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
+    fn tangent(&self, residual: Option<&Array<T>>, shapes: (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
         let g = self.window(shapes.0).expect("checked by output_shape");
-        take_taps(&g, winners(saved), x_dot, y_dot);
+        take_taps(&g, winners(residual), x_dot, y_dot);
     }
 
-    fn adjoint(&self, saved: Option<&Array<T>>, shapes: (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
+    fn adjoint(&self, residual: Option<&Array<T>>, shapes: (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
         let g = self.window(shapes.0).expect("checked by output_shape");
-        put_taps(&g, winners(saved), y_bar, x_bar);
+        put_taps(&g, winners(residual), y_bar, x_bar);
     }
 }
 

@@ -8,7 +8,7 @@
 //! x̄̇ = ẏ⊙(ȳ − ⟨y, ȳ⟩) + y⊙(ȳ̇ − ⟨ẏ, ȳ⟩ − ⟨y, ȳ̇⟩)
 //! ```
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
 use sph_tensor::kernels::dot::{dot, sum};
 use sph_tensor::kernels::map::{self, largest};
@@ -53,18 +53,18 @@ impl<T: Element> Op<T> for Softmax {
         }
     }
 
-    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let mut value = cx.array(y);
         map::rows(value.make_mut(), [x[0].as_slice()], y.last(), |_, [x], y| {
             y.copy_from_slice(x);
             normalize(y);
         });
-        (value.clone(), Saved::new([keep.any().then_some(value)]))
+        (value.clone(), Residuals::new([keep.any().then_some(value)]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         vec![need.has(0).then(|| {
-            let (mut x_bar, y) = (cx.array(r.y), r.saved.at(0).as_slice());
+            let (mut x_bar, y) = (cx.array(r.y), r.residuals.at(0).as_slice());
             map::rows(x_bar.make_mut(), [y, y_bar.as_slice()], r.y.last(), |_, [y, v], out| {
                 project(y, v, out)
             });
@@ -73,7 +73,7 @@ impl<T: Element> Op<T> for Softmax {
     }
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
-        let (y, x_dot) = (r.saved.at(0).as_slice(), x_dot[0].expect("a tangent"));
+        let (y, x_dot) = (r.residuals.at(0).as_slice(), x_dot[0].expect("a tangent"));
         cx.each_probe(r.y, |k, y_dot| {
             map::rows(y_dot, [y, x_dot.part(k)], r.y.last(), |_, [y, v], out| project(y, v, out));
         })
@@ -86,9 +86,9 @@ impl<T: Element> Op<T> for Softmax {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
-        let (y, y_bar, n) = (r.saved.at(0).as_slice(), y_bar.as_slice(), r.y.last());
+        need: &InputSet,
+    ) -> PerInput<T> {
+        let (y, y_bar, n) = (r.residuals.at(0).as_slice(), y_bar.as_slice(), r.y.last());
         vec![need.has(0).then(|| {
             cx.each_probe(r.y, |k, out| {
                 match y_bar_dot.map(|d| d.part(k)) {

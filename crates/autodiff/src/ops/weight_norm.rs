@@ -8,7 +8,7 @@
 //! γ̄̇ = W̄̇·u + W̄·u̇              V̄̇ = (γ̇/r − γṙ/r²) PW̄ + (γ/r)(PW̄̇ − u̇(u·W̄) − u(u̇·W̄))
 //! ```
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
 use sph_tensor::kernels::dot::dot_f64_into_8 as dot;
 use sph_tensor::{Array, Element, Shape, ShapeError, by_samples};
@@ -88,20 +88,23 @@ impl<T: Element> Op<T> for WeightNorm {
         }
     }
 
-    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let mut value = cx.array(y);
         each_row((x[V].as_slice(), x[GAMMA].as_slice()), value.make_mut(), &mut [], |_, w, out| {
             combine(out, [w.scale()], [w.v]);
             0.0
         });
-        let saved =
-            if keep.any() { Saved::new([Some(x[V].clone()), Some(x[GAMMA].clone())]) } else { Saved::none() };
-        (value, saved)
+        let residuals = if keep.any() {
+            Residuals::new([Some(x[V].clone()), Some(x[GAMMA].clone())])
+        } else {
+            Residuals::none()
+        };
+        (value, residuals)
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         let n = r.y.len() / r.y[0];
-        let rows = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
+        let rows = (r.residuals.at(V).as_slice(), r.residuals.at(GAMMA).as_slice());
         let (mut v_bar, mut gamma_bar) = (cx.array(r.x[V]), cx.array(r.x[GAMMA]));
         each_row(rows, v_bar.make_mut(), gamma_bar.make_mut(), |i, w, out| {
             let w_bar = row(y_bar.as_slice(), i, n);
@@ -114,7 +117,7 @@ impl<T: Element> Op<T> for WeightNorm {
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let n = r.y.len() / r.y[0];
-        let rows = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
+        let rows = (r.residuals.at(V).as_slice(), r.residuals.at(GAMMA).as_slice());
         cx.each_probe(r.y, |k, y_dot| {
             each_row(rows, y_dot, &mut [], |i, w, out| {
                 let gamma_dot = x_dot[GAMMA].map_or(0.0, |d| d.part(k)[i].to_f64());
@@ -137,10 +140,10 @@ impl<T: Element> Op<T> for WeightNorm {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         let n = r.y.len() / r.y[0];
-        let rows = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
+        let rows = (r.residuals.at(V).as_slice(), r.residuals.at(GAMMA).as_slice());
         let (mut v_out, mut gamma_out) = (cx.tangent(r.x[V]), cx.tangent(r.x[GAMMA]));
         let parts =
             v_out.make_mut().chunks_exact_mut(r.y.len()).zip(gamma_out.make_mut().chunks_exact_mut(r.y[0]));

@@ -1,7 +1,7 @@
 //! Normalization of each sample over groups of channels: LayerNorm, GroupNorm, InstanceNorm and RMSNorm. Equations and symbols are those of
 //! `normalize.rs`; a set is a group of channels of one sample, over all its positions.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::rules::{BETA, ChannelSums, Channels, Coefficients, GAMMA, Operands, X, channel_sums, combine};
 use sph_tensor::kernels::{map, reduce};
 use sph_tensor::{Array, Element, Shape, ShapeError, by_samples};
@@ -94,10 +94,10 @@ impl GroupNormOp {
     }
 
     fn sample<'a, T: Element>(&self, r: &'a Record<T>, size: Sizes, n: usize) -> Sample<'a, T> {
-        let row = |i: usize| &r.saved.at(i).as_slice()[n * size.groups..(n + 1) * size.groups];
+        let row = |i: usize| &r.residuals.at(i).as_slice()[n * size.groups..(n + 1) * size.groups];
         let (mean, s) = (row(2), row(3));
         Sample {
-            x: &r.saved.at(0).as_slice()[size.range(n)],
+            x: &r.residuals.at(0).as_slice()[size.range(n)],
             mean: (0..size.channels).map(|c| mean[size.group(c)]).collect(),
             s: (0..size.channels).map(|c| s[size.group(c)].to_f64()).collect(),
         }
@@ -116,7 +116,7 @@ impl GroupNormOp {
     /// Writes x̄ into `out`; (γ̄, β̄) of each channel.
     fn adjoint<T: Element>(&self, r: &Record<T>, y_bar: &[T], out: Option<&mut [T]>) -> Vec<(f64, f64)> {
         let size = self.sizes(r.x[X]);
-        let gamma = r.saved.at(1).to_f64();
+        let gamma = r.residuals.at(1).to_f64();
         let parts = by_samples(out, size.samples, y_bar.len(), |samples, mut out| {
             let mut parameters = vec![(0.0, 0.0); size.channels];
             for (i, n) in samples.enumerate() {
@@ -151,7 +151,7 @@ impl GroupNormOp {
         out: Option<&mut [T]>,
     ) -> Vec<(f64, f64)> {
         let size = self.sizes(r.x[X]);
-        let gamma = r.saved.at(1).to_f64();
+        let gamma = r.residuals.at(1).to_f64();
         let gamma_dot = |c: usize| gamma_dot.map_or(0.0, |g| g[c].to_f64());
         let parts = by_samples(out, size.samples, 2 * r.y.len(), |samples, mut out| {
             let mut parameters = vec![(0.0, 0.0); size.channels];
@@ -223,7 +223,7 @@ impl<T: Element> Op<T> for GroupNormOp {
         Ok(x[X])
     }
 
-    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let size = self.sizes(y);
         let (input, gamma) = (x[X].as_slice(), x[GAMMA].to_f64());
         let beta = x.get(BETA).map_or(vec![0.0; size.channels], |b| b.to_f64());
@@ -261,17 +261,17 @@ impl<T: Element> Op<T> for GroupNormOp {
             moments
         });
         if !keep.any() {
-            return (value, Saved::none());
+            return (value, Residuals::none());
         }
         let column = |f: fn(&(f64, f64)) -> f64| {
             let values: Vec<T> = parts.iter().flatten().map(|p| T::from_f64(f(p))).collect();
             Some(Array::from_slice(&cx.pool, Shape::new(&[size.samples, size.groups]), &values))
         };
         let (mean, s) = (column(|p| p.0), column(|p| p.1));
-        (value, Saved::new([Some(x[X].clone()), Some(x[GAMMA].clone()), mean, s]))
+        (value, Residuals::new([Some(x[X].clone()), Some(x[GAMMA].clone()), mean, s]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         let mut x_bar = need.has(X).then(|| cx.array(r.x[X]));
         let parameters = self.adjoint(r, y_bar.as_slice(), x_bar.as_mut().map(Array::make_mut));
         let parameter = |i: usize, f: fn(&(f64, f64)) -> f64| {
@@ -284,7 +284,7 @@ impl<T: Element> Op<T> for GroupNormOp {
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let size = self.sizes(r.x[X]);
-        let gamma = r.saved.at(1).to_f64();
+        let gamma = r.residuals.at(1).to_f64();
         cx.each_probe(r.y, |k, y_dot| {
             let part = |i: usize| x_dot.get(i).copied().flatten().map(|d| d.part(k));
             let dot = |i: usize, c: usize| part(i).map_or(0.0, |v| v[c].to_f64());
@@ -317,9 +317,9 @@ impl<T: Element> Op<T> for GroupNormOp {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
-        let mut out: Bars<T> = (0..r.x.len()).map(|i| need.has(i).then(|| cx.tangent(r.x[i]))).collect();
+        need: &InputSet,
+    ) -> PerInput<T> {
+        let mut out: PerInput<T> = (0..r.x.len()).map(|i| need.has(i).then(|| cx.tangent(r.x[i]))).collect();
         for k in 0..cx.probes {
             let part = |i: usize| x_dot[i].map(|d| d.part(k));
             let n = r.x[X].len();

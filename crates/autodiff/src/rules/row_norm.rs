@@ -1,7 +1,7 @@
 //! Normalization of each row over its channels: LayerNorm and RMSNorm of tokens. Equations and symbols are those of `normalize.rs`; a set
 //! is a row, which stays in cache, so each rule is one pass over rows. x̂ is kept in the place of x.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::rules::{BETA, GAMMA, X};
 use sph_tensor::kernels::dot::{dot, dot_with, sum};
 use sph_tensor::kernels::{map, reduce};
@@ -37,7 +37,7 @@ impl RowNormOp {
 
     /// x̂̇ of all rows.
     fn x_hat_dot<T: Element>(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[T]) -> Array<T> {
-        let (x_hat, s) = (r.saved.at(X_HAT).as_slice(), r.saved.at(S).as_slice());
+        let (x_hat, s) = (r.residuals.at(X_HAT).as_slice(), r.residuals.at(S).as_slice());
         let mut out = cx.array(r.y);
         map::rows(out.make_mut(), [x_hat, x_dot], r.y.last(), |row, [x_hat, x_dot], out| {
             self.row_x_hat_dot(x_hat, s[row], x_dot, out);
@@ -64,7 +64,7 @@ impl<T: Element> Op<T> for RowNormOp {
         Ok(x[X])
     }
 
-    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let (width, eps) = (y.last(), T::from_f64(self.eps));
         let n = T::from_f64(width as f64);
         let mut s = cx.array(Shape::new(&[y.rows()]));
@@ -94,17 +94,17 @@ impl<T: Element> Op<T> for RowNormOp {
                 });
             }
         }
-        let saved = if keep.any() {
-            Saved::new([Some(x_hat), Some(x[GAMMA].clone()), Some(s)])
+        let residuals = if keep.any() {
+            Residuals::new([Some(x_hat), Some(x[GAMMA].clone()), Some(s)])
         } else {
-            Saved::none()
+            Residuals::none()
         };
-        (value, saved)
+        (value, residuals)
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
-        let (x_hat, gamma) = (r.saved.at(X_HAT).as_slice(), r.saved.at(GAMMA).as_slice());
-        let (s, width) = (r.saved.at(S).as_slice(), r.y.last());
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
+        let (x_hat, gamma) = (r.residuals.at(X_HAT).as_slice(), r.residuals.at(GAMMA).as_slice());
+        let (s, width) = (r.residuals.at(S).as_slice(), r.y.last());
         let n = T::from_f64(width as f64);
         let x_bar = need.has(X).then(|| {
             let mut x_bar = cx.array(r.x[X]);
@@ -115,7 +115,7 @@ impl<T: Element> Op<T> for RowNormOp {
             });
             x_bar
         });
-        let mut bars = vec![x_bar];
+        let mut adjoints = vec![x_bar];
         if need.has(GAMMA) || need.has(BETA) {
             let sums = reduce::channel_sums([y_bar.as_slice(), x_hat], [], width, |[y_bar, x_hat], []| {
                 [y_bar * x_hat, y_bar]
@@ -124,15 +124,15 @@ impl<T: Element> Op<T> for RowNormOp {
                 let values: Vec<T> = sums[i - GAMMA].iter().map(|v| T::from_f64(*v)).collect();
                 need.has(i).then(|| Array::from_slice(&cx.pool, r.x[i], &values))
             };
-            bars.extend((GAMMA..r.x.len()).map(parameter));
+            adjoints.extend((GAMMA..r.x.len()).map(parameter));
         }
-        bars.resize(r.x.len(), None);
-        bars
+        adjoints.resize(r.x.len(), None);
+        adjoints
     }
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
-        let (x_hat, gamma) = (r.saved.at(X_HAT).as_slice(), r.saved.at(GAMMA).as_slice());
-        let (s, width) = (r.saved.at(S).as_slice(), r.y.last());
+        let (x_hat, gamma) = (r.residuals.at(X_HAT).as_slice(), r.residuals.at(GAMMA).as_slice());
+        let (s, width) = (r.residuals.at(S).as_slice(), r.y.last());
         cx.each_probe(r.y, |k, y_dot| {
             let part = |i: usize| x_dot.get(i).copied().flatten().map(|d| d.part(k));
             let (gamma_dot, beta_dot) = (part(GAMMA), part(BETA));
@@ -163,18 +163,19 @@ impl<T: Element> Op<T> for RowNormOp {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
-        let (x_hat, gamma) = (r.saved.at(X_HAT).as_slice(), r.saved.at(GAMMA).as_slice());
-        let (s, width) = (r.saved.at(S).as_slice(), r.y.last());
+        need: &InputSet,
+    ) -> PerInput<T> {
+        let (x_hat, gamma) = (r.residuals.at(X_HAT).as_slice(), r.residuals.at(GAMMA).as_slice());
+        let (s, width) = (r.residuals.at(S).as_slice(), r.y.last());
         let (n, y_bar) = (T::from_f64(width as f64), y_bar.as_slice());
-        let mut bars: Bars<T> = (0..r.x.len()).map(|i| need.has(i).then(|| cx.tangent(r.x[i]))).collect();
+        let mut adjoint_tangents: PerInput<T> =
+            (0..r.x.len()).map(|i| need.has(i).then(|| cx.tangent(r.x[i]))).collect();
         for k in 0..cx.probes {
             let part = |i: usize| x_dot.get(i).copied().flatten().map(|d| d.part(k));
             let (gamma_dot, y_bar_dot) = (part(GAMMA), y_bar_dot.map(|d| d.part(k)));
             // x̂̇, zero where x has no tangent.
             let x_hat_dot = part(X).map(|x_dot| self.x_hat_dot(cx, r, x_dot));
-            if let Some(out) = &mut bars[X] {
+            if let Some(out) = &mut adjoint_tangents[X] {
                 let out = &mut out.make_mut()[k * r.y.len()..(k + 1) * r.y.len()];
                 // ȧ stands in the place of the answer.
                 match y_bar_dot {
@@ -228,13 +229,13 @@ impl<T: Element> Op<T> for RowNormOp {
                         reduce::channel_sums(x, [], width, |[y_bar, x_hat_dot], []| [y_bar * x_hat_dot]);
                     gamma_bar_dot.iter_mut().zip(moved).for_each(|(a, m)| *a += m);
                 }
-                for (bar, sums) in bars[GAMMA..].iter_mut().zip([gamma_bar_dot, beta_bar_dot]) {
-                    let Some(bar) = bar else { continue };
-                    let out = &mut bar.make_mut()[k * width..(k + 1) * width];
+                for (out, sums) in adjoint_tangents[GAMMA..].iter_mut().zip([gamma_bar_dot, beta_bar_dot]) {
+                    let Some(out) = out else { continue };
+                    let out = &mut out.make_mut()[k * width..(k + 1) * width];
                     out.iter_mut().zip(sums).for_each(|(o, s)| *o = T::from_f64(s));
                 }
             }
         }
-        bars
+        adjoint_tangents
     }
 }
