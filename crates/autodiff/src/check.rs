@@ -19,7 +19,7 @@ impl Default for Tolerances {
     }
 }
 
-/// The rule that does not hold, and by how much.
+/// A comparison that failed: its rule and by how much.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{op}: {rule} (input {input:?}): relative error {error:.2e}, allowed {allowed:.0e}")]
 pub struct CheckError {
@@ -243,7 +243,7 @@ impl Check<'_> {
         got: &Option<Array<f64>>,
         want: &Option<Array<f64>>,
     ) -> Result<(), CheckError> {
-        // What is absent is zero, of the size that the other one has.
+        // An absent array is zero, with as many entries as the other.
         let n = got.as_ref().or(want.as_ref()).map_or(0, |a| a.shape().len());
         let slice = |a: &Option<Array<f64>>| a.as_ref().map_or(vec![0.0; n], |a| a.as_slice().to_vec());
         self.compare(rule, Some(input), &slice(got), &slice(want), false)
@@ -275,7 +275,7 @@ impl Check<'_> {
         error: f64,
         allowed: f64,
     ) -> Result<(), CheckError> {
-        // A NaN is not allowed either.
+        // The comparison is false for NaN.
         if error <= allowed {
             Ok(())
         } else {
@@ -284,7 +284,7 @@ impl Check<'_> {
     }
 }
 
-/// Sets of `n` inputs: all there are of few; of many none, each of the outermost two alone, all but each of those, and all.
+/// Sets of `n` inputs. For few inputs every set; for many the empty one, the first and the last input alone, all but each of those, and all.
 fn subsets(n: usize) -> Vec<InputSet> {
     if n <= 5 {
         return (0..1u32 << n).map(|bits| (0..n).filter(|&i| bits >> i & 1 == 1).collect()).collect();

@@ -50,7 +50,7 @@ impl FromIterator<usize> for InputSet {
     }
 }
 
-/// What later rules will be asked for, so that `forward` saves no more than they read.
+/// What later rules will be asked for, so that `forward` keeps no more than they read.
 #[derive(Debug, Clone, Default)]
 pub struct Keep {
     /// Inputs whose adjoint `vjp` will be asked for.
@@ -62,7 +62,7 @@ pub struct Keep {
 }
 
 impl Keep {
-    /// Any rule but `forward` will be called.
+    /// Whether any rule but `forward` will be called.
     pub fn any(&self) -> bool {
         self.x_bar.any() || self.x_dot.any() || self.x_bar_dot.any()
     }
@@ -92,7 +92,7 @@ impl<T: Element> Residuals<T> {
     }
 }
 
-/// What one application of an op leaves behind for its other rules.
+/// What one application of an op keeps for its other rules.
 #[derive(Debug)]
 pub struct Record<T: Element> {
     /// The residuals.
@@ -103,10 +103,10 @@ pub struct Record<T: Element> {
     pub y: Shape,
 }
 
-/// What an op may use beside its inputs.
+/// What a rule uses beside its inputs.
 #[derive(Debug)]
 pub struct Context<T: Element> {
-    /// Where buffers come from.
+    /// The pool that buffers come from.
     pub pool: Pool<T>,
     /// K, the extent of the probe axis of every tangent and adjoint-tangent.
     pub probes: usize,
@@ -146,7 +146,7 @@ pub type PerInput<T> = Vec<Option<Array<T>>>;
 /// `y_bar_dot` is ȳ̇ with a probe axis. Rules return one entry per input, `Some` exactly for the inputs in `need`
 /// (a zero may be `None`).
 ///
-/// An op read off a tape is known by its type (`Any`). A new op passes [`crate::check_op`] before it is used.
+/// Code that reads a tape recognises an op by its type (`Any`). A new op passes [`crate::check_op`] before it is used.
 pub trait Op<T: Element>: Any + Debug + Send + Sync {
     /// The op's name in the table and in messages.
     fn name(&self) -> &'static str;
@@ -182,7 +182,7 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
         if need.any() { InputSet::EVERY } else { InputSet::NONE }
     }
 
-    /// `vjp` for `need` and `vjp_tangent` for `need_dot` in one call; overridden where sharing passes pays.
+    /// `vjp` for `need` and `vjp_tangent` for `need_dot` in one call; overridden where the two share passes over memory.
     #[allow(clippy::too_many_arguments)] // the union of both rules' arguments
     fn vjp_and_tangent(
         &self,

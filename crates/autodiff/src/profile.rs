@@ -1,14 +1,14 @@
-//! What each op of a recording costs: the time it took, and what a cost model needs to say how long it should.
+//! The cost of each op of a recording: its time, and the counts from which a cost model predicts it.
 
 use crate::op::{InputSet, Op};
 use sph_tensor::kernels::conv::KernelInfo;
 use sph_tensor::{Element, Shape};
 use std::time::Duration;
 
-/// One op's part of an evaluation.
+/// The cost of one op in an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct OpCost {
-    /// The op.
+    /// The op's name.
     pub name: &'static str,
     /// Shapes of its inputs.
     pub x: Vec<Shape>,

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A value on the tape. It owns its array, so an intermediate that no rule saved is freed when the model lets go
-/// of it: an evaluation pass needs no more memory than its widest point.
+/// A value on the tape. The tape itself keeps residuals alone: a value that no rule reads is freed when the model drops its `Var`, so an
+/// evaluation pass needs no more memory than its widest point.
 #[derive(Debug, Clone)]
 pub struct Var<T: Element> {
     pub(crate) id: usize,
@@ -62,14 +62,14 @@ pub(crate) struct Node<T: Element> {
     /// Inputs whose adjoint is wanted, and those whose adjoint-tangent is.
     pub(crate) need: InputSet,
     pub(crate) need_dot: InputSet,
-    /// Tangents that `vjp_tangent` will read.
+    /// The inputs' tangents that `vjp_tangent` will read.
     pub(crate) x_dot: PerInput<T>,
     /// ȳ, kept when products may be asked for after the gradient.
     pub(crate) y_bar: Option<Array<T>>,
     pub(crate) is_loss: bool,
 }
 
-/// One op as it was recorded: who reads a computation off the tape sees these.
+/// One op of a recording, as code sees it that reads a network off a tape.
 #[derive(Debug)]
 pub struct Recorded<'a, T: Element> {
     /// The op.
@@ -103,7 +103,7 @@ pub struct Tape<T: Element> {
     /// `None` for a leaf.
     pub(crate) nodes: Vec<Option<Node<T>>>,
     pub(crate) keeping: bool,
-    /// A backward sweep has run. Unless the tape keeps, it has taken the residuals away.
+    /// A backward sweep has run. Unless the tape keeps them, the residuals are gone.
     pub(crate) swept: bool,
     /// What the ops cost by node, when it is asked for.
     pub(crate) costs: Option<BTreeMap<usize, OpCost>>,

@@ -21,7 +21,7 @@ pub struct Store<T: Element> {
 }
 
 impl<T: Element> Store<T> {
-    /// These values, as described.
+    /// A store of `values`; buffers have their initial values.
     pub(crate) fn new(
         specs: Vec<ParamSpec>,
         values: Vec<Array<T>>,

@@ -4,7 +4,7 @@ use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
 use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map};
 
-/// See [`add`].
+/// Addition; made by [`add`].
 #[derive(Debug)]
 pub struct Add;
 

@@ -20,7 +20,7 @@ use sph_tensor::kernels::gemm::{View, scaled_rows};
 use sph_tensor::kernels::map::{each_row, each_sample};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`attention`].
+/// Multi-head self-attention; made by [`attention`].
 #[derive(Debug)]
 pub struct Attention {
     /// Number of heads, H.
@@ -42,7 +42,7 @@ struct Sizes {
     size: usize,
 }
 
-/// Which of the three a head reads.
+/// The three parts of x that a head reads.
 #[derive(Clone, Copy)]
 enum Part {
     Query,
@@ -57,7 +57,7 @@ impl Sizes {
         self.heads * self.size
     }
 
-    /// Numbers of one sample's scores in one head.
+    /// Entries of the scores of one head of one sample.
     fn scores(self) -> usize {
         self.tokens * self.tokens
     }
@@ -93,7 +93,7 @@ impl Sizes {
         }
     }
 
-    /// Adds `scale·a·b` to a part of one head in a sample of x̄, or puts it there.
+    /// Writes `scale·a·b` to a part of one head in a sample of x̄, or adds it.
     fn put<T: Element>(
         self,
         x_bar: &mut [T],
@@ -271,9 +271,9 @@ impl<T: Element> Op<T> for Attention {
                             s.tokens,
                             #[inline(always)]
                             |[p, p_dot, p_bar], v| {
-                                let (level, turn) = (dot(p, p_bar), dot(p_dot, p_bar) + dot(p, v));
+                                let (mean, mean_dot) = (dot(p, p_bar), dot(p_dot, p_bar) + dot(p, v));
                                 for i in 0..p.len() {
-                                    v[i] = p_dot[i] * (p_bar[i] - level) + p[i] * (v[i] - turn);
+                                    v[i] = p_dot[i] * (p_bar[i] - mean) + p[i] * (v[i] - mean_dot);
                                 }
                             },
                         );

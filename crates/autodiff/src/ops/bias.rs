@@ -4,7 +4,7 @@ use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
 use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map, kernels::reduce};
 
-/// See [`bias`].
+/// Addition of a bias; made by [`bias`].
 #[derive(Debug)]
 pub struct Bias;
 

@@ -5,7 +5,7 @@ use crate::ops::{Case, case, normal};
 use sph_tensor::kernels::layout::{Axis, copy};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`concat()`].
+/// Concatenation along an axis; made by [`concat()`].
 #[derive(Debug)]
 pub struct Concat {
     /// The axis that grows.

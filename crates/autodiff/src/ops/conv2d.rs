@@ -9,7 +9,7 @@ use sph_tensor::kernels::conv::{self, Conv, KernelInfo};
 use sph_tensor::kernels::window::{Window, gather};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`conv2d`].
+/// 2-D convolution; made by [`conv2d`].
 #[derive(Debug)]
 pub struct Conv2d {
     /// Step between output pixels.

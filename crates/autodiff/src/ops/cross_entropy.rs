@@ -100,7 +100,7 @@ impl FromIterator<u32> for Targets {
     }
 }
 
-/// See [`cross_entropy`].
+/// Softmax cross-entropy; made by [`cross_entropy`].
 #[derive(Debug)]
 pub struct CrossEntropy {
     targets: Targets,

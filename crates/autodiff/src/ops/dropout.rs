@@ -6,7 +6,7 @@ use crate::ops::{Case, case, normal};
 use crate::rules::{Linear, LinearOp};
 use sph_tensor::{Array, Element, Rng, Shape, ShapeError, kernels::map};
 
-/// See [`dropout`].
+/// Dropout; made by [`dropout`].
 #[derive(Debug)]
 pub struct Dropout {
     p: f64,

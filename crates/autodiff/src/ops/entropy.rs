@@ -16,7 +16,7 @@ use crate::ops::{Case, case, normal};
 use sph_tensor::kernels::dot::dot_f64;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`entropy`].
+/// Mean entropy of predictions; made by [`entropy`].
 #[derive(Debug)]
 pub struct Entropy;
 

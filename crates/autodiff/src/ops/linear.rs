@@ -12,7 +12,7 @@ use sph_tensor::kernels::conv::{self, Conv, KernelInfo};
 use sph_tensor::kernels::window::Window;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`linear`].
+/// Product with a layer's weights; made by [`linear`].
 #[derive(Debug)]
 pub struct Linear;
 

@@ -10,7 +10,7 @@ use sph_tensor::kernels::pooling::{max_taps, put_taps, take_taps};
 use sph_tensor::kernels::window::Window;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`max_pool`].
+/// Max pooling; made by [`max_pool`].
 #[derive(Debug)]
 pub struct MaxPool {
     /// Side of the window.

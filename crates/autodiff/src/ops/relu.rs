@@ -7,7 +7,7 @@ use crate::ops::{Case, case, normal};
 use crate::rules::{Linear, LinearOp};
 use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map};
 
-/// See [`relu`].
+/// Rectifier; made by [`relu`].
 #[derive(Debug)]
 pub struct Relu;
 

@@ -4,7 +4,7 @@ use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`reshape`].
+/// Another shape for the same elements; made by [`reshape`].
 #[derive(Debug)]
 pub struct Reshape(Shape);
 

@@ -14,7 +14,7 @@ use sph_tensor::kernels::dot::{dot, sum};
 use sph_tensor::kernels::map::{self, largest};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`softmax`].
+/// Softmax of rows; made by [`softmax`].
 #[derive(Debug)]
 pub struct Softmax;
 
@@ -26,7 +26,7 @@ pub fn softmax() -> Softmax {
 /// The softmax of a row, in its place.
 #[inline(always)]
 pub(super) fn normalize<T: Element>(row: &mut [T]) {
-    // Where a row has a NaN it spreads over the row.
+    // A NaN anywhere in a row spreads over the row.
     let max = largest(row);
     row.iter_mut().for_each(|v| *v = (*v - max).exp());
     let scale = T::ONE / sum(row);
@@ -97,12 +97,12 @@ impl<T: Element> Op<T> for Softmax {
                 }
                 let Some(x_dot) = x_dot[0].map(|d| d.part(k)) else { return };
                 map::rows(out, [y, y_bar, x_dot], n, |_, [y, y_bar, x_dot], out| {
-                    let (turn, level) = (dot(y, x_dot), dot(y, y_bar));
-                    // ⟨ẏ, ȳ⟩ = Σ yᵢ(ẋᵢ − ⟨y, ẋ⟩)ȳᵢ = ⟨y⊙ẋ, ȳ⟩ − ⟨y, ẋ⟩⟨y, ȳ⟩
-                    let mut cross = T::ZERO;
-                    (0..y.len()).for_each(|i| cross += y[i] * (x_dot[i] - turn) * y_bar[i]);
+                    let (mean_x_dot, mean_y_bar) = (dot(y, x_dot), dot(y, y_bar));
+                    // ⟨ẏ, ȳ⟩ = Σ yᵢ(ẋᵢ − ⟨y, ẋ⟩)ȳᵢ
+                    let mut y_dot_y_bar = T::ZERO;
+                    (0..y.len()).for_each(|i| y_dot_y_bar += y[i] * (x_dot[i] - mean_x_dot) * y_bar[i]);
                     (0..y.len()).for_each(|i| {
-                        out[i] += y[i] * ((x_dot[i] - turn) * (y_bar[i] - level) - cross);
+                        out[i] += y[i] * ((x_dot[i] - mean_x_dot) * (y_bar[i] - mean_y_bar) - y_dot_y_bar);
                     });
                 });
             })

@@ -16,7 +16,7 @@ use sph_tensor::{Array, Element, Shape, ShapeError, by_samples};
 const V: usize = 0;
 const GAMMA: usize = 1;
 
-/// See [`weight_norm`].
+/// Decoupled weights; made by [`weight_norm`].
 #[derive(Debug)]
 pub struct WeightNorm;
 
@@ -123,8 +123,8 @@ impl<T: Element> Op<T> for WeightNorm {
                 let gamma_dot = x_dot[GAMMA].map_or(0.0, |d| d.part(k)[i].to_f64());
                 match x_dot[V].map(|d| row(d.part(k), i, n)) {
                     Some(v_dot) => {
-                        let turn = (gamma_dot - w.scale() * w.along(v_dot)) / w.r;
-                        combine(out, [turn, w.scale()], [w.v, v_dot]);
+                        let scale_dot = (gamma_dot - w.scale() * w.along(v_dot)) / w.r;
+                        combine(out, [scale_dot, w.scale()], [w.v, v_dot]);
                     }
                     None => combine(out, [gamma_dot / w.r], [w.v]),
                 }
@@ -156,15 +156,15 @@ impl<T: Element> Op<T> for WeightNorm {
                 let (scale, along) = (w.scale(), w.along(w_bar));
                 let (r_dot, across) = v_dot.map_or((0.0, 0.0), |d| (w.along(d), dot(d, w_bar)));
                 let along_dot = w_bar_dot.map_or(0.0, |d| w.along(d));
-                // u̇·W̄
-                let turned = (across - r_dot * along) / w.r;
+                let u_dot_w_bar = (across - r_dot * along) / w.r;
                 let scale_dot = (gamma_dot - scale * r_dot) / w.r;
-                let on_v = (scale * (along * r_dot / w.r - along_dot - turned) - scale_dot * along) / w.r;
-                // What is absent has coefficient zero; W̄ stands in for it.
+                let on_v =
+                    (scale * (along * r_dot / w.r - along_dot - u_dot_w_bar) - scale_dot * along) / w.r;
+                // An absent array has coefficient zero, and W̄ is passed in its place.
                 let k = [scale_dot, on_v, scale, -scale * along / w.r];
                 let k = [k[0], k[1], w_bar_dot.map_or(0.0, |_| k[2]), v_dot.map_or(0.0, |_| k[3])];
                 combine(out, k, [w_bar, w.v, w_bar_dot.unwrap_or(w_bar), v_dot.unwrap_or(w_bar)]);
-                along_dot + turned
+                along_dot + u_dot_w_bar
             });
         }
         vec![need.has(V).then_some(v_out), need.has(GAMMA).then_some(gamma_out)]

@@ -11,7 +11,7 @@ pub trait Linear<T: Element>: Debug + Send + Sync + 'static {
     /// The op's name in the table and in messages.
     fn name(&self) -> &'static str;
 
-    /// The output's shape; errors when the input's does not fit.
+    /// The output's shape.
     ///
     /// # Errors
     /// When the input's shape does not fit.

@@ -13,7 +13,7 @@ pub trait Pointwise<T: Element>: Debug + Send + Sync + 'static {
     /// The op's name in the table and in messages.
     const NAME: &'static str;
 
-    /// f, f′ and f″ at x. To be inlined: what a rule does not use costs nothing then.
+    /// f, f′ and f″ at x. Mark it `#[inline(always)]`: then the parts that a rule does not use cost nothing.
     fn at(x: T) -> [T; 3];
 }
 

@@ -177,7 +177,7 @@ impl<T: Element> Op<T> for RowNormOp {
             let x_hat_dot = part(X).map(|x_dot| self.x_hat_dot(cx, r, x_dot));
             if let Some(out) = &mut adjoint_tangents[X] {
                 let out = &mut out.make_mut()[k * r.y.len()..(k + 1) * r.y.len()];
-                // ȧ stands in the place of the answer.
+                // ȧ, until the answer takes its place.
                 match y_bar_dot {
                     Some(d) => map::per_channel(out, [d], [gamma], width, |[d], [g]| g * d),
                     None => out.fill(T::ZERO),
@@ -203,7 +203,7 @@ impl<T: Element> Op<T> for RowNormOp {
                             let (v, q2) = (v / n, dot(x_hat, x_dot) / n);
                             let (w1, w2) = (self.mean(out), (cross + dot(x_hat, out)) / n);
                             let s = s[row];
-                            // ṡ = s·(−sq₂): one s stands before the whole.
+                            // ṡ = −s²q₂, and s is a factor of the whole.
                             for i in 0..out.len() {
                                 let projected = gamma[i] * b[i] - u - x_hat[i] * v;
                                 out[i] =

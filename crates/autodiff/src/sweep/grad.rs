@@ -5,7 +5,7 @@ use crate::tape::{Tape, Var};
 use sph_tensor::{Array, Element};
 use std::time::Instant;
 
-/// What a backward sweep found for the leaves.
+/// Adjoints and adjoint-tangents of the leaves, from a backward sweep.
 #[derive(Debug)]
 pub struct Adjoints<T: Element> {
     adjoints: Vec<Option<Array<T>>>,

@@ -12,7 +12,7 @@
 //! | `window` | gathering and scattering of sliding windows |
 //! | `layout` | permuting axes, copying along one axis |
 //! | `map` | element-wise loops, with or without per-channel coefficients |
-//! | `peak` | what the machine can do at most |
+//! | `peak` | the peak throughput of the machine |
 //! | `pooling` | maxima and sums over windows |
 //! | `reduce` | per-channel sums, means and variances |
 
