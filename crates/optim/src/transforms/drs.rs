@@ -12,7 +12,7 @@
 //! contain ½λ_w‖θ‖².
 //!
 //! Multipliers M of parameters' learning rates are a metric: the step is the one in the variables M^(−½)θ, with p₁ = −Mg and G_ij = p_iᵀM⁻¹p_j.
-//! Their ratios are those of the rates in p₁; how far to go is the model's to say.
+//! Their ratios are those of the rates in p₁; the model decides how far to go.
 
 use super::{PerParam, save_arrays};
 use crate::curvature::{Answer, Curvature, Directions, EvalError, Request, Sweep};
@@ -54,7 +54,7 @@ impl Default for DrsConfig {
     }
 }
 
-/// See the module.
+/// The dimension-reduced second-order step.
 #[derive(Debug)]
 pub struct Drs<T: Element> {
     config: DrsConfig,
@@ -112,7 +112,7 @@ fn minimise(c: [f64; 2], q: [f64; 3], cos: f64, two: bool, lambda: f64, delta: f
 }
 
 impl<T: Element> Drs<T> {
-    /// A step that knows nothing yet.
+    /// Without a last displacement or a measurement of Q.
     pub fn new(config: DrsConfig) -> Self {
         let lambda = config.lambda.max(config.lambda_min);
         let state = State { last: Vec::new(), lambda, q: [0.0; 3], directions: 0 };
