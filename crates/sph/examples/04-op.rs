@@ -3,7 +3,7 @@
 //!
 //! Run with `cargo run --release -p sph --example 04-op`.
 
-use sph_autodiff::{Context, Keep, Leaf, InputSet, Op, Record, Residuals, Tape, check_op, ops};
+use sph_autodiff::{Context, InputSet, Keep, Leaf, Op, Record, Residuals, Tape, check_op, ops};
 use sph_tensor::{Array, Pool, Rng, Shape, ShapeError};
 
 /// Inputs x, channels last, and a. The factor is that of the last rule: 2, or the rule is wrong.
