@@ -1,6 +1,7 @@
 //! The shared derivative check, order 2, in f64.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record};
+use sph_tensor::kernels::dot::dot_f64 as dot;
 use sph_tensor::{Array, Pool, Rng, Shape};
 
 /// What [`check_op`] allows, relative to the largest entry of the tensor compared.
@@ -18,7 +19,7 @@ impl Default for Tolerances {
     }
 }
 
-/// The rule that does not hold, and by how much.
+/// A comparison that failed: its rule and by how much.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{op}: {rule} (input {input:?}): relative error {error:.2e}, allowed {allowed:.0e}")]
 pub struct CheckError {
@@ -76,40 +77,41 @@ pub fn check_op(op: &dyn Op<f64>, inputs: &[Array<f64>], tolerances: Tolerances)
 impl Check<'_> {
     fn run(&self) -> Result<(), CheckError> {
         let n = self.inputs.len();
-        let all = Need::all(n);
-        let mut cx = Context::new(&Pool::new(), PROBES);
-        let record = self.record(&mut cx, self.inputs);
+        let all = InputSet::all(n);
+        let cx = Context::new(&Pool::new(), PROBES);
+        let record = self.record(&cx, self.inputs);
         let y_bar = random(self.y, 1);
         let y_bar_dot = random(self.y.prepend(PROBES), 2);
         let x_dot: Vec<_> =
             (0..n).map(|i| random(self.inputs[i].shape().prepend(PROBES), 3 + i as u64)).collect();
-        let dots: Vec<_> = x_dot.iter().map(Some).collect();
+        let x_dot_refs: Vec<_> = x_dot.iter().map(Some).collect();
 
-        let y_dot = self.op.jvp(&cx, &record, &dots);
+        let y_dot = self.op.jvp(&cx, &record, &x_dot_refs);
         let x_bar = self.op.vjp(&cx, &record, &y_bar, &all);
-        let x_bar_dot = self.op.vjp_tangent(&cx, &record, &dots, &y_bar, Some(&y_bar_dot), &all);
+        let x_bar_dot = self.op.vjp_tangent(&cx, &record, &x_dot_refs, &y_bar, Some(&y_bar_dot), &all);
         for k in 0..PROBES {
             // 1 and 3: differences along (ẋ, ȳ̇).
-            let along = |sign: f64| -> (Vec<f64>, Bars<f64>) {
-                let mut cx = Context::new(&Pool::new(), 1);
+            let along = |sign: f64| -> (Vec<f64>, PerInput<f64>) {
+                let cx = Context::new(&Pool::new(), 1);
                 let moved: Vec<_> =
                     self.inputs.iter().zip(&x_dot).map(|(x, d)| shifted(x, d.part(k), sign * STEP)).collect();
-                let y = self.value(&mut cx, &moved);
-                let record = self.record(&mut cx, &moved);
+                let y = self.value(&cx, &moved);
+                let record = self.record(&cx, &moved);
                 let y_bar = shifted(&y_bar, y_bar_dot.part(k), sign * STEP);
                 (y, self.op.vjp(&cx, &record, &y_bar, &all))
             };
-            let ((y1, bars1), (y0, bars0)) = (along(1.0), along(-1.0));
+            let ((y1, x_bar1), (y0, x_bar0)) = (along(1.0), along(-1.0));
             let slope = |a: &[f64], b: &[f64]| -> Vec<f64> {
                 a.iter().zip(b).map(|(a, b)| (a - b) / (2.0 * STEP)).collect()
             };
             self.compare("jvp against differences of forward", None, y_dot.part(k), &slope(&y1, &y0), true)?;
             for i in 0..n {
                 let zeros = vec![0.0; self.inputs[i].shape().len()];
-                let slice =
-                    |bars: &Bars<f64>| bars[i].as_ref().map_or(zeros.clone(), |b| b.as_slice().to_vec());
+                let slice = |x_bar: &PerInput<f64>| {
+                    x_bar[i].as_ref().map_or(zeros.clone(), |b| b.as_slice().to_vec())
+                };
                 let got = x_bar_dot[i].as_ref().map_or(&zeros[..], |b| b.part(k));
-                let want = slope(&slice(&bars1), &slice(&bars0));
+                let want = slope(&slice(&x_bar1), &slice(&x_bar0));
                 self.compare("vjp_tangent against differences of vjp", Some(i), got, &want, true)?;
             }
             // 2: adjoint identity.
@@ -120,7 +122,7 @@ impl Check<'_> {
             self.allow("adjoint identity", None, (left - right).abs() / scale, self.tolerances.identities)?;
         }
         // 4: symmetry of the Hessian of ⟨ȳ, f⟩; its products have no ȳ̇.
-        let h = self.op.vjp_tangent(&cx, &record, &dots, &y_bar, None, &all);
+        let h = self.op.vjp_tangent(&cx, &record, &x_dot_refs, &y_bar, None, &all);
         let product = |u: usize, v: usize| -> (f64, f64) {
             let terms = (0..n).map(|i| {
                 let Some(h) = &h[i] else { return (0.0, 0.0) };
@@ -133,13 +135,13 @@ impl Check<'_> {
             let error = (uhv - vhu).abs() / s1.max(s2);
             self.allow("symmetry of the Hessian", None, error, self.tolerances.identities)?;
         }
-        self.consistency(&mut cx, &y_bar, &y_bar_dot, &x_dot)
+        self.consistency(&cx, &y_bar, &y_bar_dot, &x_dot)
     }
 
     /// 5: presence, subsets, probes and the combined rule, for combinations of present tangents and wanted inputs.
     fn consistency(
         &self,
-        cx: &mut Context<f64>,
+        cx: &Context<f64>,
         y_bar: &Array<f64>,
         y_bar_dot: &Array<f64>,
         x_dot: &[Array<f64>],
@@ -147,16 +149,16 @@ impl Check<'_> {
         let n = self.inputs.len();
         let zeros: Vec<_> = x_dot.iter().map(|d| Array::zeros(&cx.pool, d.shape())).collect();
         let zero_y = Array::zeros(&cx.pool, y_bar_dot.shape());
-        let mut single = Context::new(&cx.pool, 1);
+        let single = Context::new(&cx.pool, 1);
         let value = self.value(cx, self.inputs);
         let full = self.record(cx, self.inputs);
-        let plain = self.op.vjp(cx, &full, y_bar, &Need::all(n));
-        for need in subsets(n).into_iter().filter(Need::any) {
+        let plain = self.op.vjp(cx, &full, y_bar, &InputSet::all(n));
+        for need in subsets(n).into_iter().filter(InputSet::any) {
             // A gradient alone, as a plain step has it.
             let lean = self.record_keeping(cx, self.inputs, Keep { x_bar: need.clone(), ..Keep::default() });
-            let bars = self.op.vjp(cx, &lean, y_bar, &need);
+            let adjoints = self.op.vjp(cx, &lean, y_bar, &need);
             for i in (0..n).filter(|&i| need.has(i)) {
-                self.same("vjp of a subset", i, &bars[i], &plain[i])?;
+                self.same("vjp of a subset", i, &adjoints[i], &plain[i])?;
             }
         }
         for present in subsets(n) {
@@ -170,7 +172,7 @@ impl Check<'_> {
                 let want = self.op.jvp(cx, &full, &dense);
                 self.compare("jvp with absent tangents", None, got.as_slice(), want.as_slice(), false)?;
             }
-            for need in subsets(n).into_iter().filter(Need::any) {
+            for need in subsets(n).into_iter().filter(InputSet::any) {
                 for with_y in [false, true] {
                     if !present.any() && !with_y {
                         continue;
@@ -183,19 +185,19 @@ impl Check<'_> {
                     let y_sparse = with_y.then_some(y_bar_dot);
                     let y_dense = Some(if with_y { y_bar_dot } else { &zero_y });
                     let got = self.op.vjp_tangent(cx, &lean, &kept, y_bar, y_sparse, &need);
-                    let want = self.op.vjp_tangent(cx, &full, &dense, y_bar, y_dense, &Need::all(n));
-                    let (bars, dots) =
+                    let want = self.op.vjp_tangent(cx, &full, &dense, y_bar, y_dense, &InputSet::all(n));
+                    let (adjoints, adjoint_tangents) =
                         self.op.vjp_and_tangent(cx, &lean, &kept, y_bar, y_sparse, &need, &need);
                     let one = Array::from_slice(&cx.pool, self.y.prepend(1), y_bar_dot.part(1));
                     let ones: Vec<_> = (0..n).map(|i| self.second(cx, i, &x_dot[i])).collect();
                     let kept: Vec<_> = (0..n).map(|i| kept[i].map(|_| &ones[i])).collect();
-                    let lean = self.record_keeping(&mut single, self.inputs, keep);
+                    let lean = self.record_keeping(&single, self.inputs, keep);
                     let alone =
                         self.op.vjp_tangent(&single, &lean, &kept, y_bar, y_sparse.map(|_| &one), &need);
                     for i in (0..n).filter(|&i| need.has(i)) {
                         self.same("vjp_tangent with absent tangents", i, &got[i], &want[i])?;
-                        self.same("tangent of the combined rule", i, &dots[i], &want[i])?;
-                        self.same("adjoint of the combined rule", i, &bars[i], &plain[i])?;
+                        self.same("tangent of the combined rule", i, &adjoint_tangents[i], &want[i])?;
+                        self.same("adjoint of the combined rule", i, &adjoints[i], &plain[i])?;
                         let second = got[i].as_ref().map(|g| self.second(cx, i, g));
                         self.same("one probe alone", i, &alone[i], &second)?;
                     }
@@ -211,30 +213,25 @@ impl Check<'_> {
     }
 
     fn keep_all(&self) -> Keep {
-        let all = || Need::all(self.inputs.len());
+        let all = || InputSet::all(self.inputs.len());
         Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() }
     }
 
-    fn record(&self, cx: &mut Context<f64>, inputs: &[Array<f64>]) -> Record<f64> {
+    fn record(&self, cx: &Context<f64>, inputs: &[Array<f64>]) -> Record<f64> {
         self.record_keeping(cx, inputs, self.keep_all())
     }
 
-    fn record_keeping(&self, cx: &mut Context<f64>, inputs: &[Array<f64>], keep: Keep) -> Record<f64> {
+    fn record_keeping(&self, cx: &Context<f64>, inputs: &[Array<f64>], keep: Keep) -> Record<f64> {
         self.run_keeping(cx, inputs, keep).1
     }
 
-    fn run_keeping(
-        &self,
-        cx: &mut Context<f64>,
-        inputs: &[Array<f64>],
-        keep: Keep,
-    ) -> (Array<f64>, Record<f64>) {
+    fn run_keeping(&self, cx: &Context<f64>, inputs: &[Array<f64>], keep: Keep) -> (Array<f64>, Record<f64>) {
         let x: Vec<_> = inputs.iter().collect();
-        let (y, saved) = self.op.forward(cx, &x, self.y, keep);
-        (y, Record { saved, x: inputs.iter().map(Array::shape).collect(), y: self.y })
+        let (y, residuals) = self.op.forward(cx, &x, self.y, keep);
+        (y, Record { residuals, x: inputs.iter().map(Array::shape).collect(), y: self.y })
     }
 
-    fn value(&self, cx: &mut Context<f64>, inputs: &[Array<f64>]) -> Vec<f64> {
+    fn value(&self, cx: &Context<f64>, inputs: &[Array<f64>]) -> Vec<f64> {
         let x: Vec<_> = inputs.iter().collect();
         self.op.forward(cx, &x, self.y, Keep::default()).0.as_slice().to_vec()
     }
@@ -246,7 +243,7 @@ impl Check<'_> {
         got: &Option<Array<f64>>,
         want: &Option<Array<f64>>,
     ) -> Result<(), CheckError> {
-        // What is absent is zero, of the size that the other one has.
+        // An absent array is zero, with as many entries as the other.
         let n = got.as_ref().or(want.as_ref()).map_or(0, |a| a.shape().len());
         let slice = |a: &Option<Array<f64>>| a.as_ref().map_or(vec![0.0; n], |a| a.as_slice().to_vec());
         self.compare(rule, Some(input), &slice(got), &slice(want), false)
@@ -278,7 +275,7 @@ impl Check<'_> {
         error: f64,
         allowed: f64,
     ) -> Result<(), CheckError> {
-        // A NaN is not allowed either.
+        // The comparison is false for NaN.
         if error <= allowed {
             Ok(())
         } else {
@@ -287,15 +284,15 @@ impl Check<'_> {
     }
 }
 
-/// Sets of `n` inputs: all there are of few; of many none, each of the outermost two alone, all but each of those, and all.
-fn subsets(n: usize) -> Vec<Need> {
+/// Sets of `n` inputs. For few inputs every set; for many the empty one, the first and the last input alone, all but each of those, and all.
+fn subsets(n: usize) -> Vec<InputSet> {
     if n <= 5 {
         return (0..1u32 << n).map(|bits| (0..n).filter(|&i| bits >> i & 1 == 1).collect()).collect();
     }
     let ends = [0, n - 1];
     let alone = ends.iter().map(|&i| [i].into_iter().collect());
     let others = ends.iter().map(|&i| (0..n).filter(|&j| j != i).collect());
-    [Need::NONE, Need::all(n)].into_iter().chain(alone).chain(others).collect()
+    [InputSet::NONE, InputSet::all(n)].into_iter().chain(alone).chain(others).collect()
 }
 
 /// The larger number; NaN if either is.
@@ -312,10 +309,6 @@ fn random(shape: Shape, tag: u64) -> Array<f64> {
 fn shifted(x: &Array<f64>, direction: &[f64], step: f64) -> Array<f64> {
     let values: Vec<f64> = x.as_slice().iter().zip(direction).map(|(x, d)| x + step * d).collect();
     Array::from_slice(x.pool(), x.shape(), &values)
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
 fn norm(a: &[f64]) -> f64 {

@@ -4,6 +4,7 @@
 //! - [`Tape`]: records by running. Given tangents beforehand it carries them along in the same pass.
 //! - [`sweep`]: gradients, Jacobian- and Hessian-vector products, pruned to what depends on the tangents.
 //! - [`check_op`]: the order-2 derivative check that every op passes.
+//! - [`extensions`]: what some ops offer beyond their rules: Kronecker factors, statistics of the batch, counts of arithmetic.
 //! - [`ops`]: the ops, one file each, and their table [`ops::OPS`].
 //! - [`ParamSpec`]: a parameter's name, shape and [`Role`]; networks declare them, optimizers choose by them ([`Selection`]).
 //!
@@ -34,6 +35,7 @@
 //! ```
 
 mod check;
+pub mod extensions;
 mod op;
 pub mod ops;
 mod param;
@@ -44,7 +46,8 @@ pub mod sweep;
 mod tape;
 
 pub use check::{CheckError, Tolerances, check_op};
-pub use op::{Bars, Context, Keep, Need, Op, Record, Saved, Statistics};
+pub use extensions::Statistics;
+pub use op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 pub use param::{ParamSpec, Role};
 pub use profile::OpCost;
 pub use selection::{SELECTION_WORDS, Selection, SelectionError};

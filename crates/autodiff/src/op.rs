@@ -1,26 +1,25 @@
 //! The trait of a differentiable operation: four rules.
 
-use sph_tensor::kernels::conv::KernelInfo;
+use crate::extensions::Extensions;
 use sph_tensor::{Array, Element, Pool, Shape, ShapeError};
 use std::any::Any;
 use std::fmt::Debug;
 
-/// A set of input positions, of any number: those a rule must serve. A rule asks it with [`Need::has`], never for positions that the op
-/// does not have.
+/// A set of an op's inputs, by position. There may be any number of them.
 #[derive(Debug, Clone, Default)]
-pub struct Need {
-    /// A bit for each of the first positions.
+pub struct InputSet {
+    /// A bit for each position, 64 to a word.
     words: Vec<u64>,
-    /// Whether positions behind those are in the set.
+    /// Whether all later positions are in the set.
     beyond: bool,
 }
 
-impl Need {
+impl InputSet {
     /// No input.
-    pub const NONE: Need = Need { words: Vec::new(), beyond: false };
+    pub const NONE: InputSet = InputSet { words: Vec::new(), beyond: false };
 
     /// Every input, however many there are.
-    pub const EVERY: Need = Need { words: Vec::new(), beyond: true };
+    pub const EVERY: InputSet = InputSet { words: Vec::new(), beyond: true };
 
     /// The first `n` inputs.
     pub fn all(n: usize) -> Self {
@@ -38,7 +37,7 @@ impl Need {
     }
 }
 
-impl FromIterator<usize> for Need {
+impl FromIterator<usize> for InputSet {
     fn from_iter<I: IntoIterator<Item = usize>>(positions: I) -> Self {
         let mut words = Vec::new();
         for i in positions {
@@ -47,23 +46,23 @@ impl FromIterator<usize> for Need {
             }
             words[i / 64] |= 1 << (i % 64);
         }
-        Need { words, beyond: false }
+        InputSet { words, beyond: false }
     }
 }
 
-/// What later rules will be asked for, so that `forward` saves no more than they read.
+/// What later rules will be asked for, so that `forward` keeps no more than they read.
 #[derive(Debug, Clone, Default)]
 pub struct Keep {
     /// Inputs whose adjoint `vjp` will be asked for.
-    pub x_bar: Need,
+    pub x_bar: InputSet,
     /// Inputs that may carry a tangent into `jvp` and `vjp_tangent`.
-    pub x_dot: Need,
+    pub x_dot: InputSet,
     /// Inputs whose adjoint-tangent `vjp_tangent` will be asked for.
-    pub x_bar_dot: Need,
+    pub x_bar_dot: InputSet,
 }
 
 impl Keep {
-    /// Any rule but `forward` will be called.
+    /// Whether any rule but `forward` will be called.
     pub fn any(&self) -> bool {
         self.x_bar.any() || self.x_dot.any() || self.x_bar_dot.any()
     }
@@ -71,17 +70,17 @@ impl Keep {
 
 /// Residuals: the arrays that `forward` keeps for the other rules, by position.
 #[derive(Debug, Clone)]
-pub struct Saved<T: Element>(Vec<Option<Array<T>>>);
+pub struct Residuals<T: Element>(Vec<Option<Array<T>>>);
 
-impl<T: Element> Saved<T> {
+impl<T: Element> Residuals<T> {
     /// Residuals at positions 0, 1, …; `None` where nothing is kept.
     pub fn new(arrays: impl IntoIterator<Item = Option<Array<T>>>) -> Self {
-        Saved(arrays.into_iter().collect())
+        Residuals(arrays.into_iter().collect())
     }
 
     /// No residuals.
     pub fn none() -> Self {
-        Saved(Vec::new())
+        Residuals(Vec::new())
     }
 
     /// The residual at position `i`.
@@ -93,43 +92,30 @@ impl<T: Element> Saved<T> {
     }
 }
 
-/// What one application of an op leaves behind for its other rules.
+/// What one application of an op keeps for its other rules.
 #[derive(Debug)]
 pub struct Record<T: Element> {
     /// The residuals.
-    pub saved: Saved<T>,
+    pub residuals: Residuals<T>,
     /// Shapes of the inputs.
     pub x: Vec<Shape>,
     /// Shape of the output.
     pub y: Shape,
 }
 
-/// Statistics of a batch that an op hands out beside its output (batch normalization's running averages).
-#[derive(Debug, Clone, PartialEq)]
-pub struct Statistics {
-    /// Whom they belong to; the op was given this number.
-    pub slot: usize,
-    /// Mean per channel.
-    pub mean: Vec<f64>,
-    /// Unbiased variance per channel.
-    pub var: Vec<f64>,
-}
-
-/// What an op may use beside its inputs.
+/// What a rule uses beside its inputs.
 #[derive(Debug)]
 pub struct Context<T: Element> {
-    /// Where buffers come from.
+    /// The pool that buffers come from.
     pub pool: Pool<T>,
     /// K, the extent of the probe axis of every tangent and adjoint-tangent.
     pub probes: usize,
-    /// Batch statistics handed out so far.
-    pub statistics: Vec<Statistics>,
 }
 
 impl<T: Element> Context<T> {
     /// A context whose tangents carry `probes` probes.
     pub fn new(pool: &Pool<T>, probes: usize) -> Self {
-        Context { pool: pool.clone(), probes, statistics: Vec::new() }
+        Context { pool: pool.clone(), probes }
     }
 
     /// A buffer whose contents are stale; see [`Array::stale`].
@@ -151,8 +137,8 @@ impl<T: Element> Context<T> {
     }
 }
 
-/// Adjoints (or adjoint-tangents) by input position; `None` where not asked for or zero.
-pub type Bars<T> = Vec<Option<Array<T>>>;
+/// An array for each input of an op: tangents, adjoints or adjoint-tangents. `None` is zero or not asked for.
+pub type PerInput<T> = Vec<Option<Array<T>>>;
 
 /// One differentiable operation y = f(x₀, x₁, …).
 ///
@@ -160,7 +146,7 @@ pub type Bars<T> = Vec<Option<Array<T>>>;
 /// `y_bar_dot` is ȳ̇ with a probe axis. Rules return one entry per input, `Some` exactly for the inputs in `need`
 /// (a zero may be `None`).
 ///
-/// An op read off a tape is known by its type (`Any`). A new op passes [`crate::check_op`] before it is used.
+/// Code that reads a tape recognises an op by its type (`Any`). A new op passes [`crate::check_op`] before it is used.
 pub trait Op<T: Element>: Any + Debug + Send + Sync {
     /// The op's name in the table and in messages.
     fn name(&self) -> &'static str;
@@ -172,10 +158,10 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
     fn output_shape(&self, x: &[Shape]) -> Result<Shape, ShapeError>;
 
     /// y and the residuals that the rules named in `keep` read.
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>);
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>);
 
     /// x̄ = Jᵀ ȳ.
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T>;
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T>;
 
     /// ẏ = J ẋ. At least one `x_dot` is present.
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T>;
@@ -188,15 +174,15 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T>;
+        need: &InputSet,
+    ) -> PerInput<T>;
 
     /// The tangents that `vjp_tangent` reads when asked for `need`; the others are freed after the forward pass.
-    fn tangents_read(&self, need: &Need) -> Need {
-        if need.any() { Need::EVERY } else { Need::NONE }
+    fn tangents_read(&self, need: &InputSet) -> InputSet {
+        if need.any() { InputSet::EVERY } else { InputSet::NONE }
     }
 
-    /// `vjp` for `need` and `vjp_tangent` for `need_dot` in one call; overridden where sharing passes pays.
+    /// `vjp` for `need` and `vjp_tangent` for `need_dot` in one call; overridden where the two share passes over memory.
     #[allow(clippy::too_many_arguments)] // the union of both rules' arguments
     fn vjp_and_tangent(
         &self,
@@ -205,35 +191,15 @@ pub trait Op<T: Element>: Any + Debug + Send + Sync {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-        need_dot: &Need,
-    ) -> (Bars<T>, Bars<T>) {
-        let bars = self.vjp(cx, r, y_bar, need);
-        (bars, self.vjp_tangent(cx, r, x_dot, y_bar, y_bar_dot, need_dot))
+        need: &InputSet,
+        need_dot: &InputSet,
+    ) -> (PerInput<T>, PerInput<T>) {
+        let x_bar = self.vjp(cx, r, y_bar, need);
+        (x_bar, self.vjp_tangent(cx, r, x_dot, y_bar, y_bar_dot, need_dot))
     }
 
-    /// Multiply-adds of one product of the inputs. Ops that act on each element a few times have none, as is the custom.
-    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
-        let _ = (x, y);
-        0
-    }
-
-    /// The kernels that do them, where there is a choice.
-    fn kernels(&self, x: &[Shape]) -> Option<KernelInfo> {
-        let _ = x;
-        None
-    }
-
-    /// The Kronecker factors of the Fisher block of input 1, when it is a layer's weights: A = (1/N) Σ aaᵀ over its inputs (a 1 behind
-    /// each when `bias`), and G = (N/T) Σ ȳȳᵀ. `None` for other ops.
-    fn kronecker_factors(
-        &self,
-        cx: &Context<T>,
-        r: &Record<T>,
-        y_bar: &Array<T>,
-        bias: bool,
-    ) -> Option<[Array<T>; 2]> {
-        let _ = (cx, r, y_bar, bias);
-        None
+    /// What the op offers beyond its rules; nothing unless it says so.
+    fn extensions(&self) -> Extensions<'_, T> {
+        Extensions::NONE
     }
 }

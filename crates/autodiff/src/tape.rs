@@ -1,14 +1,15 @@
 //! The tape: records by running.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Statistics};
+use crate::extensions::Statistics;
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record};
 use crate::profile::OpCost;
 use sph_tensor::{Array, Element, Pool, Shape, ShapeError, kernels};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A value on the tape. It owns its array, so an intermediate that no rule saved is freed when the model lets go
-/// of it: an evaluation pass needs no more memory than its widest point.
+/// A value on the tape. The tape itself keeps residuals alone: a value that no rule reads is freed when the model drops its `Var`, so an
+/// evaluation pass needs no more memory than its widest point.
 #[derive(Debug, Clone)]
 pub struct Var<T: Element> {
     pub(crate) id: usize,
@@ -59,16 +60,16 @@ pub(crate) struct Node<T: Element> {
     pub(crate) inputs: Vec<usize>,
     pub(crate) record: Record<T>,
     /// Inputs whose adjoint is wanted, and those whose adjoint-tangent is.
-    pub(crate) need: Need,
-    pub(crate) need_dot: Need,
-    /// Tangents that `vjp_tangent` will read.
-    pub(crate) x_dot: Bars<T>,
+    pub(crate) need: InputSet,
+    pub(crate) need_dot: InputSet,
+    /// The inputs' tangents that `vjp_tangent` will read.
+    pub(crate) x_dot: PerInput<T>,
     /// ȳ, kept when products may be asked for after the gradient.
     pub(crate) y_bar: Option<Array<T>>,
     pub(crate) is_loss: bool,
 }
 
-/// One op as it was recorded: who reads a computation off the tape sees these.
+/// One op of a recording, as code sees it that reads a network off a tape.
 #[derive(Debug)]
 pub struct Recorded<'a, T: Element> {
     /// The op.
@@ -83,6 +84,13 @@ pub struct Recorded<'a, T: Element> {
     pub y: Shape,
 }
 
+impl<T: Element> Recorded<'_, T> {
+    /// Multiply-adds of its forward rule ([`Work`](crate::extensions::Work)); 0 for an op that is not counted.
+    pub fn multiply_adds(&self) -> u64 {
+        self.op.extensions().work.map_or(0, |work| work.multiply_adds(self.x, self.y))
+    }
+}
+
 /// Records operations as they run, with tangents where leaves have them, for one backward pass.
 ///
 /// Three uses:
@@ -95,10 +103,11 @@ pub struct Tape<T: Element> {
     /// `None` for a leaf.
     pub(crate) nodes: Vec<Option<Node<T>>>,
     pub(crate) keeping: bool,
-    /// A backward sweep has run. Unless the tape keeps, it has taken the residuals away.
+    /// A backward sweep has run. Unless the tape keeps them, the residuals are gone.
     pub(crate) swept: bool,
     /// What the ops cost by node, when it is asked for.
     pub(crate) costs: Option<BTreeMap<usize, OpCost>>,
+    statistics: Vec<Statistics>,
     watch_finite: bool,
     first_non_finite: Option<Arc<str>>,
 }
@@ -112,6 +121,7 @@ impl<T: Element> Tape<T> {
             keeping: false,
             swept: false,
             costs: None,
+            statistics: Vec::new(),
             watch_finite: false,
             first_non_finite: None,
         }
@@ -142,9 +152,9 @@ impl<T: Element> Tape<T> {
         self.first_non_finite.as_deref()
     }
 
-    /// Batch statistics that ops handed out, in order.
+    /// The statistics that ops computed since the last call, in the order they ran.
     pub fn take_statistics(&mut self) -> Vec<Statistics> {
-        std::mem::take(&mut self.cx.statistics)
+        std::mem::take(&mut self.statistics)
     }
 
     /// The ops recorded so far, in the order they ran; numbers that no op has as its output are leaves.
@@ -195,7 +205,7 @@ impl<T: Element> Tape<T> {
     ) -> Result<Var<T>, ShapeError> {
         let shapes: Vec<_> = x.iter().map(|x| x.value.shape()).collect();
         let y_shape = op.output_shape(&shapes)?;
-        let positions = |f: &dyn Fn(&Var<T>) -> bool| -> Need {
+        let positions = |f: &dyn Fn(&Var<T>) -> bool| -> InputSet {
             x.iter().enumerate().filter(|(_, x)| f(x)).map(|(i, _)| i).collect()
         };
         let need = positions(&|x| x.wants_bar);
@@ -203,21 +213,29 @@ impl<T: Element> Tape<T> {
         let has_dot = positions(&|x| x.dot.is_some());
         let keep = if self.keeping {
             // A later tangent may sit on any leaf.
-            Keep { x_bar: need.clone(), x_dot: Need::EVERY, x_bar_dot: need.clone() }
+            Keep { x_bar: need.clone(), x_dot: InputSet::EVERY, x_bar_dot: need.clone() }
         } else {
             Keep { x_bar: need.clone(), x_dot: has_dot.clone(), x_bar_dot: need_dot.clone() }
         };
         let start = self.costs.is_some().then(Instant::now);
         let values: Vec<_> = x.iter().map(|x| &x.value).collect();
-        let (value, saved) = op.forward(&mut self.cx, &values, y_shape, keep);
+        let (value, residuals) = match op.extensions().statistics {
+            Some(op) => {
+                let (value, residuals, statistics) =
+                    op.forward_with_statistics(&self.cx, &values, y_shape, keep);
+                self.statistics.extend(statistics);
+                (value, residuals)
+            }
+            None => op.forward(&self.cx, &values, y_shape, keep),
+        };
         debug_assert_eq!(value.shape(), y_shape, "{}: output", op.name());
         if self.watch_finite && self.first_non_finite.is_none() && !kernels::map::all_finite(value.as_slice())
         {
             self.first_non_finite = Some(label.into());
         }
-        let record = Record { saved, x: shapes, y: y_shape };
-        let x_dots: Vec<_> = x.iter().map(|x| x.dot.as_ref()).collect();
-        let dot = has_dot.any().then(|| op.jvp(&self.cx, &record, &x_dots));
+        let record = Record { residuals, x: shapes, y: y_shape };
+        let x_dot_refs: Vec<_> = x.iter().map(|x| x.dot.as_ref()).collect();
+        let dot = has_dot.any().then(|| op.jvp(&self.cx, &record, &x_dot_refs));
         if let (Some(costs), Some(start)) = (&mut self.costs, start) {
             let tangents = (&has_dot, self.cx.probes);
             let cost = OpCost::forward(&op, &record.x, y_shape, tangents, start.elapsed());
@@ -239,7 +257,7 @@ impl<T: Element> Tape<T> {
         Ok(Var { id: self.nodes.len() - 1, value, dot, wants_bar, wants_bar_dot })
     }
 
-    /// The Kronecker factors of the Fisher block of `weights` (see [`Op::kronecker_factors`]), with those of `bias` where it is given, on
+    /// The Kronecker factors of the Fisher block of `weights` (see [`KroneckerFactors`](crate::extensions::KroneckerFactors)), with those of `bias` where it is given, on
     /// a [`Tape::keeping`] recording whose backward sweep has run; `None` when no layer with weights reads them or the loss does not
     /// depend on it.
     ///
@@ -263,7 +281,8 @@ impl<T: Element> Tape<T> {
             return Err(NotOneLayer::ForeignBias);
         }
         let Some(y_bar) = &reader.y_bar else { return Ok(None) };
-        Ok(reader.op.kronecker_factors(&self.cx, &reader.record, y_bar, bias.is_some()))
+        let factors = reader.op.extensions().kronecker;
+        Ok(factors.map(|f| f.kronecker_factors(&self.cx, &reader.record, y_bar, bias.is_some())))
     }
 }
 

@@ -3,7 +3,7 @@
 
 use sph_autodiff::ops::{self, OPS};
 use sph_autodiff::rules::{Pointwise, PointwiseOp};
-use sph_autodiff::{Bars, Context, Keep, Need, Op, Record, Saved, check_op};
+use sph_autodiff::{Context, InputSet, Keep, Op, PerInput, Record, Residuals, check_op};
 use sph_tensor::{Array, Element, Pool, Rng, Shape, ShapeError};
 use std::collections::BTreeSet;
 
@@ -76,19 +76,25 @@ impl Op<f64> for Sum {
     }
     fn forward(
         &self,
-        _cx: &mut Context<f64>,
+        _cx: &Context<f64>,
         x: &[&Array<f64>],
         _y: Shape,
         keep: Keep,
-    ) -> (Array<f64>, Saved<f64>) {
+    ) -> (Array<f64>, Residuals<f64>) {
         let mut y = x[0].clone();
         y.accumulate(x[1]);
         if self.0 == Fault::Kept && keep.x_bar.has(0) && !keep.x_bar.has(1) {
             y.make_mut()[0] += 1.0;
         }
-        (y, Saved::none())
+        (y, Residuals::none())
     }
-    fn vjp(&self, _cx: &Context<f64>, _r: &Record<f64>, y_bar: &Array<f64>, need: &Need) -> Bars<f64> {
+    fn vjp(
+        &self,
+        _cx: &Context<f64>,
+        _r: &Record<f64>,
+        y_bar: &Array<f64>,
+        need: &InputSet,
+    ) -> PerInput<f64> {
         let mut second = y_bar.clone();
         match self.0 {
             Fault::Adjoint => second.make_mut()[0] *= 1.001,
@@ -111,8 +117,8 @@ impl Op<f64> for Sum {
         _x_dot: &[Option<&Array<f64>>],
         _y_bar: &Array<f64>,
         y_bar_dot: Option<&Array<f64>>,
-        need: &Need,
-    ) -> Bars<f64> {
+        need: &InputSet,
+    ) -> PerInput<f64> {
         let part = |i: usize| {
             let d = y_bar_dot.filter(|_| need.has(i))?;
             if self.0 == Fault::Short {
@@ -133,9 +139,9 @@ impl Op<f64> for Sum {
         x_dot: &[Option<&Array<f64>>],
         y_bar: &Array<f64>,
         y_bar_dot: Option<&Array<f64>>,
-        need: &Need,
-        need_dot: &Need,
-    ) -> (Bars<f64>, Bars<f64>) {
+        need: &InputSet,
+        need_dot: &InputSet,
+    ) -> (PerInput<f64>, PerInput<f64>) {
         let mut dots = self.vjp_tangent(cx, r, x_dot, y_bar, y_bar_dot, need_dot);
         if let (Fault::Combined, Some(d)) = (self.0, &mut dots[0]) {
             d.make_mut()[0] *= 1.001;
@@ -171,7 +177,7 @@ fn values_are_the_stated_ones() {
     let y = |op: &dyn Op<f64>, inputs: &[Array<f64>]| {
         let y = op.output_shape(&inputs.iter().map(Array::shape).collect::<Vec<_>>()).unwrap();
         let x: Vec<_> = inputs.iter().collect();
-        op.forward(&mut Context::new(&Pool::new(), 1), &x, y, Keep::default()).0.to_f64()
+        op.forward(&Context::new(&Pool::new(), 1), &x, y, Keep::default()).0.to_f64()
     };
     assert_eq!(y(&ops::avg_pool(2, 2, 0), &[array(&[1, 2, 2, 1], &[1.0, 2.0, 3.0, 6.0])]), [3.0]);
     // NHWC to rows in the order of channels, height, width.
@@ -191,19 +197,19 @@ fn answers<T: Element>(op: &dyn Op<T>, inputs: &[Array<f64>]) -> Vec<(&'static s
     let shapes: Vec<Shape> = inputs.iter().map(Array::shape).collect();
     let y = op.output_shape(&shapes).unwrap();
     let pool = Pool::new();
-    let mut cx = Context::new(&pool, 2);
+    let cx = Context::new(&pool, 2);
     let random = |shape: Shape, tag: u64| -> Array<T> {
         let mut rng = Rng::new(5, "single", tag, shape.len() as u64);
         array(shape.dims(), &(0..shape.len()).map(|_| f64::from(rng.normal() as f32)).collect::<Vec<_>>())
     };
     let x: Vec<_> = inputs.iter().collect();
-    let all = || Need::all(inputs.len());
-    let (value, saved) = op.forward(&mut cx, &x, y, Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() });
-    let r = Record { saved, x: shapes, y };
+    let all = || InputSet::all(inputs.len());
+    let (value, residuals) = op.forward(&cx, &x, y, Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() });
+    let r = Record { residuals, x: shapes, y };
     let dots: Vec<_> = inputs.iter().zip(1..).map(|(x, tag)| random(x.shape().prepend(2), tag)).collect();
     let x_dot: Vec<_> = dots.iter().map(Some).collect();
     let (y_bar, y_bar_dot) = (random(y, 0), random(y.prepend(2), 100));
-    let flat = |bars: Bars<T>| bars.iter().flatten().map(Array::to_f64).collect::<Vec<_>>();
+    let flat = |arrays: PerInput<T>| arrays.iter().flatten().map(Array::to_f64).collect::<Vec<_>>();
     let mut out = vec![("y", value.to_f64()), ("jvp", op.jvp(&cx, &r, &x_dot).to_f64())];
     out.extend(flat(op.vjp(&cx, &r, &y_bar, &all())).into_iter().map(|v| ("vjp", v)));
     let tangent = op.vjp_tangent(&cx, &r, &x_dot, &y_bar, Some(&y_bar_dot), &all());
@@ -276,12 +282,12 @@ fn single_precision_keeps_its_digits_far_from_zero() {
         let x: Vec<f64> = (-2000..=2000).map(|i| f64::from((f64::from(i) / 2000.0 * range) as f32)).collect();
         let n = x.len();
         let ones = |dims: &[usize]| array::<f32>(dims, &vec![1.0; n]);
-        let mut cx = Context::new(&Pool::new(), 1);
+        let cx = Context::new(&Pool::new(), 1);
         let shape = Shape::new(&[n]);
-        let all = || Need::all(1);
+        let all = || InputSet::all(1);
         let keep = Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() };
-        let (y, saved) = op.forward(&mut cx, &[&array(&[n], &x)], shape, keep);
-        let r = Record { saved, x: vec![shape], y: shape };
+        let (y, residuals) = op.forward(&cx, &[&array(&[n], &x)], shape, keep);
+        let r = Record { residuals, x: vec![shape], y: shape };
         let first = op.vjp(&cx, &r, &ones(&[n]), &all())[0].as_ref().unwrap().to_f64();
         let dot = ones(&[1, n]);
         let second = op.vjp_tangent(&cx, &r, &[Some(&dot)], &ones(&[n]), None, &all());

@@ -1,6 +1,6 @@
 //! The same bits on any number of threads, rule by rule, on inputs that are large enough to be split.
 
-use sph_autodiff::{Bars, Context, Keep, Need, Op, Record, Statistics, ops};
+use sph_autodiff::{Context, InputSet, Keep, Op, PerInput, Record, Statistics, ops};
 use sph_tensor::{Array, Pool, Rng, Shape};
 
 fn random(dims: &[usize], tag: u64) -> Array<f32> {
@@ -11,28 +11,35 @@ fn random(dims: &[usize], tag: u64) -> Array<f32> {
 }
 
 /// All that the rules answer, as bits; K = 2.
-fn bits(op: &dyn Op<f32>, inputs: &[Array<f32>]) -> (Vec<Vec<u32>>, Vec<Statistics>) {
+fn bits(op: &dyn Op<f32>, inputs: &[Array<f32>]) -> (Vec<Vec<u32>>, Option<Statistics>) {
     let shapes: Vec<Shape> = inputs.iter().map(Array::shape).collect();
     let y = op.output_shape(&shapes).unwrap();
-    let mut cx = Context::new(&Pool::new(), 2);
+    let cx = Context::new(&Pool::new(), 2);
     let x: Vec<_> = inputs.iter().collect();
-    let all = || Need::all(inputs.len());
-    let (value, saved) = op.forward(&mut cx, &x, y, Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() });
-    let r = Record { saved, x: shapes, y };
+    let all = || InputSet::all(inputs.len());
+    let keep = Keep { x_bar: all(), x_dot: all(), x_bar_dot: all() };
+    let (value, residuals, statistics) = match op.extensions().statistics {
+        Some(op) => op.forward_with_statistics(&cx, &x, y, keep),
+        None => {
+            let (value, residuals) = op.forward(&cx, &x, y, keep);
+            (value, residuals, None)
+        }
+    };
+    let r = Record { residuals, x: shapes, y };
     let dots: Vec<_> =
         inputs.iter().zip(1..).map(|(x, tag)| random(x.shape().prepend(2).dims(), tag)).collect();
     let x_dot: Vec<_> = dots.iter().map(Some).collect();
     let (y_bar, y_bar_dot) = (random(y.dims(), 50), random(y.prepend(2).dims(), 51));
     let y_dot = op.jvp(&cx, &r, &x_dot);
-    let bars = op.vjp(&cx, &r, &y_bar, &all());
+    let x_bar = op.vjp(&cx, &r, &y_bar, &all());
     let tangents = op.vjp_tangent(&cx, &r, &x_dot, &y_bar, Some(&y_bar_dot), &all());
     let both = op.vjp_and_tangent(&cx, &r, &x_dot, &y_bar, Some(&y_bar_dot), &all(), &all());
-    let found: Vec<Option<Array<f32>>> = [vec![Some(value), Some(y_dot)], bars, tangents, both.0, both.1]
+    let answers: Vec<Option<Array<f32>>> = [vec![Some(value), Some(y_dot)], x_bar, tangents, both.0, both.1]
         .into_iter()
-        .flat_map(|b: Bars<f32>| b)
+        .flat_map(|b: PerInput<f32>| b)
         .collect();
     let of = |a: &Array<f32>| a.as_slice().iter().map(|v| v.to_bits()).collect();
-    (found.iter().flatten().map(of).collect(), cx.statistics)
+    (answers.iter().flatten().map(of).collect(), statistics)
 }
 
 /// An op and inputs.

@@ -55,7 +55,7 @@ impl Builder {
     }
 
     /// Registers running statistics over `channels` (`X.running_mean`, `X.running_var`, `X.num_batches_tracked`) and
-    /// returns the slot under which an op hands out a batch's; the first two buffers have numbers `mean` and `var`.
+    /// returns their slot and the numbers of the first two buffers.
     pub fn running_statistics(&mut self, layer: &str, channels: usize, momentum: f64) -> StatisticsSlot {
         let mean = self.buffer(format!("{layer}.running_mean"), channels, BufferKind::Statistic, 0.0);
         let var = self.buffer(format!("{layer}.running_var"), channels, BufferKind::Statistic, 1.0);

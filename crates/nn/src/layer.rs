@@ -13,7 +13,7 @@ pub enum Mode {
     Eval,
 }
 
-/// A layer could not be applied.
+/// Shapes that a layer cannot be applied to.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("layer '{layer}': {source}")]
 pub struct LayerError {
@@ -24,7 +24,7 @@ pub struct LayerError {
     pub source: ShapeError,
 }
 
-/// Which derivatives a pass carries for one parameter.
+/// The derivatives that a pass carries for one parameter.
 #[derive(Debug, Clone)]
 pub struct Probes<T: Element> {
     /// The probes on it, [K, shape…].
@@ -43,7 +43,7 @@ pub struct Forward<'a, T: Element> {
     leaves: Vec<Var<T>>,
     store: &'a Store<T>,
     mode: Mode,
-    /// Seed and number of the batch, by which layers draw their masks: the same in every pass over the batch.
+    /// The seed and the number of the batch. Layers draw masks by them, so every pass over a batch draws the same.
     pub draw: (u64, u64),
 }
 
@@ -53,7 +53,7 @@ impl<'a, T: Element> Forward<'a, T> {
         Self::on(Tape::new(pool, 1), store, mode, |_| Probes { dot: None, grad: false, hvp: false })
     }
 
-    /// A pass on `tape` with the derivatives that `probes` says, parameter by parameter.
+    /// A pass on `tape`; `probes(i)` names the derivatives wanted of parameter i.
     pub fn on(
         mut tape: Tape<T>,
         store: &'a Store<T>,
@@ -74,7 +74,7 @@ impl<'a, T: Element> Forward<'a, T> {
         self.mode
     }
 
-    /// The stream of the source of random masks with this number ([`crate::Builder::dropout`]).
+    /// The random stream of mask source number `source` ([`crate::Builder::dropout`]) for this batch.
     pub fn rng(&self, source: u64) -> Rng {
         Rng::new(self.draw.0, "dropout", source, self.draw.1)
     }
@@ -145,7 +145,7 @@ impl<M: Module<f32> + Module<f64>> Model for M {}
 
 /// An element type that models are built for.
 pub trait Real: Element {
-    /// The model's face for this type.
+    /// The model as a module of this element type.
     fn module(model: &dyn Model) -> &dyn Module<Self>;
 }
 

@@ -1,6 +1,6 @@
-//! How parameters start, and what is kept beside them.
+//! Initial values of parameters, and buffers: the state that is not trained.
 
-/// How a parameter starts.
+/// Initial values of a parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Init {
     /// Every entry the same.

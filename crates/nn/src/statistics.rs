@@ -1,6 +1,6 @@
-//! Where running statistics are kept.
+//! The buffers of running statistics.
 
-/// Where the running statistics of one norm are kept.
+/// The numbers of the buffers that hold one norm's running statistics, and the weight of a new batch in them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunningStatistics {
     pub(crate) mean: usize,
@@ -9,13 +9,13 @@ pub(crate) struct RunningStatistics {
     pub(crate) momentum: f64,
 }
 
-/// Running statistics of one norm layer, by number.
+/// A norm's running statistics, as its layer refers to them.
 #[derive(Debug, Clone, Copy)]
 pub struct StatisticsSlot {
-    /// The slot for [`sph_autodiff::Statistics`].
+    /// The number under which its op returns statistics of a batch ([`sph_autodiff::Statistics::slot`]).
     pub slot: usize,
-    /// Buffer of the mean.
+    /// The number of the buffer of means.
     pub mean: usize,
-    /// Buffer of the variance.
+    /// The number of the buffer of variances.
     pub var: usize,
 }

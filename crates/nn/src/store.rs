@@ -3,6 +3,7 @@
 use crate::param::BufferSpec;
 use crate::statistics::RunningStatistics;
 use sph_autodiff::{ParamSpec, Statistics};
+use sph_tensor::kernels::dot::dot_f64;
 use sph_tensor::{Array, Element};
 
 /// Parameter and buffer values of one network.
@@ -20,7 +21,7 @@ pub struct Store<T: Element> {
 }
 
 impl<T: Element> Store<T> {
-    /// These values, as described.
+    /// A store of `values`; buffers have their initial values.
     pub(crate) fn new(
         specs: Vec<ParamSpec>,
         values: Vec<Array<T>>,
@@ -79,5 +80,6 @@ impl<T: Element> Store<T> {
 
 /// ‖row‖ of an array, rows along its first axis.
 pub fn row_norm<T: Element>(a: &Array<T>, row: usize) -> f64 {
-    a.part(row).iter().map(|v| v.to_f64() * v.to_f64()).sum::<f64>().sqrt()
+    let row = a.part(row);
+    dot_f64(row, row).sqrt()
 }

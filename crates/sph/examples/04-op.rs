@@ -3,7 +3,7 @@
 //!
 //! Run with `cargo run --release -p sph --example 04-op`.
 
-use sph_autodiff::{Context, Keep, Leaf, Need, Op, Record, Saved, Tape, check_op, ops};
+use sph_autodiff::{Context, InputSet, Keep, Leaf, Op, Record, Residuals, Tape, check_op, ops};
 use sph_tensor::{Array, Pool, Rng, Shape, ShapeError};
 
 /// Inputs x, channels last, and a. The factor is that of the last rule: 2, or the rule is wrong.
@@ -12,7 +12,7 @@ struct Bend(f64);
 
 /// What the rules read: x and a, element by element, with the element's number and that of its channel.
 fn elements(r: &Record<f64>) -> impl Iterator<Item = (usize, usize, f64, f64)> {
-    let (x, a) = (r.saved.at(0).as_slice(), r.saved.at(1).as_slice());
+    let (x, a) = (r.residuals.at(0).as_slice(), r.residuals.at(1).as_slice());
     x.iter().enumerate().map(|(i, &x)| (i, i % a.len(), x, a[i % a.len()]))
 }
 
@@ -29,17 +29,17 @@ impl Op<f64> for Bend {
 
     fn forward(
         &self,
-        cx: &mut Context<f64>,
+        cx: &Context<f64>,
         x: &[&Array<f64>],
         y: Shape,
         keep: Keep,
-    ) -> (Array<f64>, Saved<f64>) {
+    ) -> (Array<f64>, Residuals<f64>) {
         let mut out = cx.array(y);
         let a = x[1].as_slice();
         for (i, (y, x)) in out.make_mut().iter_mut().zip(x[0].as_slice()).enumerate() {
             *y = x + a[i % a.len()] * x * x;
         }
-        (out, Saved::new([0, 1].map(|i| keep.any().then(|| x[i].clone()))))
+        (out, Residuals::new([0, 1].map(|i| keep.any().then(|| x[i].clone()))))
     }
 
     fn jvp(&self, cx: &Context<f64>, r: &Record<f64>, x_dot: &[Option<&Array<f64>>]) -> Array<f64> {
@@ -56,7 +56,7 @@ impl Op<f64> for Bend {
         cx: &Context<f64>,
         r: &Record<f64>,
         y_bar: &Array<f64>,
-        need: &Need,
+        need: &InputSet,
     ) -> Vec<Option<Array<f64>>> {
         let y_bar = y_bar.as_slice();
         let mut bars = [0, 1].map(|i| Array::zeros(&cx.pool, r.x[i]));
@@ -76,7 +76,7 @@ impl Op<f64> for Bend {
         x_dot: &[Option<&Array<f64>>],
         y_bar: &Array<f64>,
         y_bar_dot: Option<&Array<f64>>,
-        need: &Need,
+        need: &InputSet,
     ) -> Vec<Option<Array<f64>>> {
         let dot = |k: usize, input: usize, i: usize| x_dot[input].map_or(0.0, |d| d.part(k)[i]);
         let bar = |k: usize, i: usize| (y_bar.as_slice()[i], y_bar_dot.map_or(0.0, |d| d.part(k)[i]));

@@ -15,7 +15,7 @@ pub(crate) fn multiply_adds<T: Real>(
     let mut image = Array::stale(objective.pool(), Shape::new(&[1, h, w, c]));
     image.make_mut().fill(T::ZERO);
     let (tape, _) = objective.recorded_on(&image)?;
-    Ok(tape.recorded().map(|r| r.op.multiply_adds(r.x, r.y)).sum())
+    Ok(tape.recorded().map(|r| r.multiply_adds()).sum())
 }
 
 #[cfg(test)]

@@ -41,7 +41,7 @@ pub(crate) fn for_chunks<T: Send>(out: &mut [T], size: usize, f: impl Fn(usize, 
     for_chunks_of_work(out, size, work, f);
 }
 
-/// As [`for_chunks`], for parts whose work (elements touched or multiply-adds) is not told by their size.
+/// As [`for_chunks`], for parts whose work does not follow from their size; `work` is that of all (elements touched or multiply-adds).
 pub(crate) fn for_chunks_of_work<T: Send>(
     out: &mut [T],
     size: usize,
@@ -127,7 +127,7 @@ mod tests {
                     std::thread::sleep(std::time::Duration::from_millis((i + j) as u64 % 3));
                     part.fill(j as f64);
                 });
-                // Nobody else wrote to it meanwhile.
+                // No other part wrote to it.
                 assert!(scratch.iter().all(|s| *s == i as f64));
                 part.fill(inner[512] + scratch[0]);
             });

@@ -21,16 +21,16 @@ struct Inner<T: Element> {
     stats: PoolStats,
 }
 
-/// What a pool has done so far.
+/// Counts of allocations and bytes of a pool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PoolStats {
     /// Buffers that had to be allocated because none was free.
     pub allocations: usize,
     /// Bytes of all buffers this pool allocated and has not given back to the allocator.
     pub bytes: usize,
-    /// Bytes handed out now.
+    /// Bytes of the buffers in use.
     pub live_bytes: usize,
-    /// The largest `live_bytes` seen.
+    /// The largest `live_bytes` so far.
     pub peak_bytes: usize,
 }
 

@@ -80,7 +80,7 @@ mod tests {
         let mut r = Rng::new(1, "test", 2, 3);
         assert_eq!([r.0.next_u64(), r.0.next_u64()], [14_545_871_107_083_954_658, 3_260_833_230_300_510_459]);
         assert_ne!(Rng::new(1, "test", 3, 3).0.next_u64(), 14_545_871_107_083_954_658);
-        // What is made of these two words.
+        // Draws of each kind, made from these two words.
         let fresh = || Rng::new(1, "test", 2, 3);
         let words = [14_545_871_107_083_954_658u64, 3_260_833_230_300_510_459];
         let [u, v] = words.map(|w| (w >> 11) as f64 / 2f64.powi(53));

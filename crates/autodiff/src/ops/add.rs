@@ -1,10 +1,10 @@
 //! Addition of two arrays of one shape: y = a + b;  ẏ = ȧ + ḃ;  ā = b̄ = ȳ;  ā̇ = ḃ̄ = ȳ̇.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
 use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map};
 
-/// See [`add`].
+/// Addition; made by [`add`].
 #[derive(Debug)]
 pub struct Add;
 
@@ -20,8 +20,8 @@ fn sum<T: Element>(cx: &Context<T>, a: &Array<T>, b: &Array<T>) -> Array<T> {
 }
 
 /// An adjoint passes to both inputs unchanged, sharing its buffer.
-fn pass<T: Element>(bar: Option<&Array<T>>, need: &Need) -> Bars<T> {
-    (0..2).map(|i| bar.filter(|_| need.has(i)).cloned()).collect()
+fn to_both<T: Element>(adjoint: Option<&Array<T>>, need: &InputSet) -> PerInput<T> {
+    (0..2).map(|i| adjoint.filter(|_| need.has(i)).cloned()).collect()
 }
 
 impl<T: Element> Op<T> for Add {
@@ -33,12 +33,12 @@ impl<T: Element> Op<T> for Add {
         if x[0] == x[1] { Ok(x[0]) } else { Err(ShapeError::new("add", "shapes differ", x)) }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], _y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
-        (sum(cx, x[0], x[1]), Saved::none())
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], _y: Shape, _keep: Keep) -> (Array<T>, Residuals<T>) {
+        (sum(cx, x[0], x[1]), Residuals::none())
     }
 
-    fn vjp(&self, _cx: &Context<T>, _r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
-        pass(Some(y_bar), need)
+    fn vjp(&self, _cx: &Context<T>, _r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
+        to_both(Some(y_bar), need)
     }
 
     fn jvp(&self, cx: &Context<T>, _r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
@@ -55,13 +55,13 @@ impl<T: Element> Op<T> for Add {
         _x_dot: &[Option<&Array<T>>],
         _y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
-        pass(y_bar_dot, need)
+        need: &InputSet,
+    ) -> PerInput<T> {
+        to_both(y_bar_dot, need)
     }
 
-    fn tangents_read(&self, _need: &Need) -> Need {
-        Need::NONE
+    fn tangents_read(&self, _need: &InputSet) -> InputSet {
+        InputSet::NONE
     }
 }
 

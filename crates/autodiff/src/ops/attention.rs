@@ -11,14 +11,16 @@
 //!
 //! One op and not six: the scores of a head stay in cache, and nothing is cut out of its array or permuted.
 
-use super::softmax::{dot, normalize};
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use super::softmax::normalize;
+use crate::extensions::{Extensions, Work};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
+use sph_tensor::kernels::dot::dot;
 use sph_tensor::kernels::gemm::{View, scaled_rows};
 use sph_tensor::kernels::map::{each_row, each_sample};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`attention`].
+/// Multi-head self-attention; made by [`attention`].
 #[derive(Debug)]
 pub struct Attention {
     /// Number of heads, H.
@@ -40,7 +42,7 @@ struct Sizes {
     size: usize,
 }
 
-/// Which of the three a head reads.
+/// The three parts of x that a head reads.
 #[derive(Clone, Copy)]
 enum Part {
     Query,
@@ -55,7 +57,7 @@ impl Sizes {
         self.heads * self.size
     }
 
-    /// Numbers of one sample's scores in one head.
+    /// Entries of the scores of one head of one sample.
     fn scores(self) -> usize {
         self.tokens * self.tokens
     }
@@ -91,7 +93,7 @@ impl Sizes {
         }
     }
 
-    /// Adds `scale·a·b` to a part of one head in a sample of x̄, or puts it there.
+    /// Writes `scale·a·b` to a part of one head in a sample of x̄, or adds it.
     fn put<T: Element>(
         self,
         x_bar: &mut [T],
@@ -151,9 +153,9 @@ impl<T: Element> Op<T> for Attention {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let s = self.sizes(x[0].shape());
-        let (n, work) = (y[0], Op::<T>::multiply_adds(self, &[x[0].shape()], y) as usize);
+        let (n, work) = (y[0], multiply_adds(x[0].shape(), y));
         let sample = |i: usize| &x[0].as_slice()[i * 3 * s.tokens * s.width()..][..3 * s.tokens * s.width()];
         let mut p = cx.array(Shape::new(&[n, s.heads, s.tokens, s.tokens]));
         each_sample(p.make_mut(), s.heads * s.scores(), work, &cx.pool, 0, |i, p, _| {
@@ -178,16 +180,16 @@ impl<T: Element> Op<T> for Attention {
                 scaled_rows(&mut y[head * s.size..], s.width(), false, T::ONE, p, v);
             }
         });
-        (value, Saved::new([keep.any().then(|| x[0].clone()), keep.any().then_some(p)]))
+        (value, Residuals::new([keep.any().then(|| x[0].clone()), keep.any().then_some(p)]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         let s = self.sizes(r.x[0]);
-        let (x, p, y_bar) = (r.saved.at(0).as_slice(), r.saved.at(1).as_slice(), y_bar.as_slice());
+        let (x, p, y_bar) = (r.residuals.at(0).as_slice(), r.residuals.at(1).as_slice(), y_bar.as_slice());
         let (inputs, outputs) = (3 * s.tokens * s.width(), s.tokens * s.width());
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.x[0]);
-            let work = 2 * self.multiply_adds_of(r.x[0], r.y);
+            let work = 2 * multiply_adds(r.x[0], r.y);
             each_sample(x_bar.make_mut(), inputs, work, &cx.pool, s.scores(), |i, x_bar, s_bar| {
                 let (x, y_bar) = (&x[i * inputs..][..inputs], &y_bar[i * outputs..][..outputs]);
                 for head in 0..s.heads {
@@ -208,9 +210,9 @@ impl<T: Element> Op<T> for Attention {
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let s = self.sizes(r.x[0]);
         let (x, p, x_dot) =
-            (r.saved.at(0).as_slice(), r.saved.at(1).as_slice(), x_dot[0].expect("a tangent"));
+            (r.residuals.at(0).as_slice(), r.residuals.at(1).as_slice(), x_dot[0].expect("a tangent"));
         let (inputs, outputs) = (3 * s.tokens * s.width(), s.tokens * s.width());
-        let work = 2 * self.multiply_adds_of(r.x[0], r.y);
+        let work = 2 * multiply_adds(r.x[0], r.y);
         cx.each_probe(r.y, |k, y_dot| {
             let x_dot = x_dot.part(k);
             each_sample(y_dot, outputs, work, &cx.pool, s.scores(), |i, y_dot, p_dot| {
@@ -234,12 +236,12 @@ impl<T: Element> Op<T> for Attention {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         let s = self.sizes(r.x[0]);
-        let (x, p, y_bar) = (r.saved.at(0).as_slice(), r.saved.at(1).as_slice(), y_bar.as_slice());
+        let (x, p, y_bar) = (r.residuals.at(0).as_slice(), r.residuals.at(1).as_slice(), y_bar.as_slice());
         let (inputs, outputs) = (3 * s.tokens * s.width(), s.tokens * s.width());
-        let work = 4 * self.multiply_adds_of(r.x[0], r.y);
+        let work = 4 * multiply_adds(r.x[0], r.y);
         let one = |probe: usize, x_bar_dot: &mut [T]| {
             let x_dot = x_dot[0].map(|d| d.part(probe));
             let y_bar_dot = y_bar_dot.map(|d| d.part(probe));
@@ -269,9 +271,9 @@ impl<T: Element> Op<T> for Attention {
                             s.tokens,
                             #[inline(always)]
                             |[p, p_dot, p_bar], v| {
-                                let (level, turn) = (dot(p, p_bar), dot(p_dot, p_bar) + dot(p, v));
+                                let (mean, mean_dot) = (dot(p, p_bar), dot(p_dot, p_bar) + dot(p, v));
                                 for i in 0..p.len() {
-                                    v[i] = p_dot[i] * (p_bar[i] - level) + p[i] * (v[i] - turn);
+                                    v[i] = p_dot[i] * (p_bar[i] - mean) + p[i] * (v[i] - mean_dot);
                                 }
                             },
                         );
@@ -297,16 +299,20 @@ impl<T: Element> Op<T> for Attention {
         vec![need.has(0).then(|| cx.each_probe(r.x[0], one))]
     }
 
-    /// Those of S and y.
-    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
-        self.multiply_adds_of(x[0], y) as u64
+    fn extensions(&self) -> Extensions<'_, T> {
+        Extensions { work: Some(self), ..Extensions::NONE }
     }
 }
 
-impl Attention {
-    fn multiply_adds_of(&self, x: Shape, y: Shape) -> usize {
-        2 * x[1] * y.len()
+impl<T: Element> Work<T> for Attention {
+    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
+        multiply_adds(x[0], y) as u64
     }
+}
+
+/// Multiply-adds of S = qkᵀ and y = Pv.
+fn multiply_adds(x: Shape, y: Shape) -> usize {
+    2 * x[1] * y.len()
 }
 
 pub(super) fn cases() -> Vec<Case> {

@@ -7,7 +7,7 @@ use sph_tensor::kernels::pooling::{spread_taps, sum_taps};
 use sph_tensor::kernels::window::Window;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`avg_pool`].
+/// Average pooling; made by [`avg_pool`].
 #[derive(Debug)]
 pub struct AvgPool {
     /// Side of the window.

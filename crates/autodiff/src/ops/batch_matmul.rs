@@ -10,7 +10,7 @@ use crate::rules::{Bilinear, BilinearOp};
 use sph_tensor::kernels::gemm::{View, batched};
 use sph_tensor::{Element, Shape, ShapeError};
 
-/// See [`batch_matmul`].
+/// Products of matrices in pairs; made by [`batch_matmul`].
 #[derive(Debug)]
 pub struct BatchMatMul {
     /// b is [.., N, K].

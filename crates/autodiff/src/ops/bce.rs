@@ -8,7 +8,7 @@ use crate::rules::{ElementLoss, MeanLossOp};
 use sph_tensor::Element;
 use std::sync::Arc;
 
-/// See [`bce`].
+/// Binary cross-entropy of logits; made by [`bce`].
 #[derive(Debug)]
 pub struct Bce;
 

@@ -1,10 +1,10 @@
 //! Bias over the last axis or axes: y = x + b;  ẏ = ẋ + ḃ;  x̄ = ȳ, b̄ = Σ_rows ȳ;  x̄̇ = ȳ̇, b̄̇ = Σ_rows ȳ̇.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
 use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map, kernels::reduce};
 
-/// See [`bias`].
+/// Addition of a bias; made by [`bias`].
 #[derive(Debug)]
 pub struct Bias;
 
@@ -33,14 +33,14 @@ impl<T: Element> Op<T> for Bias {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Residuals<T>) {
         let mut value = cx.array(y);
         let (x, b) = (x[0].as_slice(), x[1].as_slice());
         map::per_channel(value.make_mut(), [x], [b], b.len(), |[x], [b]| x + b);
-        (value, Saved::none())
+        (value, Residuals::none())
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         let b_bar = need.has(1).then(|| {
             let mut b_bar = cx.array(r.x[1]);
             row_sum(y_bar.as_slice(), b_bar.make_mut());
@@ -67,15 +67,15 @@ impl<T: Element> Op<T> for Bias {
         _x_dot: &[Option<&Array<T>>],
         _y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         let Some(y_bar_dot) = y_bar_dot else { return vec![None, None] };
         let b_bar_dot = need.has(1).then(|| cx.each_probe(r.x[1], |k, out| row_sum(y_bar_dot.part(k), out)));
         vec![need.has(0).then(|| y_bar_dot.clone()), b_bar_dot]
     }
 
-    fn tangents_read(&self, _need: &Need) -> Need {
-        Need::NONE
+    fn tangents_read(&self, _need: &InputSet) -> InputSet {
+        InputSet::NONE
     }
 }
 

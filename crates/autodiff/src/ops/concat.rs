@@ -1,11 +1,11 @@
 //! Arrays one behind the other along one axis; each adjoint is its own stretch of ȳ.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
 use sph_tensor::kernels::layout::{Axis, copy};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`concat()`].
+/// Concatenation along an axis; made by [`concat()`].
 #[derive(Debug)]
 pub struct Concat {
     /// The axis that grows.
@@ -57,15 +57,15 @@ impl<T: Element> Op<T> for Concat {
         Ok(Shape::new(&dims))
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Residuals<T>) {
         let mut value = cx.array(y);
         let shapes: Vec<Shape> = x.iter().map(|x| x.shape()).collect();
         let parts: Vec<_> = x.iter().map(|x| Some(x.as_slice())).collect();
         self.join(&shapes, y, &parts, value.make_mut());
-        (value, Saved::none())
+        (value, Residuals::none())
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         let part = |i: usize| {
             let mut x_bar = cx.array(r.x[i]);
             self.cut(r, i, y_bar.as_slice(), x_bar.make_mut());
@@ -89,8 +89,8 @@ impl<T: Element> Op<T> for Concat {
         _x_dot: &[Option<&Array<T>>],
         _y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         let part = |i: usize| {
             let y_bar_dot = y_bar_dot.filter(|_| need.has(i))?;
             Some(cx.each_probe(r.x[i], |k, out| self.cut(r, i, y_bar_dot.part(k), out)))
@@ -98,8 +98,8 @@ impl<T: Element> Op<T> for Concat {
         (0..r.x.len()).map(part).collect()
     }
 
-    fn tangents_read(&self, _need: &Need) -> Need {
-        Need::NONE
+    fn tangents_read(&self, _need: &InputSet) -> InputSet {
+        InputSet::NONE
     }
 }
 

@@ -1,15 +1,15 @@
 //! 2-D convolution (cross-correlation, as everywhere in deep learning): y = x ∗ w, bilinear in x and w.
 //! x is NHWC, w is OIHW; any kernel size, one stride and one zero padding for both axes, any number of groups.
 
-use crate::op::Context;
+use crate::extensions::{Extensions, KroneckerFactors, Work, factors};
+use crate::op::{Context, Record};
 use crate::ops::{Case, case, normal};
-use crate::rules::kronecker::factors;
 use crate::rules::{Bilinear, BilinearOp};
 use sph_tensor::kernels::conv::{self, Conv, KernelInfo};
 use sph_tensor::kernels::window::{Window, gather};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`conv2d`].
+/// 2-D convolution; made by [`conv2d`].
 #[derive(Debug)]
 pub struct Conv2d {
     /// Step between output pixels.
@@ -68,37 +68,43 @@ impl<T: Element> Bilinear<T> for Conv2d {
         conv::backward_weight(&self.conv(shapes), x, y_bar, w_bar, &cx.pool);
     }
 
-    fn multiply_adds(&self, (_, w): (Shape, Shape), y: Shape) -> u64 {
-        (y.len() * (w.len() / w[0])) as u64
+    fn extensions(&self) -> Extensions<'_, T> {
+        // The block of a grouped convolution is no single Kronecker product.
+        let kronecker = (self.groups == 1).then_some(self as &dyn KroneckerFactors<T>);
+        Extensions { work: Some(self), kronecker, ..Extensions::NONE }
+    }
+}
+
+impl<T: Element> Work<T> for Conv2d {
+    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
+        (y.len() * (x[1].len() / x[1][0])) as u64
     }
 
-    fn kernels(&self, shapes: (Shape, Shape)) -> Option<KernelInfo> {
-        Some(conv::kernels_for::<T>(&self.conv(shapes)))
+    fn kernels(&self, x: &[Shape]) -> Option<KernelInfo> {
+        Some(conv::kernels_for::<T>(&self.conv((x[0], x[1]))))
     }
+}
 
-    fn factors(
+impl<T: Element> KroneckerFactors<T> for Conv2d {
+    fn kronecker_factors(
         &self,
         cx: &Context<T>,
-        shapes: (Shape, Shape),
-        x: &[T],
-        y_bar: &[T],
+        r: &Record<T>,
+        y_bar: &Array<T>,
         bias: bool,
-    ) -> Option<[Array<T>; 2]> {
-        let Conv { window: g, out, groups } = self.conv(shapes);
-        // A grouped layer's block has other factors.
-        (groups == 1).then(|| {
-            let taps = g.kh * g.kw;
-            let rows = |first: usize, to: &mut [T]| {
-                let mut patches = cx.array(Shape::new(&[to.len()]));
-                gather(&g, x, first, patches.make_mut());
-                // Patches run over taps, then channels; weights over channels, then taps.
-                let pairs = to.chunks_exact_mut(g.patch()).zip(patches.as_slice().chunks_exact(g.patch()));
-                for (to, from) in pairs {
-                    to.iter_mut().enumerate().for_each(|(i, to)| *to = from[i % taps * g.c + i / taps]);
-                }
-            };
-            factors(cx, (g.n, g.oh() * g.ow()), (g.patch(), out), y_bar, bias, rows)
-        })
+    ) -> [Array<T>; 2] {
+        let Conv { window: g, out, .. } = self.conv((r.x[0], r.x[1]));
+        let (x, taps) = (r.residuals.at(0).as_slice(), g.kh * g.kw);
+        let rows = |first: usize, to: &mut [T]| {
+            let mut patches = cx.array(Shape::new(&[to.len()]));
+            gather(&g, x, first, patches.make_mut());
+            // Patches run over taps, then channels; weights over channels, then taps.
+            let pairs = to.chunks_exact_mut(g.patch()).zip(patches.as_slice().chunks_exact(g.patch()));
+            for (to, from) in pairs {
+                to.iter_mut().enumerate().for_each(|(i, to)| *to = from[i % taps * g.c + i / taps]);
+            }
+        };
+        factors(cx, (g.n, g.oh() * g.ow()), (g.patch(), out), y_bar.as_slice(), bias, rows)
     }
 }
 

@@ -11,8 +11,9 @@
 //!
 //! Exponentials are taken in f64 for both element types: the logits are few, and the loss is what runs are compared by.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
+use sph_tensor::kernels::dot::dot_f64;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 use std::ops::Deref;
 use std::sync::Arc;
@@ -99,7 +100,7 @@ impl FromIterator<u32> for Targets {
     }
 }
 
-/// See [`cross_entropy`].
+/// Softmax cross-entropy; made by [`cross_entropy`].
 #[derive(Debug)]
 pub struct CrossEntropy {
     targets: Targets,
@@ -130,7 +131,7 @@ impl CrossEntropy {
     /// (p − q)/N by logit.
     fn slope<'a, T: Element>(&'a self, r: &'a Record<T>) -> impl Fn(usize) -> f64 + 'a {
         let (n, classes) = (r.x[0][0], r.x[0][1]);
-        let p = r.saved.at(0).as_slice();
+        let p = r.residuals.at(0).as_slice();
         move |i| (p[i].to_f64() - self.target(i / classes, i % classes, classes)) / n as f64
     }
 }
@@ -152,23 +153,23 @@ impl<T: Element> Op<T> for CrossEntropy {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Residuals<T>) {
         let (n, classes) = (x[0].shape()[0], x[0].shape()[1]);
-        let mut saved = cx.array(x[0].shape());
+        let mut residuals = cx.array(x[0].shape());
         let mut p = vec![0.0; classes];
         let mut loss = 0.0;
-        let rows = x[0].as_slice().chunks_exact(classes).zip(saved.make_mut().chunks_exact_mut(classes));
-        for (i, (row, saved)) in rows.enumerate() {
+        let rows = x[0].as_slice().chunks_exact(classes).zip(residuals.make_mut().chunks_exact_mut(classes));
+        for (i, (row, residuals)) in rows.enumerate() {
             let log_norm = probabilities(row, &mut p);
-            saved.iter_mut().zip(&p).for_each(|(s, p)| *s = T::from_f64(*p));
+            residuals.iter_mut().zip(&p).for_each(|(s, p)| *s = T::from_f64(*p));
             // −Σ q·(x − log Σ exp x), with Σ q = 1.
             let fit: f64 = row.iter().enumerate().map(|(c, v)| self.target(i, c, classes) * v.to_f64()).sum();
             loss += log_norm - fit;
         }
-        (Array::full(&cx.pool, y, T::from_f64(loss / n as f64)), Saved::new([Some(saved)]))
+        (Array::full(&cx.pool, y, T::from_f64(loss / n as f64)), Residuals::new([Some(residuals)]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.x[0]);
             let y_bar = y_bar.as_slice()[0].to_f64();
@@ -193,13 +194,13 @@ impl<T: Element> Op<T> for CrossEntropy {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         if !need.has(0) {
             return vec![None];
         }
         let (n, classes) = (r.x[0][0], r.x[0][1]);
-        let (slope, p) = (self.slope(r), r.saved.at(0).as_slice());
+        let (slope, p) = (self.slope(r), r.residuals.at(0).as_slice());
         let scale = y_bar.as_slice()[0].to_f64() / n as f64;
         let out = cx.each_probe(r.x[0], |k, out| {
             let y_bar_dot = y_bar_dot.map_or(0.0, |y| y.part(k)[0].to_f64());
@@ -207,7 +208,7 @@ impl<T: Element> Op<T> for CrossEntropy {
             let Some(x_dot) = x_dot[0] else { return };
             let rows = out.chunks_exact_mut(classes).zip(x_dot.part(k).chunks_exact(classes));
             for ((out, x_dot), p) in rows.zip(p.chunks_exact(classes)) {
-                let mean: f64 = p.iter().zip(x_dot).map(|(p, x)| p.to_f64() * x.to_f64()).sum();
+                let mean = dot_f64(p, x_dot);
                 for c in 0..classes {
                     out[c] += T::from_f64(scale * p[c].to_f64() * (x_dot[c].to_f64() - mean));
                 }

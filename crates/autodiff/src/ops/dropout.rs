@@ -6,7 +6,7 @@ use crate::ops::{Case, case, normal};
 use crate::rules::{Linear, LinearOp};
 use sph_tensor::{Array, Element, Rng, Shape, ShapeError, kernels::map};
 
-/// See [`dropout`].
+/// Dropout; made by [`dropout`].
 #[derive(Debug)]
 pub struct Dropout {
     p: f64,
@@ -40,12 +40,12 @@ impl<T: Element> Linear<T> for Dropout {
         (value, Some(mask))
     }
 
-    fn tangent(&self, saved: Option<&Array<T>>, _shapes: (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
-        map::binary(y_dot, x_dot, saved.expect("the mask").as_slice(), |x, m| x * m);
+    fn tangent(&self, residual: Option<&Array<T>>, _shapes: (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
+        map::binary(y_dot, x_dot, residual.expect("the mask").as_slice(), |x, m| x * m);
     }
 
-    fn adjoint(&self, saved: Option<&Array<T>>, shapes: (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
-        self.tangent(saved, shapes, y_bar, x_bar);
+    fn adjoint(&self, residual: Option<&Array<T>>, shapes: (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
+        self.tangent(residual, shapes, y_bar, x_bar);
     }
 }
 

@@ -6,10 +6,10 @@ use crate::rules::{Linear, LinearOp};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 use std::sync::Arc;
 
-/// See [`embedding`].
+/// Rows of a table; made by [`embedding`].
 #[derive(Debug)]
 pub struct Embedding {
-    /// The rows.
+    /// The numbers of the rows.
     pub indices: Arc<[u32]>,
     /// Their arrangement.
     pub shape: Shape,

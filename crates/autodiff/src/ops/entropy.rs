@@ -11,11 +11,12 @@
 //! In f64 for both element types, as cross-entropy.
 
 use super::cross_entropy::probabilities;
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
+use sph_tensor::kernels::dot::dot_f64;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`entropy`].
+/// Mean entropy of predictions; made by [`entropy`].
 #[derive(Debug)]
 pub struct Entropy;
 
@@ -35,7 +36,7 @@ impl Row {
     fn new<T: Element>(l: &[T]) -> Self {
         let l: Vec<f64> = l.iter().map(|l| l.to_f64()).collect();
         let p: Vec<f64> = l.iter().map(|l| Element::exp(*l)).collect();
-        let h = -p.iter().zip(&l).map(|(p, l)| p * l).sum::<f64>();
+        let h = -dot_f64(&p, &l);
         Row { p, l, h }
     }
 
@@ -47,7 +48,7 @@ impl Row {
 
 /// The rows of `r`.
 fn rows<T: Element>(r: &Record<T>) -> impl Iterator<Item = Row> {
-    r.saved.at(0).as_slice().chunks_exact(r.x[0].last()).map(Row::new)
+    r.residuals.at(0).as_slice().chunks_exact(r.x[0].last()).map(Row::new)
 }
 
 impl<T: Element> Op<T> for Entropy {
@@ -62,24 +63,24 @@ impl<T: Element> Op<T> for Entropy {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Residuals<T>) {
         let (n, classes) = (x[0].shape()[0], x[0].shape()[1]);
-        let mut saved = cx.array(x[0].shape());
+        let mut residuals = cx.array(x[0].shape());
         let mut p = vec![0.0; classes];
         let mut loss = 0.0;
-        let rows = x[0].as_slice().chunks_exact(classes).zip(saved.make_mut().chunks_exact_mut(classes));
-        for (row, saved) in rows {
+        let rows = x[0].as_slice().chunks_exact(classes).zip(residuals.make_mut().chunks_exact_mut(classes));
+        for (row, residuals) in rows {
             let log_norm = probabilities(row, &mut p);
-            for ((saved, x), p) in saved.iter_mut().zip(row).zip(&p) {
+            for ((residuals, x), p) in residuals.iter_mut().zip(row).zip(&p) {
                 let l = x.to_f64() - log_norm;
-                *saved = T::from_f64(l);
+                *residuals = T::from_f64(l);
                 loss -= p * l;
             }
         }
-        (Array::full(&cx.pool, y, T::from_f64(loss / n as f64)), Saved::new([Some(saved)]))
+        (Array::full(&cx.pool, y, T::from_f64(loss / n as f64)), Residuals::new([Some(residuals)]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.x[0]);
             let scale = y_bar.as_slice()[0].to_f64() / r.x[0][0] as f64;
@@ -108,8 +109,8 @@ impl<T: Element> Op<T> for Entropy {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         if !need.has(0) {
             return vec![None];
         }

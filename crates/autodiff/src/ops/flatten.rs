@@ -6,7 +6,7 @@ use crate::ops::{Case, case, normal};
 use crate::rules::{Linear, LinearOp};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`flatten`].
+/// Images to rows; made by [`flatten`].
 #[derive(Debug)]
 pub struct Flatten;
 

@@ -6,7 +6,7 @@ use crate::ops::{Case, case, normal};
 use crate::rules::{Pointwise, PointwiseOp};
 use sph_tensor::Element;
 
-/// See [`gelu`].
+/// Gaussian error linear unit; made by [`gelu`].
 #[derive(Debug)]
 pub struct Gelu;
 

@@ -5,7 +5,7 @@ use crate::ops::{Case, case, normal};
 use crate::rules::{Linear, LinearOp};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`global_avg_pool`].
+/// Global average pooling; made by [`global_avg_pool`].
 #[derive(Debug)]
 pub struct GlobalAvgPool;
 

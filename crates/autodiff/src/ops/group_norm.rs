@@ -1,4 +1,4 @@
-//! GroupNorm (Wu and He 2018): each sample over height, width and the channels of a group. The rules are those of
+//! GroupNorm (Wu and He 2018): each sample over height, width and the channels of a group. Its rules are in
 //! `rules/group_norm.rs`.
 
 use crate::ops::{Case, case, norm_inputs as inputs};

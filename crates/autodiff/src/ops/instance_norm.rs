@@ -1,5 +1,5 @@
 //! InstanceNorm (Ulyanov, Vedaldi and Lempitsky 2016), affine, without running statistics: each channel of a sample over height
-//! and width. The rules are those of `rules/group_norm.rs` with a group per channel.
+//! and width. Its rules are in `rules/group_norm.rs`, with a group per channel.
 
 use crate::ops::{Case, case, norm_inputs as inputs};
 use crate::rules::{GroupNormOp, Groups};

@@ -1,5 +1,5 @@
 //! LayerNorm (Ba, Kiros and Hinton 2016): each sample over channels, height and width (images), or each row over its
-//! channels (tokens). The rules are those of `rules/group_norm.rs` with one group, and of `rules/row_norm.rs`.
+//! channels (tokens). Its rules are in `rules/group_norm.rs`, with one group, and in `rules/row_norm.rs`.
 
 use crate::ops::{Case, case, norm_inputs as inputs};
 use crate::rules::{GroupNormOp, Groups, RowNormOp};

@@ -4,15 +4,15 @@
 //! x̄ = ȳ·W, W̄ = ȳᵀ·x
 //! ```
 
-use crate::op::Context;
+use crate::extensions::{Extensions, KroneckerFactors, Work, factors};
+use crate::op::{Context, Record};
 use crate::ops::{Case, case, normal};
-use crate::rules::kronecker::factors;
 use crate::rules::{Bilinear, BilinearOp};
 use sph_tensor::kernels::conv::{self, Conv, KernelInfo};
 use sph_tensor::kernels::window::Window;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`linear`].
+/// Product with a layer's weights; made by [`linear`].
 #[derive(Debug)]
 pub struct Linear;
 
@@ -53,21 +53,33 @@ impl<T: Element> Bilinear<T> for Linear {
         conv::backward_weight(&conv(sx, sw), x, y_bar, w_bar, &cx.pool);
     }
 
-    fn kernels(&self, (sx, sw): (Shape, Shape)) -> Option<KernelInfo> {
-        Some(conv::kernels_for::<T>(&conv(sx, sw)))
+    fn extensions(&self) -> Extensions<'_, T> {
+        Extensions { work: Some(self), kronecker: Some(self), ..Extensions::NONE }
+    }
+}
+
+impl<T: Element> Work<T> for Linear {
+    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
+        (y.len() * x[0].last()) as u64
     }
 
-    fn factors(
+    fn kernels(&self, x: &[Shape]) -> Option<KernelInfo> {
+        Some(conv::kernels_for::<T>(&conv(x[0], x[1])))
+    }
+}
+
+impl<T: Element> KroneckerFactors<T> for Linear {
+    fn kronecker_factors(
         &self,
         cx: &Context<T>,
-        (sx, sw): (Shape, Shape),
-        x: &[T],
-        y_bar: &[T],
+        r: &Record<T>,
+        y_bar: &Array<T>,
         bias: bool,
-    ) -> Option<[Array<T>; 2]> {
-        let inputs = sx.last();
-        let rows = |first: usize, out: &mut [T]| out.copy_from_slice(&x[first * inputs..][..out.len()]);
-        Some(factors(cx, (sx[0], sx.rows() / sx[0]), (inputs, sw[0]), y_bar, bias, rows))
+    ) -> [Array<T>; 2] {
+        let (x, inputs, outputs) = (r.x[0], r.x[0].last(), r.x[1][0]);
+        let values = r.residuals.at(0).as_slice();
+        let rows = |first: usize, out: &mut [T]| out.copy_from_slice(&values[first * inputs..][..out.len()]);
+        factors(cx, (x[0], x.rows() / x[0]), (inputs, outputs), y_bar.as_slice(), bias, rows)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::rules::{Bilinear, BilinearOp};
 use sph_tensor::kernels::gemm::{View, matmul as product};
 use sph_tensor::{Element, Shape, ShapeError};
 
-/// See [`matmul`].
+/// Matrix product; made by [`matmul`].
 #[derive(Debug)]
 pub struct MatMul;
 

@@ -10,7 +10,7 @@ use sph_tensor::kernels::pooling::{max_taps, put_taps, take_taps};
 use sph_tensor::kernels::window::Window;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`max_pool`].
+/// Max pooling; made by [`max_pool`].
 #[derive(Debug)]
 pub struct MaxPool {
     /// Side of the window.
@@ -32,8 +32,8 @@ impl MaxPool {
     }
 }
 
-fn winners<T: Element>(saved: Option<&Array<T>>) -> &[T] {
-    saved.expect("the winning taps").as_slice()
+fn winners<T: Element>(residual: Option<&Array<T>>) -> &[T] {
+    residual.expect("the winning taps").as_slice()
 }
 
 impl<T: Element> Linear<T> for MaxPool {
@@ -54,14 +54,14 @@ impl<T: Element> Linear<T> for MaxPool {
         (value, Some(winner))
     }
 
-    fn tangent(&self, saved: Option<&Array<T>>, shapes: (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
+    fn tangent(&self, residual: Option<&Array<T>>, shapes: (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
         let g = self.window(shapes.0).expect("checked by output_shape");
-        take_taps(&g, winners(saved), x_dot, y_dot);
+        take_taps(&g, winners(residual), x_dot, y_dot);
     }
 
-    fn adjoint(&self, saved: Option<&Array<T>>, shapes: (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
+    fn adjoint(&self, residual: Option<&Array<T>>, shapes: (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
         let g = self.window(shapes.0).expect("checked by output_shape");
-        put_taps(&g, winners(saved), y_bar, x_bar);
+        put_taps(&g, winners(residual), y_bar, x_bar);
     }
 }
 

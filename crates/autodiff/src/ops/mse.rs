@@ -4,7 +4,7 @@ use crate::ops::{Case, case, normal};
 use crate::rules::{ElementLoss, MeanLossOp};
 use std::sync::Arc;
 
-/// See [`mse`].
+/// Mean squared error; made by [`mse`].
 #[derive(Debug)]
 pub struct Mse;
 

@@ -6,7 +6,7 @@ use crate::rules::{Linear, LinearOp};
 use sph_tensor::kernels::layout::{Axis, copy};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`pad`].
+/// Zeros around one axis; made by [`pad`].
 #[derive(Debug)]
 pub struct Pad {
     /// The axis.

@@ -6,7 +6,7 @@ use crate::rules::{Linear, LinearOp};
 use sph_tensor::kernels::layout;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`permute`].
+/// Permutation of axes; made by [`permute`].
 #[derive(Debug)]
 pub struct Permute(
     /// Axis i of y is axis `self.0[i]` of x.

@@ -7,7 +7,7 @@ use crate::ops::{Case, case, normal};
 use crate::rules::{Linear, LinearOp};
 use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map};
 
-/// See [`relu`].
+/// Rectifier; made by [`relu`].
 #[derive(Debug)]
 pub struct Relu;
 
@@ -16,8 +16,8 @@ pub fn relu() -> LinearOp<Relu> {
     LinearOp::piecewise(Relu)
 }
 
-fn mask<T: Element>(saved: Option<&Array<T>>, x: &[T], out: &mut [T]) {
-    let y = saved.expect("the output").as_slice();
+fn mask<T: Element>(residual: Option<&Array<T>>, x: &[T], out: &mut [T]) {
+    let y = residual.expect("the output").as_slice();
     map::binary(out, x, y, |x, y| if y > T::ZERO { x } else { T::ZERO });
 }
 
@@ -37,12 +37,12 @@ impl<T: Element> Linear<T> for Relu {
         (value.clone(), Some(value))
     }
 
-    fn tangent(&self, saved: Option<&Array<T>>, _shapes: (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
-        mask(saved, x_dot, y_dot);
+    fn tangent(&self, residual: Option<&Array<T>>, _shapes: (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
+        mask(residual, x_dot, y_dot);
     }
 
-    fn adjoint(&self, saved: Option<&Array<T>>, _shapes: (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
-        mask(saved, y_bar, x_bar);
+    fn adjoint(&self, residual: Option<&Array<T>>, _shapes: (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
+        mask(residual, y_bar, x_bar);
     }
 }
 

@@ -1,10 +1,10 @@
 //! The same elements under another shape; nothing moves in memory.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`reshape`].
+/// Another shape for the same elements; made by [`reshape`].
 #[derive(Debug)]
 pub struct Reshape(Shape);
 
@@ -26,11 +26,11 @@ impl<T: Element> Op<T> for Reshape {
         }
     }
 
-    fn forward(&self, _cx: &mut Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Saved<T>) {
-        (x[0].reshape(y), Saved::none())
+    fn forward(&self, _cx: &Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Residuals<T>) {
+        (x[0].reshape(y), Residuals::none())
     }
 
-    fn vjp(&self, _cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, _cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         vec![need.has(0).then(|| y_bar.reshape(r.x[0]))]
     }
 
@@ -45,13 +45,13 @@ impl<T: Element> Op<T> for Reshape {
         _x_dot: &[Option<&Array<T>>],
         _y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         vec![y_bar_dot.filter(|_| need.has(0)).map(|d| d.reshape(r.x[0].prepend(cx.probes)))]
     }
 
-    fn tangents_read(&self, _need: &Need) -> Need {
-        Need::NONE
+    fn tangents_read(&self, _need: &InputSet) -> InputSet {
+        InputSet::NONE
     }
 }
 

@@ -1,5 +1,5 @@
-//! RMSNorm (Zhang and Sennrich 2019): divided by the root mean square, no mean taken off, no shift. The rules are those of
-//! `rules/group_norm.rs` and `rules/row_norm.rs` without the mean terms.
+//! RMSNorm (Zhang and Sennrich 2019): divided by the root mean square, no mean taken off, no shift. Its rules are in
+//! `rules/group_norm.rs` and `rules/row_norm.rs`, without the mean terms.
 
 use crate::ops::{Case, case, norm_inputs as inputs};
 use crate::rules::{GroupNormOp, Groups, RowNormOp};

@@ -8,7 +8,7 @@ use crate::ops::{Case, case, normal};
 use crate::rules::{Pointwise, PointwiseOp};
 use sph_tensor::Element;
 
-/// See [`sigmoid`].
+/// Logistic function; made by [`sigmoid`].
 #[derive(Debug)]
 pub struct Sigmoid;
 

@@ -7,7 +7,7 @@ use crate::ops::{Case, case, normal};
 use crate::rules::{Pointwise, PointwiseOp};
 use sph_tensor::Element;
 
-/// See [`silu`].
+/// Sigmoid linear unit; made by [`silu`].
 #[derive(Debug)]
 pub struct Silu;
 

@@ -7,7 +7,7 @@ use sph_tensor::kernels::layout::{Axis, copy};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 use std::ops::Range;
 
-/// See [`slice()`].
+/// A stretch of one axis; made by [`slice()`].
 #[derive(Debug)]
 pub struct Slice {
     /// The axis.

@@ -8,12 +8,13 @@
 //! x̄̇ = ẏ⊙(ȳ − ⟨y, ȳ⟩) + y⊙(ȳ̇ − ⟨ẏ, ȳ⟩ − ⟨y, ȳ̇⟩)
 //! ```
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
-use sph_tensor::kernels::map::{self, dot_with, largest};
+use sph_tensor::kernels::dot::{dot, sum};
+use sph_tensor::kernels::map::{self, largest};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// See [`softmax`].
+/// Softmax of rows; made by [`softmax`].
 #[derive(Debug)]
 pub struct Softmax;
 
@@ -25,16 +26,11 @@ pub fn softmax() -> Softmax {
 /// The softmax of a row, in its place.
 #[inline(always)]
 pub(super) fn normalize<T: Element>(row: &mut [T]) {
-    // Where a row has a NaN it spreads over the row.
+    // A NaN anywhere in a row spreads over the row.
     let max = largest(row);
     row.iter_mut().for_each(|v| *v = (*v - max).exp());
-    let scale = T::ONE / dot_with(row, row, |a, _| a);
+    let scale = T::ONE / sum(row);
     row.iter_mut().for_each(|v| *v *= scale);
-}
-
-#[inline(always)]
-pub(super) fn dot<T: Element>(a: &[T], b: &[T]) -> T {
-    dot_with(a, b, |a, b| a * b)
 }
 
 /// `out = y⊙(v − ⟨y, v⟩)`, which is both J v and Jᵀ v.
@@ -57,18 +53,18 @@ impl<T: Element> Op<T> for Softmax {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let mut value = cx.array(y);
         map::rows(value.make_mut(), [x[0].as_slice()], y.last(), |_, [x], y| {
             y.copy_from_slice(x);
             normalize(y);
         });
-        (value.clone(), Saved::new([keep.any().then_some(value)]))
+        (value.clone(), Residuals::new([keep.any().then_some(value)]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         vec![need.has(0).then(|| {
-            let (mut x_bar, y) = (cx.array(r.y), r.saved.at(0).as_slice());
+            let (mut x_bar, y) = (cx.array(r.y), r.residuals.at(0).as_slice());
             map::rows(x_bar.make_mut(), [y, y_bar.as_slice()], r.y.last(), |_, [y, v], out| {
                 project(y, v, out)
             });
@@ -77,7 +73,7 @@ impl<T: Element> Op<T> for Softmax {
     }
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
-        let (y, x_dot) = (r.saved.at(0).as_slice(), x_dot[0].expect("a tangent"));
+        let (y, x_dot) = (r.residuals.at(0).as_slice(), x_dot[0].expect("a tangent"));
         cx.each_probe(r.y, |k, y_dot| {
             map::rows(y_dot, [y, x_dot.part(k)], r.y.last(), |_, [y, v], out| project(y, v, out));
         })
@@ -90,9 +86,9 @@ impl<T: Element> Op<T> for Softmax {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
-        let (y, y_bar, n) = (r.saved.at(0).as_slice(), y_bar.as_slice(), r.y.last());
+        need: &InputSet,
+    ) -> PerInput<T> {
+        let (y, y_bar, n) = (r.residuals.at(0).as_slice(), y_bar.as_slice(), r.y.last());
         vec![need.has(0).then(|| {
             cx.each_probe(r.y, |k, out| {
                 match y_bar_dot.map(|d| d.part(k)) {
@@ -101,12 +97,12 @@ impl<T: Element> Op<T> for Softmax {
                 }
                 let Some(x_dot) = x_dot[0].map(|d| d.part(k)) else { return };
                 map::rows(out, [y, y_bar, x_dot], n, |_, [y, y_bar, x_dot], out| {
-                    let (turn, level) = (dot(y, x_dot), dot(y, y_bar));
-                    // ⟨ẏ, ȳ⟩ = Σ yᵢ(ẋᵢ − ⟨y, ẋ⟩)ȳᵢ = ⟨y⊙ẋ, ȳ⟩ − ⟨y, ẋ⟩⟨y, ȳ⟩
-                    let mut cross = T::ZERO;
-                    (0..y.len()).for_each(|i| cross += y[i] * (x_dot[i] - turn) * y_bar[i]);
+                    let (mean_x_dot, mean_y_bar) = (dot(y, x_dot), dot(y, y_bar));
+                    // ⟨ẏ, ȳ⟩ = Σ yᵢ(ẋᵢ − ⟨y, ẋ⟩)ȳᵢ
+                    let mut y_dot_y_bar = T::ZERO;
+                    (0..y.len()).for_each(|i| y_dot_y_bar += y[i] * (x_dot[i] - mean_x_dot) * y_bar[i]);
                     (0..y.len()).for_each(|i| {
-                        out[i] += y[i] * ((x_dot[i] - turn) * (y_bar[i] - level) - cross);
+                        out[i] += y[i] * ((x_dot[i] - mean_x_dot) * (y_bar[i] - mean_y_bar) - y_dot_y_bar);
                     });
                 });
             })

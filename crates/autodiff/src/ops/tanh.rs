@@ -7,7 +7,7 @@ use crate::ops::{Case, case, normal};
 use crate::rules::{Pointwise, PointwiseOp};
 use sph_tensor::Element;
 
-/// See [`tanh`].
+/// Hyperbolic tangent; made by [`tanh`].
 #[derive(Debug)]
 pub struct Tanh;
 

@@ -8,29 +8,21 @@
 //! γ̄̇ = W̄̇·u + W̄·u̇              V̄̇ = (γ̇/r − γṙ/r²) PW̄ + (γ/r)(PW̄̇ − u̇(u·W̄) − u(u̇·W̄))
 //! ```
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
+use sph_tensor::kernels::dot::dot_f64_into_8 as dot;
 use sph_tensor::{Array, Element, Shape, ShapeError, by_samples};
 
 const V: usize = 0;
 const GAMMA: usize = 1;
 
-/// See [`weight_norm`].
+/// Decoupled weights; made by [`weight_norm`].
 #[derive(Debug)]
 pub struct WeightNorm;
 
 /// Weights of V's shape from directions V (rows along the first axis) and one magnitude γ per row; no row may be zero.
 pub fn weight_norm() -> WeightNorm {
     WeightNorm
-}
-
-/// a·b in f64, in eight partial sums.
-fn dot<T: Element>(a: &[T], b: &[T]) -> f64 {
-    let mut sums = [0.0; 8];
-    for (a, b) in a.chunks(8).zip(b.chunks(8)) {
-        a.iter().zip(b).zip(&mut sums).for_each(|((a, b), s)| *s += a.to_f64() * b.to_f64());
-    }
-    sums.iter().sum()
 }
 
 /// out = Σ kᵢ xᵢ.
@@ -96,20 +88,23 @@ impl<T: Element> Op<T> for WeightNorm {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let mut value = cx.array(y);
         each_row((x[V].as_slice(), x[GAMMA].as_slice()), value.make_mut(), &mut [], |_, w, out| {
             combine(out, [w.scale()], [w.v]);
             0.0
         });
-        let saved =
-            if keep.any() { Saved::new([Some(x[V].clone()), Some(x[GAMMA].clone())]) } else { Saved::none() };
-        (value, saved)
+        let residuals = if keep.any() {
+            Residuals::new([Some(x[V].clone()), Some(x[GAMMA].clone())])
+        } else {
+            Residuals::none()
+        };
+        (value, residuals)
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         let n = r.y.len() / r.y[0];
-        let rows = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
+        let rows = (r.residuals.at(V).as_slice(), r.residuals.at(GAMMA).as_slice());
         let (mut v_bar, mut gamma_bar) = (cx.array(r.x[V]), cx.array(r.x[GAMMA]));
         each_row(rows, v_bar.make_mut(), gamma_bar.make_mut(), |i, w, out| {
             let w_bar = row(y_bar.as_slice(), i, n);
@@ -122,14 +117,14 @@ impl<T: Element> Op<T> for WeightNorm {
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let n = r.y.len() / r.y[0];
-        let rows = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
+        let rows = (r.residuals.at(V).as_slice(), r.residuals.at(GAMMA).as_slice());
         cx.each_probe(r.y, |k, y_dot| {
             each_row(rows, y_dot, &mut [], |i, w, out| {
                 let gamma_dot = x_dot[GAMMA].map_or(0.0, |d| d.part(k)[i].to_f64());
                 match x_dot[V].map(|d| row(d.part(k), i, n)) {
                     Some(v_dot) => {
-                        let turn = (gamma_dot - w.scale() * w.along(v_dot)) / w.r;
-                        combine(out, [turn, w.scale()], [w.v, v_dot]);
+                        let scale_dot = (gamma_dot - w.scale() * w.along(v_dot)) / w.r;
+                        combine(out, [scale_dot, w.scale()], [w.v, v_dot]);
                     }
                     None => combine(out, [gamma_dot / w.r], [w.v]),
                 }
@@ -145,10 +140,10 @@ impl<T: Element> Op<T> for WeightNorm {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         let n = r.y.len() / r.y[0];
-        let rows = (r.saved.at(V).as_slice(), r.saved.at(GAMMA).as_slice());
+        let rows = (r.residuals.at(V).as_slice(), r.residuals.at(GAMMA).as_slice());
         let (mut v_out, mut gamma_out) = (cx.tangent(r.x[V]), cx.tangent(r.x[GAMMA]));
         let parts =
             v_out.make_mut().chunks_exact_mut(r.y.len()).zip(gamma_out.make_mut().chunks_exact_mut(r.y[0]));
@@ -161,15 +156,15 @@ impl<T: Element> Op<T> for WeightNorm {
                 let (scale, along) = (w.scale(), w.along(w_bar));
                 let (r_dot, across) = v_dot.map_or((0.0, 0.0), |d| (w.along(d), dot(d, w_bar)));
                 let along_dot = w_bar_dot.map_or(0.0, |d| w.along(d));
-                // u̇·W̄
-                let turned = (across - r_dot * along) / w.r;
+                let u_dot_w_bar = (across - r_dot * along) / w.r;
                 let scale_dot = (gamma_dot - scale * r_dot) / w.r;
-                let on_v = (scale * (along * r_dot / w.r - along_dot - turned) - scale_dot * along) / w.r;
-                // What is absent has coefficient zero; W̄ stands in for it.
+                let on_v =
+                    (scale * (along * r_dot / w.r - along_dot - u_dot_w_bar) - scale_dot * along) / w.r;
+                // An absent array has coefficient zero, and W̄ is passed in its place.
                 let k = [scale_dot, on_v, scale, -scale * along / w.r];
                 let k = [k[0], k[1], w_bar_dot.map_or(0.0, |_| k[2]), v_dot.map_or(0.0, |_| k[3])];
                 combine(out, k, [w_bar, w.v, w_bar_dot.unwrap_or(w_bar), v_dot.unwrap_or(w_bar)]);
-                along_dot + turned
+                along_dot + u_dot_w_bar
             });
         }
         vec![need.has(V).then_some(v_out), need.has(GAMMA).then_some(gamma_out)]

@@ -8,9 +8,9 @@
 //!
 //! A bias of its own would be one more pass over memory: here it is added to what was just written.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::extensions::{Extensions, Work};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::row_sum;
-use sph_tensor::kernels::conv::KernelInfo;
 use sph_tensor::{Array, Element, Shape, ShapeError, kernels::map};
 use std::fmt::Debug;
 
@@ -35,32 +35,13 @@ pub trait Bilinear<T: Element>: Debug + Send + Sync + 'static {
     /// w̄ = Bw(x, ȳ).
     fn adjoint_w(&self, cx: &Context<T>, shapes: (Shape, Shape), x: &[T], y_bar: &[T], w_bar: &mut [T]);
 
-    /// Multiply-adds of y; here those of matrices in x whose rows are its last axis.
-    fn multiply_adds(&self, (x, _): (Shape, Shape), y: Shape) -> u64 {
-        (y.len() * x.last()) as u64
-    }
-
-    /// See [`Op::kernels`].
-    fn kernels(&self, shapes: (Shape, Shape)) -> Option<KernelInfo> {
-        let _ = shapes;
-        None
-    }
-
-    /// See [`Op::kronecker_factors`].
-    fn factors(
-        &self,
-        cx: &Context<T>,
-        shapes: (Shape, Shape),
-        x: &[T],
-        y_bar: &[T],
-        bias: bool,
-    ) -> Option<[Array<T>; 2]> {
-        let _ = (cx, shapes, x, y_bar, bias);
-        None
+    /// What the op offers beyond its rules. Without a [`Work`] of its own, it counts as a product of matrices whose rows are x's last axis.
+    fn extensions(&self) -> Extensions<'_, T> {
+        Extensions::NONE
     }
 }
 
-/// The op made from the maps of a [`Bilinear`].
+/// The op made from the maps of a [`Bilinear`]. Its residuals are x and w.
 #[derive(Debug)]
 pub struct BilinearOp<B>(pub B);
 
@@ -118,7 +99,7 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let mut value = cx.array(y);
         let shapes = (x[X].shape(), x[W].shape());
         self.0.apply(cx, shapes, x[X].as_slice(), x[W].as_slice(), value.make_mut());
@@ -127,19 +108,19 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
         }
         // Each rule reads the other operand.
         let reads = |i: usize| keep.x_bar.has(i) || keep.x_dot.has(i) || keep.x_bar_dot.has(i);
-        (value, Saved::new([reads(W).then(|| x[X].clone()), reads(X).then(|| x[W].clone())]))
+        (value, Residuals::new([reads(W).then(|| x[X].clone()), reads(X).then(|| x[W].clone())]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         let shapes = (r.x[X], r.x[W]);
         let x_bar = need.has(X).then(|| {
             let mut x_bar = cx.array(r.x[X]);
-            self.0.adjoint_x(cx, shapes, y_bar.as_slice(), r.saved.at(W).as_slice(), x_bar.make_mut());
+            self.0.adjoint_x(cx, shapes, y_bar.as_slice(), r.residuals.at(W).as_slice(), x_bar.make_mut());
             x_bar
         });
         let w_bar = need.has(W).then(|| {
             let mut w_bar = cx.array(r.x[W]);
-            self.0.adjoint_w(cx, shapes, r.saved.at(X).as_slice(), y_bar.as_slice(), w_bar.make_mut());
+            self.0.adjoint_w(cx, shapes, r.residuals.at(X).as_slice(), y_bar.as_slice(), w_bar.make_mut());
             w_bar
         });
         let b_bar = need.has(B).then(|| {
@@ -153,11 +134,11 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let batch = (r.x[X].scale_first(cx.probes), r.x[W]);
         let from_x = x_dot[X].map(|x_dot| {
-            let w = r.saved.at(W);
+            let w = r.residuals.at(W);
             move |y_dot: &mut [T]| self.0.apply(cx, batch, x_dot.as_slice(), w.as_slice(), y_dot)
         });
         let from_w = x_dot[W].map(|w_dot| {
-            let x = r.saved.at(X);
+            let x = r.residuals.at(X);
             move |k, y_dot: &mut [T]| self.0.apply(cx, (r.x[X], r.x[W]), x.as_slice(), w_dot.part(k), y_dot)
         });
         let y_dot = sum_terms(cx, r.y, from_x, from_w);
@@ -182,13 +163,13 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         let shapes = (r.x[X], r.x[W]);
         let batch = (r.x[X].scale_first(cx.probes), r.x[W]);
         let x_bar_dot = need.has(X).then(|| {
             let from_y = y_bar_dot.map(|y_bar_dot| {
-                let w = r.saved.at(W);
+                let w = r.residuals.at(W);
                 move |out: &mut [T]| self.0.adjoint_x(cx, batch, y_bar_dot.as_slice(), w.as_slice(), out)
             });
             let from_w = x_dot[W].map(|w_dot| {
@@ -205,7 +186,7 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
                 }
             });
             let from_y = y_bar_dot.map(|y_bar_dot| {
-                let x = r.saved.at(X);
+                let x = r.residuals.at(X);
                 move |k, out: &mut [T]| self.0.adjoint_w(cx, shapes, x.as_slice(), y_bar_dot.part(k), out)
             });
             sum_terms(cx, r.x[W], from_x, from_y)
@@ -216,26 +197,19 @@ impl<T: Element, B: Bilinear<T>> Op<T> for BilinearOp<B> {
         [x_bar_dot.flatten(), w_bar_dot.flatten(), b_bar_dot].into_iter().take(r.x.len()).collect()
     }
 
-    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
-        self.0.multiply_adds((x[X], x[W]), y)
-    }
-
-    fn kernels(&self, x: &[Shape]) -> Option<KernelInfo> {
-        self.0.kernels((x[X], x[W]))
-    }
-
-    fn tangents_read(&self, need: &Need) -> Need {
+    fn tangents_read(&self, need: &InputSet) -> InputSet {
         // Bx(ȳ, ẇ) reads ẇ, Bw(ẋ, ȳ) reads ẋ: the activations' tangents are needed for weight tangents only.
         [(X, W), (W, X)].into_iter().filter(|&(asked, _)| need.has(asked)).map(|(_, read)| read).collect()
     }
 
-    fn kronecker_factors(
-        &self,
-        cx: &Context<T>,
-        r: &Record<T>,
-        y_bar: &Array<T>,
-        bias: bool,
-    ) -> Option<[Array<T>; 2]> {
-        self.0.factors(cx, (r.x[X], r.x[W]), r.saved.at(X).as_slice(), y_bar.as_slice(), bias)
+    fn extensions(&self) -> Extensions<'_, T> {
+        let own = self.0.extensions();
+        Extensions { work: own.work.or(Some(self)), ..own }
+    }
+}
+
+impl<T: Element, B: Bilinear<T>> Work<T> for BilinearOp<B> {
+    fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
+        (y.len() * x[X].last()) as u64
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! In f64 for both element types: the loss is what runs are compared by.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -60,17 +60,17 @@ impl<T: Element, L: ElementLoss> Op<T> for MeanLossOp<L> {
         }
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let sum: f64 = self.each(x[0].as_slice()).map(|l| l[0]).sum();
         let loss = sum / self.targets.len() as f64;
-        (Array::full(&cx.pool, y, T::from_f64(loss)), Saved::new([keep.any().then(|| x[0].clone())]))
+        (Array::full(&cx.pool, y, T::from_f64(loss)), Residuals::new([keep.any().then(|| x[0].clone())]))
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         let scale = y_bar.as_slice()[0].to_f64() / self.targets.len() as f64;
         vec![need.has(0).then(|| {
             let mut x_bar = cx.array(r.x[0]);
-            let terms = self.each(r.saved.at(0).as_slice());
+            let terms = self.each(r.residuals.at(0).as_slice());
             x_bar.make_mut().iter_mut().zip(terms).for_each(|(o, l)| *o = T::from_f64(scale * l[1]));
             x_bar
         })]
@@ -79,7 +79,7 @@ impl<T: Element, L: ElementLoss> Op<T> for MeanLossOp<L> {
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let x_dot = x_dot[0].expect("a tangent");
         cx.each_probe(r.y, |k, y_dot| {
-            let terms = self.each(r.saved.at(0).as_slice()).zip(x_dot.part(k));
+            let terms = self.each(r.residuals.at(0).as_slice()).zip(x_dot.part(k));
             let sum: f64 = terms.map(|(l, d)| l[1] * d.to_f64()).sum();
             y_dot[0] = T::from_f64(sum / self.targets.len() as f64);
         })
@@ -92,15 +92,15 @@ impl<T: Element, L: ElementLoss> Op<T> for MeanLossOp<L> {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
+        need: &InputSet,
+    ) -> PerInput<T> {
         let n = self.targets.len() as f64;
         let y_bar = y_bar.as_slice()[0].to_f64() / n;
         vec![need.has(0).then(|| {
             cx.each_probe(r.x[0], |k, out| {
                 let y_bar_dot = y_bar_dot.map_or(0.0, |d| d.part(k)[0].to_f64() / n);
                 let x_dot = x_dot[0].map(|d| d.part(k));
-                for (i, l) in self.each(r.saved.at(0).as_slice()).enumerate() {
+                for (i, l) in self.each(r.residuals.at(0).as_slice()).enumerate() {
                     let x_dot = x_dot.map_or(0.0, |d| d[i].to_f64());
                     out[i] = T::from_f64(y_bar_dot * l[1] + y_bar * l[2] * x_dot);
                 }

@@ -2,7 +2,6 @@
 
 mod bilinear;
 mod group_norm;
-pub(crate) mod kronecker;
 mod linear;
 mod mean_loss;
 mod normalize;
@@ -13,6 +12,8 @@ pub use bilinear::{Bilinear, BilinearOp};
 pub use group_norm::{GroupNormOp, Groups};
 pub use linear::{Linear, LinearOp};
 pub use mean_loss::{ElementLoss, MeanLossOp};
-pub(crate) use normalize::{Channels, Coefficients, Sums, combine, sums};
+pub(crate) use normalize::{
+    BETA, ChannelSums, Channels, Coefficients, GAMMA, Operands, X, channel_sums, combine,
+};
 pub use pointwise::{Pointwise, PointwiseOp};
 pub use row_norm::RowNormOp;

@@ -1,28 +1,15 @@
-//! Normalization of each row over its channels: LayerNorm and RMSNorm of tokens (docs/algorithm.md §2, with one group per row).
-//!
-//! The rules are those of `group_norm.rs`; x̂ and s are kept in the place of x:
-//!
-//! ```text
-//! ẏ  = γx̂̇ + γ̇x̂ + β̇        x̂̇ = s(ẋ − q₁ − x̂q₂),   q₁ = mean(ẋ), q₂ = mean(x̂ẋ)
-//! x̄  = s(a − u − x̂v)       a = γȳ, u = mean(a), v = mean(x̂a)        γ̄ = Σ ȳx̂        β̄ = Σ ȳ
-//! x̄̇ = s(ȧ − w₁ − x̂̇v − x̂w₂ − sq₂(a − u − x̂v))     ȧ = γ̇ȳ + γȳ̇
-//!       w₁ = mean(ȧ), w₂ = mean(x̂̇a + x̂ȧ)           γ̄̇ = Σ (ȳ̇x̂ + ȳx̂̇)      β̄̇ = Σ ȳ̇
-//! ```
-//!
-//! RMSNorm takes no mean off and drops q₁, u and w₁.
+//! Normalization of each row over its channels: LayerNorm and RMSNorm of tokens. Equations and symbols are those of `normalize.rs`; a set
+//! is a row, which stays in cache, so each rule is one pass over rows. x̂ is kept in the place of x.
 
-use crate::op::{Bars, Context, Keep, Need, Op, Record, Saved};
-use sph_tensor::kernels::map::{self, dot_with};
-use sph_tensor::kernels::reduce;
+use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
+use crate::rules::{BETA, GAMMA, X};
+use sph_tensor::kernels::dot::{dot, dot_with, sum};
+use sph_tensor::kernels::{map, reduce};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-const X: usize = 0;
-const GAMMA: usize = 1;
-const BETA: usize = 2;
-
-/// Residuals: x̂, γ and, per row, s.
-const NORMED: usize = 0;
-const SCALE: usize = 2;
+/// Positions of the residuals x̂ and s, one s per row; γ lies between them, where it lies among the inputs.
+const X_HAT: usize = 0;
+const S: usize = 2;
 
 /// The op of a normalization by rows. Its inputs are x, γ and, when it is centered, β.
 #[derive(Debug)]
@@ -34,16 +21,6 @@ pub struct RowNormOp {
     pub eps: f64,
 }
 
-#[inline(always)]
-fn sum<T: Element>(a: &[T]) -> T {
-    dot_with(a, a, |a, _| a)
-}
-
-#[inline(always)]
-fn dot<T: Element>(a: &[T], b: &[T]) -> T {
-    dot_with(a, b, |a, b| a * b)
-}
-
 impl RowNormOp {
     /// The mean of a row, or 0 where none is taken off.
     #[inline(always)]
@@ -51,19 +28,19 @@ impl RowNormOp {
         if self.centered { sum(a) / T::from_f64(a.len() as f64) } else { T::ZERO }
     }
 
-    /// x̂̇ of a row.
+    /// Writes x̂̇ of a row.
     #[inline(always)]
-    fn turn<T: Element>(&self, normed: &[T], s: T, x_dot: &[T], out: &mut [T]) {
-        let (q1, q2) = (self.mean(x_dot), dot(normed, x_dot) / T::from_f64(normed.len() as f64));
-        (0..out.len()).for_each(|i| out[i] = s * (x_dot[i] - q1 - normed[i] * q2));
+    fn row_x_hat_dot<T: Element>(&self, x_hat: &[T], s: T, x_dot: &[T], out: &mut [T]) {
+        let (q1, q2) = (self.mean(x_dot), dot(x_hat, x_dot) / T::from_f64(x_hat.len() as f64));
+        (0..out.len()).for_each(|i| out[i] = s * (x_dot[i] - q1 - x_hat[i] * q2));
     }
 
     /// x̂̇ of all rows.
-    fn turned<T: Element>(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[T]) -> Array<T> {
-        let (normed, s) = (r.saved.at(NORMED).as_slice(), r.saved.at(SCALE).as_slice());
+    fn x_hat_dot<T: Element>(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[T]) -> Array<T> {
+        let (x_hat, s) = (r.residuals.at(X_HAT).as_slice(), r.residuals.at(S).as_slice());
         let mut out = cx.array(r.y);
-        map::rows(out.make_mut(), [normed, x_dot], r.y.last(), |row, [normed, x_dot], out| {
-            self.turn(normed, s[row], x_dot, out);
+        map::rows(out.make_mut(), [x_hat, x_dot], r.y.last(), |row, [x_hat, x_dot], out| {
+            self.row_x_hat_dot(x_hat, s[row], x_dot, out);
         });
         out
     }
@@ -87,7 +64,7 @@ impl<T: Element> Op<T> for RowNormOp {
         Ok(x[X])
     }
 
-    fn forward(&self, cx: &mut Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Saved<T>) {
+    fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let (width, eps) = (y.last(), T::from_f64(self.eps));
         let n = T::from_f64(width as f64);
         let mut s = cx.array(Shape::new(&[y.rows()]));
@@ -97,8 +74,8 @@ impl<T: Element> Op<T> for RowNormOp {
             let square = dot_with(x, x, |a, _| (a - mean) * (a - mean)) / n;
             T::ONE / (square + eps).sqrt()
         });
-        let (mut normed, scale) = (cx.array(y), s.as_slice());
-        map::rows(normed.make_mut(), [input], width, |row, [x], out| {
+        let (mut x_hat, scale) = (cx.array(y), s.as_slice());
+        map::rows(x_hat.make_mut(), [input], width, |row, [x], out| {
             let (mean, s) = (self.mean(x), scale[row]);
             (0..out.len()).for_each(|i| out[i] = s * (x[i] - mean));
         });
@@ -107,63 +84,69 @@ impl<T: Element> Op<T> for RowNormOp {
         match x.get(BETA) {
             Some(beta) => {
                 let k = [gamma, beta.as_slice()];
-                map::per_channel(value.make_mut(), [normed.as_slice()], k, width, |[z], [g, b]| g * z + b);
+                map::per_channel(value.make_mut(), [x_hat.as_slice()], k, width, |[x_hat], [g, b]| {
+                    g * x_hat + b
+                });
             }
             None => {
-                map::per_channel(value.make_mut(), [normed.as_slice()], [gamma], width, |[z], [g]| g * z);
+                map::per_channel(value.make_mut(), [x_hat.as_slice()], [gamma], width, |[x_hat], [g]| {
+                    g * x_hat
+                });
             }
         }
-        let saved = if keep.any() {
-            Saved::new([Some(normed), Some(x[GAMMA].clone()), Some(s)])
+        let residuals = if keep.any() {
+            Residuals::new([Some(x_hat), Some(x[GAMMA].clone()), Some(s)])
         } else {
-            Saved::none()
+            Residuals::none()
         };
-        (value, saved)
+        (value, residuals)
     }
 
-    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &Need) -> Bars<T> {
-        let (normed, gamma) = (r.saved.at(NORMED).as_slice(), r.saved.at(GAMMA).as_slice());
-        let (s, width) = (r.saved.at(SCALE).as_slice(), r.y.last());
+    fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
+        let (x_hat, gamma) = (r.residuals.at(X_HAT).as_slice(), r.residuals.at(GAMMA).as_slice());
+        let (s, width) = (r.residuals.at(S).as_slice(), r.y.last());
         let n = T::from_f64(width as f64);
         let x_bar = need.has(X).then(|| {
             let mut x_bar = cx.array(r.x[X]);
-            map::rows(x_bar.make_mut(), [normed, y_bar.as_slice()], width, |row, [z, y_bar], out| {
+            map::rows(x_bar.make_mut(), [x_hat, y_bar.as_slice()], width, |row, [x_hat, y_bar], out| {
                 (0..out.len()).for_each(|i| out[i] = gamma[i] * y_bar[i]);
-                let (u, v) = (self.mean(out), dot(z, out) / n);
-                (0..out.len()).for_each(|i| out[i] = s[row] * (out[i] - u - z[i] * v));
+                let (u, v) = (self.mean(out), dot(x_hat, out) / n);
+                (0..out.len()).for_each(|i| out[i] = s[row] * (out[i] - u - x_hat[i] * v));
             });
             x_bar
         });
-        let mut bars = vec![x_bar];
+        let mut adjoints = vec![x_bar];
         if need.has(GAMMA) || need.has(BETA) {
-            let sums = reduce::channel_sums([y_bar.as_slice(), normed], [], width, |[b, z], []| [b * z, b]);
+            let sums = reduce::channel_sums([y_bar.as_slice(), x_hat], [], width, |[y_bar, x_hat], []| {
+                [y_bar * x_hat, y_bar]
+            });
             let parameter = |i: usize| {
                 let values: Vec<T> = sums[i - GAMMA].iter().map(|v| T::from_f64(*v)).collect();
                 need.has(i).then(|| Array::from_slice(&cx.pool, r.x[i], &values))
             };
-            bars.extend((GAMMA..r.x.len()).map(parameter));
+            adjoints.extend((GAMMA..r.x.len()).map(parameter));
         }
-        bars.resize(r.x.len(), None);
-        bars
+        adjoints.resize(r.x.len(), None);
+        adjoints
     }
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
-        let (normed, gamma) = (r.saved.at(NORMED).as_slice(), r.saved.at(GAMMA).as_slice());
-        let (s, width) = (r.saved.at(SCALE).as_slice(), r.y.last());
+        let (x_hat, gamma) = (r.residuals.at(X_HAT).as_slice(), r.residuals.at(GAMMA).as_slice());
+        let (s, width) = (r.residuals.at(S).as_slice(), r.y.last());
         cx.each_probe(r.y, |k, y_dot| {
             let part = |i: usize| x_dot.get(i).copied().flatten().map(|d| d.part(k));
             let (gamma_dot, beta_dot) = (part(GAMMA), part(BETA));
             match part(X) {
-                Some(x_dot) => map::rows(y_dot, [normed, x_dot], width, |row, [z, x_dot], out| {
-                    self.turn(z, s[row], x_dot, out);
+                Some(x_dot) => map::rows(y_dot, [x_hat, x_dot], width, |row, [x_hat, x_dot], out| {
+                    self.row_x_hat_dot(x_hat, s[row], x_dot, out);
                     (0..out.len()).for_each(|i| out[i] *= gamma[i]);
                 }),
                 None => y_dot.fill(T::ZERO),
             }
             if gamma_dot.is_some() || beta_dot.is_some() {
-                map::rows(y_dot, [normed], width, |_, [z], out| {
+                map::rows(y_dot, [x_hat], width, |_, [x_hat], out| {
                     if let Some(gamma_dot) = gamma_dot {
-                        (0..out.len()).for_each(|i| out[i] += gamma_dot[i] * z[i]);
+                        (0..out.len()).for_each(|i| out[i] += gamma_dot[i] * x_hat[i]);
                     }
                     if let Some(beta_dot) = beta_dot {
                         (0..out.len()).for_each(|i| out[i] += beta_dot[i]);
@@ -180,20 +163,21 @@ impl<T: Element> Op<T> for RowNormOp {
         x_dot: &[Option<&Array<T>>],
         y_bar: &Array<T>,
         y_bar_dot: Option<&Array<T>>,
-        need: &Need,
-    ) -> Bars<T> {
-        let (normed, gamma) = (r.saved.at(NORMED).as_slice(), r.saved.at(GAMMA).as_slice());
-        let (s, width) = (r.saved.at(SCALE).as_slice(), r.y.last());
+        need: &InputSet,
+    ) -> PerInput<T> {
+        let (x_hat, gamma) = (r.residuals.at(X_HAT).as_slice(), r.residuals.at(GAMMA).as_slice());
+        let (s, width) = (r.residuals.at(S).as_slice(), r.y.last());
         let (n, y_bar) = (T::from_f64(width as f64), y_bar.as_slice());
-        let mut bars: Bars<T> = (0..r.x.len()).map(|i| need.has(i).then(|| cx.tangent(r.x[i]))).collect();
+        let mut adjoint_tangents: PerInput<T> =
+            (0..r.x.len()).map(|i| need.has(i).then(|| cx.tangent(r.x[i]))).collect();
         for k in 0..cx.probes {
             let part = |i: usize| x_dot.get(i).copied().flatten().map(|d| d.part(k));
             let (gamma_dot, y_bar_dot) = (part(GAMMA), y_bar_dot.map(|d| d.part(k)));
             // x̂̇, zero where x has no tangent.
-            let turned = part(X).map(|x_dot| self.turned(cx, r, x_dot));
-            if let Some(out) = &mut bars[X] {
+            let x_hat_dot = part(X).map(|x_dot| self.x_hat_dot(cx, r, x_dot));
+            if let Some(out) = &mut adjoint_tangents[X] {
                 let out = &mut out.make_mut()[k * r.y.len()..(k + 1) * r.y.len()];
-                // ȧ
+                // ȧ, until the answer takes its place.
                 match y_bar_dot {
                     Some(d) => map::per_channel(out, [d], [gamma], width, |[d], [g]| g * d),
                     None => out.fill(T::ZERO),
@@ -203,51 +187,55 @@ impl<T: Element> Op<T> for RowNormOp {
                         (0..out.len()).for_each(|i| out[i] += gamma_dot[i] * b[i]);
                     });
                 }
-                match (&turned, part(X)) {
-                    (Some(turned), Some(x_dot)) => {
-                        let x = [normed, y_bar, turned.as_slice(), x_dot];
-                        map::rows(out, x, width, |row, [z, b, turned, x_dot], out| {
+                match (&x_hat_dot, part(X)) {
+                    (Some(x_hat_dot), Some(x_dot)) => {
+                        let x = [x_hat, y_bar, x_hat_dot.as_slice(), x_dot];
+                        map::rows(out, x, width, |row, [x_hat, b, x_hat_dot, x_dot], out| {
+                            // cross = Σ x̂̇a
                             let (mut u, mut v, mut cross) = (T::ZERO, T::ZERO, T::ZERO);
                             for i in 0..out.len() {
                                 let a = gamma[i] * b[i];
                                 u += a;
-                                v += z[i] * a;
-                                cross += turned[i] * a;
+                                v += x_hat[i] * a;
+                                cross += x_hat_dot[i] * a;
                             }
                             let u = if self.centered { u / n } else { T::ZERO };
-                            let (v, q2) = (v / n, dot(z, x_dot) / n);
-                            let (w1, w2) = (self.mean(out), (cross + dot(z, out)) / n);
+                            let (v, q2) = (v / n, dot(x_hat, x_dot) / n);
+                            let (w1, w2) = (self.mean(out), (cross + dot(x_hat, out)) / n);
                             let s = s[row];
+                            // ṡ = −s²q₂, and s is a factor of the whole.
                             for i in 0..out.len() {
-                                let flat = gamma[i] * b[i] - u - z[i] * v;
-                                out[i] = s * (out[i] - w1 - turned[i] * v - z[i] * w2 - s * q2 * flat);
+                                let projected = gamma[i] * b[i] - u - x_hat[i] * v;
+                                out[i] =
+                                    s * (out[i] - w1 - x_hat_dot[i] * v - x_hat[i] * w2 - s * q2 * projected);
                             }
                         });
                     }
-                    _ => map::rows(out, [normed], width, |row, [z], out| {
-                        let (w1, w2) = (self.mean(out), dot(z, out) / n);
-                        (0..out.len()).for_each(|i| out[i] = s[row] * (out[i] - w1 - z[i] * w2));
+                    _ => map::rows(out, [x_hat], width, |row, [x_hat], out| {
+                        let (w1, w2) = (self.mean(out), dot(x_hat, out) / n);
+                        (0..out.len()).for_each(|i| out[i] = s[row] * (out[i] - w1 - x_hat[i] * w2));
                     }),
                 }
             }
             if need.has(GAMMA) || need.has(BETA) {
                 let zeros = vec![0.0; width];
-                let [mut along, level] = match y_bar_dot {
-                    Some(d) => reduce::channel_sums([d, normed], [], width, |[d, z], []| [d * z, d]),
+                let [mut gamma_bar_dot, beta_bar_dot] = match y_bar_dot {
+                    Some(d) => reduce::channel_sums([d, x_hat], [], width, |[d, x_hat], []| [d * x_hat, d]),
                     None => [zeros.clone(), zeros],
                 };
-                if let Some(turned) = &turned {
-                    let x = [y_bar, turned.as_slice()];
-                    let [more] = reduce::channel_sums(x, [], width, |[b, t], []| [b * t]);
-                    along.iter_mut().zip(more).for_each(|(a, m)| *a += m);
+                if let Some(x_hat_dot) = &x_hat_dot {
+                    let x = [y_bar, x_hat_dot.as_slice()];
+                    let [moved] =
+                        reduce::channel_sums(x, [], width, |[y_bar, x_hat_dot], []| [y_bar * x_hat_dot]);
+                    gamma_bar_dot.iter_mut().zip(moved).for_each(|(a, m)| *a += m);
                 }
-                for (bar, sums) in bars[GAMMA..].iter_mut().zip([along, level]) {
-                    let Some(bar) = bar else { continue };
-                    let out = &mut bar.make_mut()[k * width..(k + 1) * width];
+                for (out, sums) in adjoint_tangents[GAMMA..].iter_mut().zip([gamma_bar_dot, beta_bar_dot]) {
+                    let Some(out) = out else { continue };
+                    let out = &mut out.make_mut()[k * width..(k + 1) * width];
                     out.iter_mut().zip(sums).for_each(|(o, s)| *o = T::from_f64(s));
                 }
             }
         }
-        bars
+        adjoint_tangents
     }
 }

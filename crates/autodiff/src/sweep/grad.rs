@@ -5,32 +5,32 @@ use crate::tape::{Tape, Var};
 use sph_tensor::{Array, Element};
 use std::time::Instant;
 
-/// What a backward sweep found for the leaves.
+/// Adjoints and adjoint-tangents of the leaves, from a backward sweep.
 #[derive(Debug)]
 pub struct Adjoints<T: Element> {
-    bars: Vec<Option<Array<T>>>,
-    bar_dots: Vec<Option<Array<T>>>,
+    adjoints: Vec<Option<Array<T>>>,
+    adjoint_tangents: Vec<Option<Array<T>>>,
 }
 
 impl<T: Element> Adjoints<T> {
     /// ∂L/∂leaf; `None` when it was not asked for or the loss does not depend on the leaf.
     pub fn grad(&self, leaf: &Var<T>) -> Option<&Array<T>> {
-        self.bars[leaf.id].as_ref()
+        self.adjoints[leaf.id].as_ref()
     }
 
     /// The leaf's rows of H·v, shape [K, leaf…]; `None` when not asked for or identically zero.
     pub fn hvp(&self, leaf: &Var<T>) -> Option<&Array<T>> {
-        self.bar_dots[leaf.id].as_ref()
+        self.adjoint_tangents[leaf.id].as_ref()
     }
 
     /// As [`Adjoints::grad`], giving the array away.
     pub fn take_grad(&mut self, leaf: &Var<T>) -> Option<Array<T>> {
-        self.bars[leaf.id].take()
+        self.adjoints[leaf.id].take()
     }
 
     /// As [`Adjoints::hvp`], giving the array away.
     pub fn take_hvp(&mut self, leaf: &Var<T>) -> Option<Array<T>> {
-        self.bar_dots[leaf.id].take()
+        self.adjoint_tangents[leaf.id].take()
     }
 }
 
@@ -48,21 +48,21 @@ impl<T: Element> Tape<T> {
         for node in self.nodes.iter_mut().flatten() {
             (node.is_loss, node.y_bar) = (false, None);
         }
-        let mut bars: Vec<Option<Array<T>>> = vec![None; self.nodes.len()];
-        let mut bar_dots: Vec<Option<Array<T>>> = vec![None; self.nodes.len()];
-        bars[loss.id] = Some(Array::full(&self.cx.pool, loss.value().shape(), T::ONE));
+        let mut adjoints: Vec<Option<Array<T>>> = vec![None; self.nodes.len()];
+        let mut adjoint_tangents: Vec<Option<Array<T>>> = vec![None; self.nodes.len()];
+        adjoints[loss.id] = Some(Array::full(&self.cx.pool, loss.value().shape(), T::ONE));
         if let Some(node) = &mut self.nodes[loss.id] {
             node.is_loss = true;
         }
         for id in (0..=loss.id).rev() {
             let Some(node) = &mut self.nodes[id] else { continue };
-            let y_bar_dot = bar_dots[id].take();
-            if let Some(y_bar) = bars[id].take().filter(|_| node.need.any()) {
+            let y_bar_dot = adjoint_tangents[id].take();
+            if let Some(y_bar) = adjoints[id].take().filter(|_| node.need.any()) {
                 let start = self.costs.is_some().then(Instant::now);
                 let x_dot: Vec<_> = node.x_dot.iter().map(Option::as_ref).collect();
                 let curved =
                     node.need_dot.any() && (y_bar_dot.is_some() || x_dot.iter().any(Option::is_some));
-                let (x_bars, x_bar_dots) = if curved {
+                let (x_bar, x_bar_dot) = if curved {
                     let (need, need_dot) = (&node.need, &node.need_dot);
                     let (op, cx) = (&node.op, &self.cx);
                     op.vjp_and_tangent(cx, &node.record, &x_dot, &y_bar, y_bar_dot.as_ref(), need, need_dot)
@@ -85,7 +85,7 @@ impl<T: Element> Tape<T> {
                     // Free ȳ before sums are taken: it may share its buffer with what it was passed on as.
                     drop(y_bar);
                 }
-                for (into, terms) in [(&mut bars, x_bars), (&mut bar_dots, x_bar_dots)] {
+                for (into, terms) in [(&mut adjoints, x_bar), (&mut adjoint_tangents, x_bar_dot)] {
                     for (&input, term) in node.inputs.iter().zip(terms) {
                         if let Some(term) = term {
                             accumulate(&mut into[input], term);
@@ -97,6 +97,6 @@ impl<T: Element> Tape<T> {
                 self.nodes[id] = None;
             }
         }
-        Adjoints { bars, bar_dots }
+        Adjoints { adjoints, adjoint_tangents }
     }
 }

@@ -1,6 +1,6 @@
 //! Hessian-vector products after a gradient: forward-over-reverse, pruned.
 
-use crate::op::Need;
+use crate::op::InputSet;
 use crate::sweep::jvp::tangent_sweep;
 use crate::sweep::{NotKept, accumulate};
 use crate::tape::{Node, Tape, Var};
@@ -46,24 +46,25 @@ pub fn hvp<T: Element>(
         }
     }
     let need =
-        |node: &Node<T>| -> Need { (0..node.inputs.len()).filter(|&i| wanted[node.inputs[i]]).collect() };
-    let (_, mut dots) = tangent_sweep(tape, tangents, last, |_, node| node.op.tangents_read(&need(node)));
-    let mut bar_dots: Vec<Option<Array<T>>> = vec![None; tape.nodes.len()];
+        |node: &Node<T>| -> InputSet { (0..node.inputs.len()).filter(|&i| wanted[node.inputs[i]]).collect() };
+    let (_, mut tangents_kept) =
+        tangent_sweep(tape, tangents, last, |_, node| node.op.tangents_read(&need(node)));
+    let mut adjoint_tangents: Vec<Option<Array<T>>> = vec![None; tape.nodes.len()];
     for id in (0..=last).rev() {
         let Some(node) = &tape.nodes[id] else { continue };
-        let y_bar_dot = bar_dots[id].take();
+        let y_bar_dot = adjoint_tangents[id].take();
         let need = need(node);
-        let kept = std::mem::take(&mut dots[id]);
+        let kept = std::mem::take(&mut tangents_kept[id]);
         let x_dot: Vec<_> = kept.iter().map(Option::as_ref).collect();
         let Some(y_bar) = &node.y_bar else { continue };
         if need.any() && (y_bar_dot.is_some() || x_dot.iter().any(Option::is_some)) {
             let terms = node.op.vjp_tangent(&tape.cx, &node.record, &x_dot, y_bar, y_bar_dot.as_ref(), &need);
             for (&input, term) in node.inputs.iter().zip(terms) {
                 if let Some(term) = term {
-                    accumulate(&mut bar_dots[input], term);
+                    accumulate(&mut adjoint_tangents[input], term);
                 }
             }
         }
     }
-    Ok(wrt.iter().map(|leaf| bar_dots[leaf.id].clone()).collect())
+    Ok(wrt.iter().map(|leaf| adjoint_tangents[leaf.id].clone()).collect())
 }

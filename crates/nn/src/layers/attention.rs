@@ -8,7 +8,7 @@ use sph_tensor::Element;
 
 /// `X.qkv` (dim to queries, keys and values) and `X.proj`, timm's names and layout, on tokens [N, T, dim].
 ///
-/// The keys' bias shifts all scores of a query alike, which softmax does not feel: its curvature is zero, so the whole
+/// The keys' bias adds the same number to all scores of a query, which does not change their softmax. Its curvature is zero, so the whole
 /// `X.qkv.bias` stays first-order.
 #[derive(Debug)]
 pub struct Attention {

@@ -30,7 +30,7 @@ impl PatchEmbed {
         PatchEmbed { layer: layer.to_string(), conv, patch }
     }
 
-    /// Tokens of an image of this size; what does not fill a patch is left out of the count, and refused by `forward`.
+    /// The number of whole patches of an image of this size; `forward` refuses images that are not made of whole patches.
     pub fn tokens((h, w): (usize, usize), patch: usize) -> usize {
         (h / patch) * (w / patch)
     }

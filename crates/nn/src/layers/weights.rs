@@ -4,7 +4,7 @@ use crate::{Builder, Forward, Init, LayerError, Role};
 use sph_autodiff::{Var, ops};
 use sph_tensor::Element;
 
-/// What stands behind a layer with weights; it decides about bias and decoupling (docs/algorithm.md §1.2).
+/// What follows a layer with weights. It decides whether the layer has a bias and may be decoupled (docs/algorithm.md §1.2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Followed {
     /// A norm: no bias, and the weights' scale does not matter.
@@ -14,7 +14,7 @@ pub enum Followed {
         /// Magnitudes and directions instead of one tensor.
         decouple: bool,
     },
-    /// A sum with a shortcut in front of norms: no bias, since they take it away, but the scale matters.
+    /// A sum with a shortcut, then norms: no bias, since the norms remove it, but the scale of the weights matters.
     ByShortcut {
         /// Magnitudes and directions instead of one tensor.
         decouple: bool,
@@ -41,7 +41,7 @@ impl Weights {
         }
         let v = b.param(format!("{layer}.weight_v"), shape, Role::Direction, init);
         let magnitudes: Vec<usize> = (0..shape.len()).map(|i| if i == 0 { shape[0] } else { 1 }).collect();
-        // The function computed is that of one tensor with V's initial values.
+        // γ = ‖V‖, so that W starts as V.
         let gamma =
             b.param(format!("{layer}.weight_g"), &magnitudes, Role::Magnitude, Init::RowNorms { of: v });
         Weights::Decoupled { v, gamma }

@@ -7,12 +7,12 @@ pub use cross_entropy::cross_entropy;
 pub use entropy::entropy;
 pub use sph_autodiff::ops::{Mixed, Targets};
 
-/// A loss by kind.
+/// The kinds of losses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
     /// [`cross_entropy`] against the targets.
     CrossEntropy,
-    /// [`entropy`] of the predictions; targets are not looked at.
+    /// [`entropy`] of the predictions; targets are ignored.
     Entropy,
 }
 

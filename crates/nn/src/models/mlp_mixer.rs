@@ -1,6 +1,6 @@
 //! MLP-Mixer (Tolstikhin et al. 2021); timm's names.
 
-use crate::layers::{Linear, PatchEmbed, TwoLayers};
+use crate::layers::{FeedForward, Linear, PatchEmbed};
 use crate::models::ModelConfig;
 use crate::{Builder, Forward, LayerError, Model, Module, Real};
 use sph_autodiff::{Var, ops};
@@ -20,9 +20,9 @@ pub struct MixerSize {
 struct Block {
     layer: String,
     norm1: Box<dyn Model>,
-    tokens: TwoLayers,
+    tokens: FeedForward,
     norm2: Box<dyn Model>,
-    channels: TwoLayers,
+    channels: FeedForward,
 }
 
 struct Mixer {
@@ -45,11 +45,11 @@ pub fn mlp_mixer(b: &mut Builder, config: &ModelConfig, size: &MixerSize) -> Box
         .map(|i| {
             let layer = format!("blocks.{i}");
             let norm1 = config.token_norm(b, &format!("{layer}.norm1"), dim);
-            let across = TwoLayers::new(b, config, &format!("{layer}.mlp_tokens"), tokens, dim / 2);
-            // One number for all channels of a token, which LayerNorm takes away.
+            let across = FeedForward::new(b, config, &format!("{layer}.mlp_tokens"), tokens, dim / 2);
+            // This bias adds one number to all channels of a token, which LayerNorm removes.
             across.bias().into_iter().for_each(|bias| b.mark_flat(bias));
             let norm2 = config.token_norm(b, &format!("{layer}.norm2"), dim);
-            let channels = TwoLayers::new(b, config, &format!("{layer}.mlp_channels"), dim, 4 * dim);
+            let channels = FeedForward::new(b, config, &format!("{layer}.mlp_channels"), dim, 4 * dim);
             Block { layer, norm1, tokens: across, norm2, channels }
         })
         .collect();

@@ -20,7 +20,7 @@ use crate::layers::Followed;
 use crate::norms::{self, NORMS, NormRow};
 use crate::{Builder, Model, Network};
 
-/// How a residual network of several sizes begins.
+/// The first layers of a residual network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stem {
     /// A 3×3 convolution at stride 1.
@@ -42,7 +42,7 @@ impl Stem {
     }
 }
 
-/// What a model must know of its data, and what users choose about it.
+/// The sizes of the data and the choices of the user that a model is built from.
 #[derive(Debug, Clone, Copy)]
 pub struct ModelConfig {
     /// Channels of the images.
@@ -68,7 +68,7 @@ impl ModelConfig {
         ModelConfig { in_channels, image_size, classes, norm, decouple: false, stem: None, dropout: 0.0 }
     }
 
-    /// What stands behind a layer in front of this configuration's norm.
+    /// What follows a layer that has this configuration's norm behind it.
     fn followed(&self) -> Followed {
         if self.norm.normalizes { Followed::ByNorm } else { Followed::ByOther { decouple: self.decouple } }
     }

@@ -44,7 +44,7 @@ impl<T: Real> Module<T> for ConvNorm {
     }
 }
 
-/// What stands beside a shortcut.
+/// The convolutions beside a shortcut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Branch {
     /// Two 3×3 convolutions.

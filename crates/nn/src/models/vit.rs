@@ -1,6 +1,6 @@
 //! Vision transformer (Dosovitskiy et al. 2021), pre-norm, with a class token; timm's names.
 
-use crate::layers::{Attention, Dropout, Linear, PatchEmbed, TwoLayers};
+use crate::layers::{Attention, Dropout, FeedForward, Linear, PatchEmbed};
 use crate::models::ModelConfig;
 use crate::{Builder, Forward, Init, LayerError, Model, Module, Real, Role};
 use sph_autodiff::{Var, ops};
@@ -24,7 +24,7 @@ struct Block {
     norm1: Box<dyn Model>,
     attn: Attention,
     norm2: Box<dyn Model>,
-    mlp: TwoLayers,
+    mlp: FeedForward,
 }
 
 struct Vit {
@@ -56,7 +56,7 @@ pub fn vit(b: &mut Builder, config: &ModelConfig, size: &VitSize) -> Box<dyn Mod
             let norm1 = config.token_norm(b, &format!("{layer}.norm1"), dim);
             let attn = Attention::new(b, config, &format!("{layer}.attn"), dim, heads);
             let norm2 = config.token_norm(b, &format!("{layer}.norm2"), dim);
-            let mlp = TwoLayers::new(b, config, &format!("{layer}.mlp"), dim, 4 * dim);
+            let mlp = FeedForward::new(b, config, &format!("{layer}.mlp"), dim, 4 * dim);
             Block { layer, norm1, attn, norm2, mlp }
         })
         .collect();

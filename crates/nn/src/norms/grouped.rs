@@ -1,4 +1,4 @@
-//! What the norms over a sample's or token's channels share: a scale and, mostly, a shift per channel.
+//! The layer of all norms but BatchNorm: an op with a scale and, unless it is RMSNorm, a shift per channel.
 
 use crate::{Builder, Forward, Init, LayerError, Module, Role};
 use sph_autodiff::{Op, Var};

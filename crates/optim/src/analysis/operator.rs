@@ -3,6 +3,7 @@
 use super::AnalysisError;
 use crate::curvature::PROBES_PER_SWEEP;
 use crate::{Answer, Curvature, Directions, EvalError, Request, Sweep};
+pub(super) use sph_tensor::kernels::dot::dot_f64_by_8 as dot;
 use sph_tensor::{Array, Element};
 
 /// A symmetric linear map v ↦ Hv of R^n.
@@ -257,17 +258,6 @@ pub(super) fn probe_products(
         vectors.iter().zip(&products).for_each(|(z, product)| take(z, product));
     }
     Ok(())
-}
-
-/// aᵀb, in eight sums of fixed order, which a compiler can keep in one register.
-pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let (mut sums, n) = ([0.0; LANES], a.len() / LANES * LANES);
-    for (a, b) in a[..n].chunks_exact(LANES).zip(b[..n].chunks_exact(LANES)) {
-        (0..LANES).for_each(|i| sums[i] += a[i] * b[i]);
-    }
-    let rest: f64 = a[n..].iter().zip(&b[n..]).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f64>() + rest
 }
 
 /// a ← a + s·b.

@@ -1,6 +1,7 @@
 //! Rectified eigenvalues of a dense block: the saddle-free Newton direction (docs/algorithm.md §5; Dauphin et al. 2014).
 
 use sph_tensor::Element;
+use sph_tensor::kernels::dot::dot_f64;
 
 /// H = V Λ Vᵀ of one block, in f64.
 #[derive(Debug, Clone)]
@@ -40,7 +41,7 @@ impl Eigen {
         let input: Vec<f64> = m.iter().map(|v| v.to_f64()).collect();
         let mut out = vec![0.0; self.n];
         for (v, value) in self.vectors.chunks_exact(self.n.max(1)).zip(&self.values) {
-            let along: f64 = v.iter().zip(&input).map(|(v, m)| v * m).sum();
+            let along = dot_f64(v, &input);
             let scaled = f(*value) * along;
             out.iter_mut().zip(v).for_each(|(o, v)| *o += scaled * v);
         }

@@ -7,7 +7,7 @@ use crate::curvature::{Answer, Curvature, EvalError};
 use crate::transform::{Transform, UpdateContext};
 use sph_tensor::{Array, Element, kernels::map};
 
-/// See the module.
+/// Adds λθ to the update.
 #[derive(Debug)]
 pub struct AddDecayedWeights {
     /// λ ≥ 0.

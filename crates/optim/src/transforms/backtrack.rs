@@ -1,14 +1,15 @@
 //! Backtracking: a step is halved while it raises the loss of its own batch (Armijo 1966, with no decrease demanded).
 //!
-//! What one batch tells of small curvature can be far off, and a Newton step then overshoots. A look at the loss where the step leads costs a forward
-//! pass.
+//! Where curvature is small, the estimate from one batch can be far off, and a Newton step then overshoots. The loss at the new point costs a
+//! forward pass.
 
 use crate::curvature::{Answer, Curvature, Directions, EvalError};
 use crate::group::map_in_place;
 use crate::transform::{Transform, UpdateContext};
 use sph_tensor::{Array, Element, kernels::map};
 
-/// See the module. Stands last, over all members of an optimizer ([`crate::Optimizer::followed_by`]), so that it sees whole steps.
+/// Halves a step while it raises the loss of its own batch. It comes last, over all members of an optimizer
+/// ([`crate::Optimizer::followed_by`]), so that it has whole steps.
 #[derive(Debug)]
 pub struct Backtrack {
     /// How often a step is halved at most, at least 1. What is left after that is taken, whatever its loss.
@@ -41,7 +42,7 @@ impl<T: Element> Transform<T> for Backtrack {
                 map::unary(moved.make_mut(), update.as_slice(), |u| scale * u);
                 step.insert(i, moved);
             }
-            // Not a number is no decrease either.
+            // A loss that is not a number counts as a rise.
             if f.loss_at(&step)? <= answer.loss {
                 break;
             }

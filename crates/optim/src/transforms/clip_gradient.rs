@@ -1,7 +1,7 @@
 //! Gradient clipping, PyTorch's two: by the norm over all members, g ← g · min(1, c/(‖g‖ + 10⁻⁶)); or entry by entry into ±c.
 //!
-//! What is clipped is the gradient, before momentum and everything else sees it. Curvature is not, nor is the step that it
-//! scales: a second-order step is bounded by its damping and its largest multiplier.
+//! The gradient is clipped before momentum and all else. Curvature is not clipped, nor is the step that it scales: damping and the largest
+//! multiplier bound a second-order step.
 
 use crate::curvature::{Answer, Curvature, EvalError};
 use crate::group::map_in_place;
@@ -24,7 +24,7 @@ pub const CLIP_MODES: &[(&str, ClipMode, &str)] = &[
     ("value", ClipMode::Value, "the absolute value of every entry"),
 ];
 
-/// See the module.
+/// Bounds the gradient, by its norm or entry by entry.
 #[derive(Debug)]
 pub struct ClipGradient {
     /// What is bounded.

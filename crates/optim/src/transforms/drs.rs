@@ -12,12 +12,13 @@
 //! contain ½λ_w‖θ‖².
 //!
 //! Multipliers M of parameters' learning rates are a metric: the step is the one in the variables M^(−½)θ, with p₁ = −Mg and G_ij = p_iᵀM⁻¹p_j.
-//! Their ratios are those of the rates in p₁; how far to go is the model's to say.
+//! Their ratios are those of the rates in p₁; the model decides how far to go.
 
 use super::{PerParam, save_arrays};
 use crate::curvature::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
+use sph_tensor::kernels::dot::dot_f64 as dot;
 use sph_tensor::{Array, Element};
 
 /// Settings of [`Drs`].
@@ -53,7 +54,7 @@ impl Default for DrsConfig {
     }
 }
 
-/// See the module.
+/// The dimension-reduced second-order step.
 #[derive(Debug)]
 pub struct Drs<T: Element> {
     config: DrsConfig,
@@ -84,10 +85,6 @@ const BAD: f64 = 0.25;
 /// Squared sine of the angle below which p₂ counts as parallel to p₁.
 const PARALLEL: f64 = 1e-10;
 
-fn dot<T: Element>(a: &[T], b: &[T]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a.to_f64() * b.to_f64()).sum()
-}
-
 /// α̂, the minimiser of cᵀα + ½αᵀ(Q̂ + λĜ)α in unit directions with cosine `cos` between them, and the λ it took: at least `lambda`,
 /// and so large that the least curvature is `delta`.
 fn minimise(c: [f64; 2], q: [f64; 3], cos: f64, two: bool, lambda: f64, delta: f64) -> ([f64; 2], f64) {
@@ -115,7 +112,7 @@ fn minimise(c: [f64; 2], q: [f64; 3], cos: f64, two: bool, lambda: f64, delta: f
 }
 
 impl<T: Element> Drs<T> {
-    /// A step that knows nothing yet.
+    /// Without a last displacement or a measurement of Q.
     pub fn new(config: DrsConfig) -> Self {
         let lambda = config.lambda.max(config.lambda_min);
         let state = State { last: Vec::new(), lambda, q: [0.0; 3], directions: 0 };

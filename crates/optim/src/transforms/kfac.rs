@@ -5,7 +5,7 @@
 //! (A + π√λ I)⁻¹,  (G + √λ/π I)⁻¹,   π² = (tr A / dim A) / (tr G / dim G)
 //! ```
 //!
-//! What the factors are averages of: [`crate::curvature::Factors`].
+//! [`crate::curvature::Factors`] defines the factors of one measurement.
 
 use super::Draw;
 use crate::curvature::{Answer, Curvature, EvalError, Factors, FisherLabels};
@@ -40,29 +40,29 @@ pub fn sampled(seed: u64) -> DrawLabels {
     Draw(Arc::new(move |step| FisherLabels::Sampled { seed, draw: step }))
 }
 
-/// One layer: its weights, its bias, what is known of it, and what this is after the step at hand.
+/// One layer: its weights, its bias, its factors, and these after the step at hand.
 #[derive(Debug)]
 struct Layer<T: Element> {
     weight: usize,
     bias: Option<usize>,
-    known: Known<T>,
-    next: Option<Known<T>>,
+    state: State<T>,
+    next: Option<State<T>>,
 }
 
 /// A layer's factors and their inverses, [A, G]; a clone shares them.
 #[derive(Debug, Clone)]
-struct Known<T: Element> {
+struct State<T: Element> {
     factors: Option<[Array<T>; 2]>,
     inverses: Option<[Array<T>; 2]>,
 }
 
-impl<T: Element> Default for Known<T> {
+impl<T: Element> Default for State<T> {
     fn default() -> Self {
-        Known { factors: None, inverses: None }
+        State { factors: None, inverses: None }
     }
 }
 
-impl<T: Element> Known<T> {
+impl<T: Element> State<T> {
     /// Takes a measurement into the factors' averages, in its buffers.
     fn observe(&mut self, decay: f64, new: Factors<T>) {
         let (decay, rest) = (T::from_f64(decay), T::from_f64(1.0 - decay));
@@ -75,7 +75,7 @@ impl<T: Element> Known<T> {
     }
 }
 
-/// See the module.
+/// K-FAC's direction for linear and convolution layers.
 #[derive(Debug)]
 pub struct Kfac<T: Element> {
     config: KfacConfig,
@@ -117,7 +117,7 @@ impl<T: Element> Kfac<T> {
         let layer = |&weight: &usize| {
             let spec = &specs[weight];
             let bias = spec.bias.filter(|b| members.contains(b));
-            (spec.role == Role::Weight).then_some(Layer { weight, bias, known: Known::default(), next: None })
+            (spec.role == Role::Weight).then_some(Layer { weight, bias, state: State::default(), next: None })
         };
         Kfac { config, layers: members.iter().filter_map(layer).collect() }
     }
@@ -151,18 +151,18 @@ impl<T: Element> Transform<T> for Kfac<T> {
         let mut found = found.into_iter();
         let invert_now = cx.step.is_multiple_of(self.config.inverse_every.max(1));
         for layer in &mut self.layers {
-            let known = layer.next.insert(layer.known.clone());
+            let state = layer.next.insert(layer.state.clone());
             // A layer that the loss does not reach, or whose factors are not finite, is passed over.
             if let Some(new) = found.next().flatten() {
-                known.observe(self.config.decay, new);
+                state.observe(self.config.decay, new);
             }
-            if (invert_now || known.inverses.is_none())
-                && let Some(factors) = &known.factors
+            if (invert_now || state.inverses.is_none())
+                && let Some(factors) = &state.factors
                 && let Some(inverses) = invert(factors, self.config.damping)
             {
-                known.inverses = Some(inverses);
+                state.inverses = Some(inverses);
             }
-            let Some([a, g]) = &known.inverses else { continue };
+            let Some([a, g]) = &state.inverses else { continue };
             let Some(weight) = &updates[layer.weight] else { continue };
             let (out, columns) = (g.shape()[0], a.shape()[0]);
             let inputs = weight.shape().len() / out;
@@ -193,7 +193,7 @@ impl<T: Element> Transform<T> for Kfac<T> {
     fn commit(&mut self) {
         for layer in &mut self.layers {
             if let Some(next) = layer.next.take() {
-                layer.known = next;
+                layer.state = next;
             }
         }
     }
@@ -201,7 +201,7 @@ impl<T: Element> Transform<T> for Kfac<T> {
     fn save(&self, cx: &UpdateContext<'_, T>, prefix: &str, to: &mut StateDict<T>) {
         for layer in &self.layers {
             let name = &cx.specs[layer.weight].name;
-            for (what, pair) in [("factor", &layer.known.factors), ("inverse", &layer.known.inverses)] {
+            for (what, pair) in [("factor", &layer.state.factors), ("inverse", &layer.state.inverses)] {
                 for (side, array) in ["a", "g"].iter().zip(pair.iter().flatten()) {
                     to.arrays.insert(format!("{prefix}.{what}_{side}.{name}"), array.clone());
                 }
@@ -231,9 +231,9 @@ impl<T: Element> Transform<T> for Kfac<T> {
                     (a, _) => Err(StateError::Missing(name(if a.is_none() { "a" } else { "g" }))),
                 }
             };
-            layer.known = Known { factors: take("factor")?, inverses: take("inverse")? };
+            layer.state = State { factors: take("factor")?, inverses: take("inverse")? };
             // Inverses are made of factors.
-            if let Known { factors: None, inverses: Some(_) } = layer.known {
+            if let State { factors: None, inverses: Some(_) } = layer.state {
                 return Err(StateError::Missing(format!("{prefix}.factor_a.{}", spec.name)));
             }
         }

@@ -5,7 +5,7 @@ use crate::curvature::{Answer, Curvature, EvalError, Request};
 use crate::transform::{Transform, UpdateContext};
 use sph_tensor::{Array, Element};
 
-/// See the module. It keeps no state.
+/// The saddle-free Newton step; it keeps no state.
 #[derive(Debug)]
 pub struct Krylov {
     /// Dimension of the space, damping, bound.

@@ -6,7 +6,7 @@ use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
 use sph_tensor::{Array, Element, kernels::map};
 
-/// See the module.
+/// Momentum, plain or Nesterov's.
 #[derive(Debug)]
 pub struct Momentum<T: Element> {
     decay: f64,

@@ -38,7 +38,7 @@ pub fn random_signs(seed: u64) -> DrawProbe {
     }))
 }
 
-/// See the module.
+/// AdaHessian's direction.
 #[derive(Debug)]
 pub struct ScaleByAdaHessian<T: Element> {
     config: AdaHessianConfig,

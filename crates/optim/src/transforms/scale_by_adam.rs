@@ -7,7 +7,7 @@ use crate::state::{StateDict, StateError};
 use crate::transform::{Transform, UpdateContext};
 use sph_tensor::{Array, Element, kernels::map};
 
-/// See the module.
+/// Adam's direction.
 #[derive(Debug)]
 pub struct ScaleByAdam<T: Element> {
     betas: (f64, f64),

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
-/// The kinds of kernels a process restricts itself to, each to fewer than the one before.
+/// The kernels that a process may use. Each choice allows fewer than the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum KernelChoice {
@@ -20,10 +20,10 @@ static CHOICE: AtomicU8 = AtomicU8::new(KernelChoice::Auto as u8);
 static FAST_MATH: AtomicBool = AtomicBool::new(false);
 
 impl KernelChoice {
-    /// All of them.
+    /// Every choice, the least restricted first.
     pub const ALL: [KernelChoice; 4] = [Self::Auto, Self::Direct, Self::Gemm, Self::Portable];
 
-    /// As users spell it.
+    /// The name that users give.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",

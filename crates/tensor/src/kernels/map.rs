@@ -3,6 +3,7 @@
 // Loops go by index: adapters of iterators are functions, which are not always inlined, and then compiled for the oldest CPU.
 #![allow(clippy::needless_range_loop)]
 
+use crate::kernels::dot::dot_with;
 use crate::kernels::reduce::{BLOCK, Lanes, by_blocks};
 use crate::parallel::{
     CHUNK, for_chunks, for_chunks_of_work, for_chunks_with_scratch, for_parts, vectorized,
@@ -178,21 +179,6 @@ pub fn row_values<T: Element>(out: &mut [T], x: &[T], width: usize, f: impl Fn(&
             },
         );
     });
-}
-
-/// Σ f(a, b) over pairs of elements, in sixteen partial sums, which vector code can keep.
-#[inline(always)]
-pub fn dot_with<T: Element>(a: &[T], b: &[T], f: impl Fn(T, T) -> T) -> T {
-    const LANES: usize = 16;
-    let mut sums = [T::ZERO; LANES];
-    let (a16, b16) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest = a16.remainder().iter().zip(b16.remainder()).map(|(a, b)| f(*a, *b)).sum::<T>();
-    for (a, b) in a16.zip(b16) {
-        for i in 0..LANES {
-            sums[i] += f(a[i], b[i]);
-        }
-    }
-    sums.into_iter().sum::<T>() + rest
 }
 
 /// The largest element. A NaN in the first place is the answer; elsewhere NaN does not count.

@@ -6,17 +6,19 @@
 //! | file | what |
 //! |---|---|
 //! | `choice` | which kernels may run |
+//! | `dot` | inner products of slices |
 //! | `gemm` | matrix product on strided views |
 //! | `conv` | 2-D convolution and its two adjoints, NHWC |
 //! | `window` | gathering and scattering of sliding windows |
 //! | `layout` | permuting axes, copying along one axis |
 //! | `map` | element-wise loops, with or without per-channel coefficients |
-//! | `peak` | what the machine can do at most |
+//! | `peak` | the peak throughput of the machine |
 //! | `pooling` | maxima and sums over windows |
 //! | `reduce` | per-channel sums, means and variances |
 
 pub mod choice;
 pub mod conv;
+pub mod dot;
 pub mod gemm;
 pub mod layout;
 pub mod map;

@@ -1,4 +1,4 @@
-//! What the machine can do at most, for comparison.
+//! The peak throughput of the machine, which measured speeds are compared with.
 
 use super::map;
 use pulp::{Arch, Simd, WithSimd};
@@ -54,14 +54,14 @@ impl WithSimd for Name {
     }
 }
 
-/// What the machine does at most on all threads of this process.
+/// The peak throughput of all threads of this process.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Peak {
     /// Floating-point operations per second in multiply-adds on registers.
     pub operations: f64,
     /// Bytes read and written per second in copying arrays that no cache holds.
     pub bytes: f64,
-    /// The instructions that did them.
+    /// The instruction set that reached it.
     pub instructions: &'static str,
 }
 
@@ -96,10 +96,10 @@ impl Peak {
     }
 }
 
-/// A round's time: some milliseconds are often left alone.
+/// The length of a round: so short that often no other process disturbs it.
 const WINDOW: Duration = Duration::from_millis(2);
 
-/// Multiply-adds between two looks at the clock: some tens of microseconds of them.
+/// Multiply-adds between two readings of the clock: some tens of microseconds.
 const SHORT: usize = 1 << 12;
 
 /// Numbers that are copied: 64 MiB.

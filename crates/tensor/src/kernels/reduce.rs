@@ -8,8 +8,8 @@ use std::sync::OnceLock;
 /// Elements that loops take at a time: a constant, so that the compiler makes them vectors. One AVX-512 register of f32.
 pub(crate) const BLOCK: usize = 16;
 
-/// Stands in a loop over blocks, which are vectors already: the compiler would take several blocks at once, one element of each, and
-/// gather them from memory, at a fourth of the speed.
+/// Keeps the compiler from vectorizing a loop over blocks, which are vectors already. It would gather one element of several blocks at a
+/// time from memory, at a fourth of the speed.
 #[inline(always)]
 pub(crate) fn by_blocks() {
     std::hint::black_box(());

@@ -158,13 +158,13 @@ fn depthwise_backward_weight<T: Element>(
     (0..w_bar.len()).for_each(|i| w_bar[i] = total[i % taps * c + i / taps]);
 }
 
-/// One group as a convolution of its own.
+/// The convolution of one group.
 fn one(conv: &Conv) -> Conv {
     let window = Window { c: conv.window.c / conv.groups, ..conv.window };
     Conv { window, out: conv.out / conv.groups, groups: 1 }
 }
 
-/// Channels `group·count ..` of rows of `channels`, as an array of their own.
+/// Copies the `count` channels of one group out of rows of `channels`.
 fn take<T: Element>(x: &[T], channels: usize, group: usize, count: usize, pool: &Pool<T>) -> Array<T> {
     let rows = x.len() / channels.max(1);
     let shape = Shape::new(&[rows, count]);
@@ -174,7 +174,7 @@ fn take<T: Element>(x: &[T], channels: usize, group: usize, count: usize, pool: 
     out
 }
 
-/// Puts what [`take`] took, or its like, back.
+/// The inverse of [`take`]: copies one group's channels into rows of `channels`.
 fn put<T: Element>(part: &Array<T>, group: usize, y: &mut [T], channels: usize) {
     let (rows, count) = (part.shape()[0], part.shape()[1]);
     let to = Axis::new(Shape::new(&[rows, channels]), 1);

@@ -59,20 +59,20 @@ impl Conv {
     }
 }
 
-/// One pass: the geometry; the two operands; the output, overwritten whole; where scratch comes from.
+/// One pass. Arguments are the geometry, the two operands, the output, which is overwritten, and the pool that scratch comes from.
 type Run<T> = fn(&Conv, &[T], &[T], &mut [T], &Pool<T>);
 
-/// The three passes of one kind.
+/// Kernels for the three passes of a convolution.
 pub struct ConvKernels<T: Element> {
-    /// What [`kernels_for`] says.
+    /// Their name in reports.
     name: &'static str,
-    /// The last choice that allows them.
+    /// The most restricted choice that still allows them.
     allowed_by: KernelChoice,
-    /// They round worse than the others and wait for the user's leave.
+    /// They round worse than the others, so they run only where the user allows it ([`configure_kernels`](super::choice::configure_kernels)).
     fast_math: bool,
-    /// Multiply-adds of the convolution for each one that they do.
+    /// See [`KernelInfo::saving`].
     saving: f64,
-    /// Where they can run and win.
+    /// Whether they can run a convolution and are fast at it.
     suits: fn(&Conv) -> bool,
     /// x NHWC, w OIHW → y.
     forward: Run<T>,
@@ -82,7 +82,7 @@ pub struct ConvKernels<T: Element> {
     backward_weight: Run<T>,
 }
 
-/// The kernels for f32 on this CPU, best first; the last ones suit everything.
+/// The kernels for f32 on this CPU, fastest first. The last ones run every convolution.
 pub(crate) fn kernels_f32() -> &'static [&'static ConvKernels<f32>] {
     static KERNELS: OnceLock<Vec<&'static ConvKernels<f32>>> = OnceLock::new();
     KERNELS.get_or_init(|| {
@@ -100,12 +100,12 @@ pub(crate) fn kernels_f64() -> &'static [&'static ConvKernels<f64>] {
     &KERNELS
 }
 
-/// What is told of the kernels that run something.
+/// The kernels that run a convolution, for reports.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KernelInfo {
-    /// What they are called.
+    /// Their name.
     pub name: &'static str,
-    /// Multiply-adds, as they are usually counted, for each one that is done: more than 1 for Winograd's.
+    /// Multiply-adds of the convolution, as they are usually counted, over those that the kernels do: more than 1 for Winograd's.
     pub saving: f64,
 }
 
@@ -165,7 +165,7 @@ mod tests {
                 all.push(Conv { window, out: 1 + r.below(36), groups: 1 });
             }
         }
-        // What Winograd's kernels are for.
+        // Shapes that Winograd's kernels run.
         while all.len() < 700 {
             let (h, w, c, out) = (1 + r.below(11), 1 + r.below(11), 16 + r.below(34), 16 + r.below(34));
             let window = Window { n: 1 + r.below(9), h, w, c, kh: 3, kw: 3, stride: 1, pad: r.below(3) };

@@ -8,21 +8,21 @@ use sph_tensor::Element;
 
 /// `X.fc1` (size to hidden), GELU, `X.fc2` (hidden to size), with dropout behind each.
 #[derive(Debug)]
-pub struct TwoLayers {
+pub struct FeedForward {
     layer: String,
     first: Linear,
     second: Linear,
     dropouts: [Dropout; 2],
 }
 
-impl TwoLayers {
+impl FeedForward {
     /// Layers named `layer.fc1` and `layer.fc2` on the last axis.
     pub fn new(b: &mut Builder, config: &ModelConfig, layer: &str, size: usize, hidden: usize) -> Self {
         let mut linear =
             |part: &str, sizes| Linear::transformer(b, &format!("{layer}.{part}"), sizes, config.decouple);
         let (first, second) = (linear("fc1", (size, hidden)), linear("fc2", (hidden, size)));
         let dropouts = [0, 1].map(|_| Dropout::new(b, layer, config.dropout));
-        TwoLayers { layer: layer.to_string(), first, second, dropouts }
+        FeedForward { layer: layer.to_string(), first, second, dropouts }
     }
 
     /// The bias of the second layer, as a parameter number.
@@ -31,7 +31,7 @@ impl TwoLayers {
     }
 }
 
-impl<T: Element> Module<T> for TwoLayers {
+impl<T: Element> Module<T> for FeedForward {
     fn forward(&self, f: &mut Forward<'_, T>, x: &Var<T>) -> Result<Var<T>, LayerError> {
         let y = self.first.forward(f, x)?;
         let y = f.apply(ops::gelu(), &[&y], &[], &self.layer)?;

@@ -1,8 +1,24 @@
 //! The Kronecker factors of a layer's Fisher block (Martens and Grosse 2015; Grosse and Martens 2016).
 
-use crate::op::Context;
+use crate::op::{Context, Record};
 use sph_tensor::kernels::gemm::{View, matmul};
 use sph_tensor::{Array, Element, Shape};
+
+/// A layer with weights: input 1 is W, and y = Wa at every position, with the layer's inputs a there.
+pub trait KroneckerFactors<T: Element> {
+    /// The factors [A, G] of the Fisher block F ≈ A ⊗ G of W: A = (1/N) Σ aaᵀ over the inputs, [in, in], with a 1 behind each a when
+    /// `bias` and then [in + 1, in + 1]; G = (N/T) Σ ȳȳᵀ, [out, out]. N counts samples, T positions of a sample.
+    ///
+    /// # Panics
+    /// When the op's input x was not kept.
+    fn kronecker_factors(
+        &self,
+        cx: &Context<T>,
+        r: &Record<T>,
+        y_bar: &Array<T>,
+        bias: bool,
+    ) -> [Array<T>; 2];
+}
 
 /// Rows of inputs that are multiplied at a time.
 const TILE: usize = 4096;
