@@ -194,7 +194,8 @@ impl TrainArgs {
     pub fn completed(matches: &ArgMatches) -> std::result::Result<Self, ArgsError> {
         let cli = Self::from_arg_matches(matches)?;
         let command = Self::command();
-        let given = |a: &&clap::Arg| matches.value_source(a.get_id().as_str()) == Some(ValueSource::CommandLine);
+        let given =
+            |a: &&clap::Arg| matches.value_source(a.get_id().as_str()) == Some(ValueSource::CommandLine);
         if cli.resume.is_some() && !cli.resumes_by_itself() {
             let decided = |a: &&clap::Arg| !WITH_RESUME.contains(&a.get_id().as_str());
             if let Some(arg) = command.get_arguments().filter(given).find(decided) {
