@@ -55,7 +55,7 @@ struct Planned<T: Element> {
     tangents: BTreeMap<usize, Array<T>>,
 }
 
-/// See the module.
+/// Divides each block by its averaged, rectified curvature, and keeps the averages.
 #[derive(Debug)]
 pub struct Precondition<T: Element> {
     config: PreconditionConfig,
