@@ -394,6 +394,26 @@ pub struct Progress {
     pub data_crc32: Option<u32>,
 }
 
+impl Progress {
+    /// Of a run with these settings before its first step; `data_crc32` is that of its images and labels.
+    pub fn new(args: String, data_crc32: u32) -> Self {
+        Progress {
+            version: VERSION,
+            args,
+            epoch: 0,
+            step: 0,
+            sums: EpochSums::default(),
+            best: None,
+            last: None,
+            best_average: None,
+            last_average: None,
+            seconds: 0.0,
+            cpu_seconds: 0.0,
+            data_crc32: Some(data_crc32),
+        }
+    }
+}
+
 /// An epoch that was better than all before it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Best {

@@ -1,7 +1,6 @@
 //! What a run left in its folder, read back: settings, epochs, curvature, result.
 
 use crate::adaptation::Measured;
-use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
 use crate::run::RunDir;
 use crate::run_result::RunResult;
@@ -17,13 +16,32 @@ pub struct History {
     /// Its folder.
     pub run: RunDir,
     /// Its settings.
-    pub args: TrainArgs,
+    pub settings: RunSettings,
     /// The epochs it has behind it.
     pub epochs: Vec<Epoch>,
     /// Curvature by epoch and block; empty for optimizers without blocks.
     pub curvature: Vec<BlockCurvature>,
     /// How it ended; `None` before its end.
     pub result: Option<RunResult>,
+}
+
+/// What is said of a run's settings.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RunSettings {
+    /// The model's name.
+    pub model: String,
+    /// The data set's name.
+    pub dataset: String,
+    /// The optimizer's name.
+    pub optimizer: String,
+    /// Its learning rate.
+    pub lr: f64,
+    /// The run's seed.
+    pub seed: u64,
+    /// Epochs that it has when it is finished.
+    pub epochs: usize,
+    /// All of them, as text.
+    pub text: String,
 }
 
 /// A row of `summary.csv`.
@@ -63,16 +81,11 @@ pub struct BlockCurvature {
 }
 
 impl History {
-    /// Reads the folder of a run.
+    /// Reads what a run of these settings left in its folder.
     ///
     /// # Errors
-    /// When there is no run in it, or a file is not what `sph train` writes.
-    pub fn read(run: RunDir) -> Result<Self> {
-        let path = run.args();
-        let text = std::fs::read_to_string(&path).map_err(|e| {
-            Error::data(&path, format!("{e}; a run's folder holds its settings under this name"))
-        })?;
-        let args = TrainArgs::from_toml(&text, &shown(&path))?;
+    /// When a file is not what `sph train` writes.
+    pub fn read(run: RunDir, settings: RunSettings) -> Result<Self> {
         let path = run.summary();
         let epochs = Table::read(&path)?.map_or(Ok(Vec::new()), |table| {
             table.map(&path, |row| {
@@ -101,7 +114,7 @@ impl History {
             })
         })?;
         let result = run.read_result()?;
-        Ok(History { run, args, epochs, curvature, result })
+        Ok(History { run, settings, epochs, curvature, result })
     }
 }
 

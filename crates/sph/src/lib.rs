@@ -21,6 +21,7 @@ mod error;
 pub mod evaluation;
 pub mod explain;
 pub mod export;
+mod finished_run;
 pub mod history;
 pub mod inspection;
 #[cfg(all(test, unix))]
@@ -38,6 +39,7 @@ mod suffix_average;
 mod table;
 pub mod timing;
 pub mod train_loop;
+pub mod training_setup;
 pub mod weight_average;
 
 pub use error::{Error, Result};

@@ -1,12 +1,10 @@
 //! What a run's best model says of the test images: who is taken for whom, and the images it is most wrong about.
 
-use crate::config::{ModelSource, TrainArgs};
 use crate::error::Result;
 use crate::evaluation::argmax;
-use crate::run::RunDir;
+use crate::objective::Objective;
 use sph_autodiff::ops::probabilities;
 use sph_data::loader::Source;
-use sph_tensor::Pool;
 use std::collections::BTreeMap;
 
 /// See the module.
@@ -39,22 +37,22 @@ pub struct Worst {
     pub pixels: Vec<f64>,
 }
 
-/// Evaluates `best.safetensors` of a run on the test images that the run evaluated on and keeps the `worst` of largest loss.
+/// Evaluates a network on the images of `source`, whose numbers in the test set are `numbers`, and keeps the `worst` of largest loss.
 ///
 /// # Errors
-/// When the model or the data cannot be read any more.
-pub fn of_run(run: &RunDir, args: &TrainArgs, worst: usize) -> Result<Mistakes> {
-    let pool = Pool::<f32>::new();
-    let found = ModelSource::default().find(Some(run.path()), true)?;
-    let objective = found.objective(&pool, args.seed)?;
-    let (info, data) = (&found.info, found.data()?);
-    let (set, numbers) = data.evaluated(&data.test, args.eval_images);
-    let source = Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size };
-    let class_names = info.class_names.clone();
+/// When the images do not fit the network.
+pub fn find(
+    objective: &Objective<f32>,
+    class_names: &[String],
+    source: &Source,
+    numbers: &[usize],
+    worst: usize,
+) -> Result<Mistakes> {
     let classes = class_names.len();
-    let mut found = Mistakes { class_names, confusion: BTreeMap::new(), worst: Vec::new() };
+    let mut found =
+        Mistakes { class_names: class_names.to_vec(), confusion: BTreeMap::new(), worst: Vec::new() };
     let mut number = 0;
-    for batch in source.in_order(&pool) {
+    for batch in source.in_order(objective.pool()) {
         let (_, logits) = objective.evaluate_on(&batch)?;
         let mut p = vec![0.0; classes];
         for (row, &label) in logits.as_slice().chunks_exact(classes).zip(batch.targets.iter()) {
@@ -74,11 +72,11 @@ pub fn of_run(run: &RunDir, args: &TrainArgs, worst: usize) -> Result<Mistakes> 
         found.worst.truncate(worst);
     }
     for w in &mut found.worst {
-        let image = source.batch(&pool, &[w.number], None).images;
+        let image = source.batch(objective.pool(), &[w.number], None).images;
         let &[_, h, width, c] = image.shape().dims() else { continue };
         w.number = numbers[w.number];
         w.size = (h, width, c);
-        let n = &info.normalisation;
+        let n = &source.normalisation;
         let raw = |(i, v): (usize, &f32)| f64::from(*v) * n.std[i % c] + n.mean[i % c];
         w.pixels = image.as_slice().iter().enumerate().map(raw).collect();
     }

@@ -1,11 +1,11 @@
 //! Which model it is: what files say of themselves, and what the model is built from.
 
-use crate::config;
 use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sph_data::{DataOptions, Dataset, Normalisation};
 use sph_nn::Network;
-use sph_nn::models::{self, ModelConfig};
+use sph_nn::models::{self, ModelConfig, STEMS};
+use sph_nn::norms;
 
 /// What a model file says about itself, beside PyTorch's tensors.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,10 +54,15 @@ impl ModelInfo {
     /// When a name is unknown, or the model does not have what is said of it.
     pub fn build(&self, dropout: f64) -> Result<Network> {
         let (h, w, c) = self.input;
+        let unknown = |name: &str| Error::Config(format!("unknown name '{name}'"));
+        let stem = |name: &str| {
+            let row = STEMS.iter().find(|row| row.0 == name);
+            row.map(|row| row.1).ok_or_else(|| unknown(name))
+        };
         let config = ModelConfig {
-            norm: config::norm(Some(&self.norm), &self.model)?,
+            norm: norms::find(&self.norm).ok_or_else(|| unknown(&self.norm))?,
             decouple: self.decouple,
-            stem: config::stem(self.stem.as_deref())?,
+            stem: self.stem.as_deref().map(stem).transpose()?,
             dropout,
             ..ModelConfig::new(c, (h, w), self.class_names.len())
         };

@@ -1,7 +1,6 @@
 //! The training loop: epochs of steps, evaluation, checkpoints. It prints nothing; observers do.
 
-use crate::checkpoint::{self, Best, Checkpoint, EpochSums, Progress};
-use crate::config::{self, TrainArgs, shown};
+use crate::checkpoint::{self, Best, Checkpoint, Progress};
 use crate::error::{Divergence, Error, Result};
 use crate::evaluation::{argmax, evaluate_with};
 use crate::model_info::ModelInfo;
@@ -9,16 +8,16 @@ use crate::objective::{Objective, non_finite_state};
 use crate::observers::{CurvatureEvent, EpochEvent, EstimateEvent, Evaluated, Observer, StepEvent};
 use crate::run::RunDir;
 use crate::timing::{self, FirstSteps, Times};
-use crate::weight_average::WeightAverage;
+use crate::weight_average::{AverageConfig, WeightAverage};
 use sph_data::Batch;
 use sph_data::augment::{Augmentation, Draws};
 use sph_data::loader::Source;
-use sph_data::{DataOptions, Dataset, ImageSet};
-use sph_nn::{Mode, Network, ParamSpec, Real, Store};
+use sph_data::{Dataset, Division, ImageSet};
+use sph_nn::{Mode, ParamSpec, Real, Store};
 use sph_optim::Optimizer;
 use sph_optim::curvature::Accumulate;
-use sph_optim::lr::{ScheduleConfig, ScheduleRow};
-use sph_tensor::{Array, Pool};
+use sph_optim::lr::{SCHEDULES, ScheduleConfig, ScheduleRow};
+use sph_tensor::Array;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -54,24 +53,92 @@ pub struct Outcome {
     pub overhead: Option<f64>,
 }
 
+/// How a network is trained: how long, on which images, and what is kept beside it.
+#[derive(Clone)]
+pub struct TrainSettings {
+    /// Passes over the training images.
+    pub epochs: usize,
+    /// Images per batch; a last batch of an epoch that is not whole is left out.
+    pub batch_size: usize,
+    /// Batches whose gradients and curvature are averaged for a step.
+    pub accumulate: usize,
+    /// Stop after this many epochs in a row without a new best one.
+    pub patience: Option<usize>,
+    /// The learning rate over the run.
+    pub schedule: (&'static ScheduleRow, ScheduleConfig),
+    /// Seed of the order of the images and of their random changes.
+    pub seed: u64,
+    /// Random changes of training images.
+    pub augmentation: Augmentation,
+    /// How the training images are divided.
+    pub division: Division,
+    /// Evaluate on so many of the test images, and of those held out; on all where it is `None`.
+    pub eval_images: Option<usize>,
+    /// The average of weights that is kept beside the model.
+    pub average: Option<AverageConfig>,
+    /// The run's settings as text: what its folder and its checkpoints say of it.
+    pub record: String,
+}
+
+impl TrainSettings {
+    /// `epochs` of batches of 64 images, a rate that falls from `lr` to 0 by half a cosine, and nothing else.
+    pub fn new(epochs: usize, lr: f64) -> Self {
+        let config = ScheduleConfig {
+            lr,
+            min_lr: 0.0,
+            epochs: epochs as f64,
+            warmup_epochs: 0.0,
+            warmup_lr: 0.0,
+            decay_epochs: 30.0,
+            decay_rate: 0.1,
+            power: 1.0,
+        };
+        TrainSettings {
+            epochs,
+            batch_size: 64,
+            accumulate: 1,
+            patience: None,
+            schedule: (&SCHEDULES[0], config),
+            seed: 42,
+            augmentation: Augmentation::default(),
+            division: Division::default(),
+            eval_images: None,
+            average: None,
+            record: String::new(),
+        }
+    }
+}
+
+/// What is trained: a network with its loss, the images, and what takes the steps.
+pub struct Training<T: Real> {
+    /// What files say of the network and its images.
+    pub info: ModelInfo,
+    /// The loss that is minimised, with what is not trained frozen.
+    pub objective: Objective<T>,
+    /// What takes the steps on it.
+    pub optimizer: Optimizer<T>,
+    /// The numbers of the second-order blocks, when the optimizer has any.
+    pub blocks: Vec<usize>,
+    /// The images.
+    pub data: Dataset,
+    /// How it is trained.
+    pub settings: TrainSettings,
+}
+
 /// A run under way.
 pub struct Trainer<T: Real> {
-    args: TrainArgs,
+    settings: TrainSettings,
     run: RunDir,
     info: ModelInfo,
     objective: Objective<T>,
     optimizer: Optimizer<T>,
     average: Option<WeightAverage<T>>,
-    /// The second-order blocks, when the optimizer has any.
     blocks: Vec<usize>,
-    schedule: (&'static ScheduleRow, ScheduleConfig),
-    augmentation: Augmentation,
     train: Source,
     validation: Option<Source>,
     test: Source,
     progress: Progress,
     saved: Option<usize>,
-    notes: Vec<String>,
     steps: Times,
     evaluations: Times,
     gradients: Times,
@@ -81,70 +148,21 @@ pub struct Trainer<T: Real> {
 }
 
 impl<T: Real> Trainer<T> {
-    /// A new run with these settings in `run`: of the model and the data set that they name.
-    ///
-    /// # Errors
-    /// When data, model and settings do not fit each other.
-    pub fn new(args: &TrainArgs, run: RunDir) -> Result<Self> {
-        let mut trainer = Self::named(args, run)?;
-        trainer.initialize()?;
-        Ok(trainer)
-    }
-
-    /// A new run with these settings in `run`: of a network and images of your own, in the place of those that the settings name. Files
-    /// call both `custom`.
+    /// A run in `run` that is to begin, or to go on by [`Trainer::restore`]. Nothing is written yet.
     ///
     /// # Errors
     /// When data, network and settings do not fit each other.
-    pub fn custom(args: &TrainArgs, run: RunDir, data: Dataset, network: Network) -> Result<Self> {
-        let mut args = args.clone();
-        (args.model.model, args.dataset) = ("custom".into(), "custom".into());
-        let info = ModelInfo::new("custom", "custom", "custom", &DataOptions::default(), &data);
-        let mut trainer = Self::build(&args, run, data, network, info)?;
-        trainer.initialize()?;
-        Ok(trainer)
-    }
-
-    /// The run that left `checkpoint` in `run`, with its own settings.
-    ///
-    /// # Errors
-    /// When the checkpoint does not fit them.
-    pub fn resume(args: &TrainArgs, run: RunDir, checkpoint: &Checkpoint) -> Result<Self> {
-        let mut trainer = Self::named(args, run)?;
-        trainer.restore(checkpoint)?;
-        Ok(trainer)
-    }
-
-    /// The model and the data set that the settings name.
-    fn named(args: &TrainArgs, run: RunDir) -> Result<Self> {
-        let options = args.data.options();
-        let data = sph_data::load(&args.dataset, &options)?;
-        let norm = config::norm(args.model.norm.as_deref(), &args.model.model)?.name;
-        let info = ModelInfo {
-            decouple: args.model.decouples(),
-            stem: args.model.stem.clone(),
-            ..ModelInfo::new(&args.model.model, norm, &args.dataset, &options, &data)
-        };
-        let network = info.build(args.model.dropout)?;
-        Self::build(args, run, data, network, info)
-    }
-
-    fn build(
-        args: &TrainArgs,
-        run: RunDir,
-        mut data: Dataset,
-        network: Network,
-        info: ModelInfo,
-    ) -> Result<Self> {
-        let n = data.train.len();
+    pub fn new(training: Training<T>, run: RunDir) -> Result<Self> {
+        let Training { info, objective, optimizer, blocks, mut data, settings } = training;
+        let (n, val_split) = (data.train.len(), settings.division.val_split);
         let data_crc32 = data.crc32();
-        let held_out = data.divide(&args.division())?;
-        let held_out = (args.val_split > 0.0).then_some(held_out);
+        let held_out = data.divide(&settings.division)?;
+        let held_out = (val_split > 0.0).then_some(held_out);
         if held_out.as_ref().is_some_and(|v| v.is_empty()) {
-            return Err(Error::Config(format!("--val-split {} holds out no image of {n}", args.val_split)));
+            return Err(Error::Config(format!("--val-split {val_split} holds out no image of {n}")));
         }
         if data.train.is_empty() {
-            return Err(Error::Config(format!("--val-split {} leaves no image to train on", args.val_split)));
+            return Err(Error::Config(format!("--val-split {val_split} leaves no image to train on")));
         }
         if data.train.size != data.test.size {
             let [train, test] = [&data.train, &data.test].map(|set| set.spelled_size());
@@ -152,80 +170,39 @@ impl<T: Real> Trainer<T> {
                 "the training images are {train}, the test images {test}; --image-size makes them the same"
             )));
         }
-        let pool = Pool::new();
-        let mut objective = Objective::new(network, &pool, args.seed);
-        args.optimizer.freeze(&mut objective.store)?;
-        objective.smoothing = args.smoothing;
-        objective.curvature_fraction = args.optimizer.curvature_batch.unwrap_or(1.0);
-        let specs = objective.store.specs().to_vec();
-        let optimizer = args.optimizer.build(&specs, args.seed)?;
-        let blocks = args.optimizer.blocks(&specs)?;
         let source = |set: Arc<_>| Source {
             set,
             normalisation: data.normalisation.clone(),
-            batch_size: args.batch_size,
+            batch_size: settings.batch_size,
         };
-        let evaluated = |set: &Arc<ImageSet>| data.evaluated(set, args.eval_images).0;
+        let evaluated = |set: &Arc<ImageSet>| data.evaluated(set, settings.eval_images).0;
         let train = source(data.train.clone());
         if train.training_batches() == 0 {
-            let (b, n) = (args.batch_size, train.set.len());
+            let (b, n) = (settings.batch_size, train.set.len());
             return Err(Error::Config(format!("--batch-size {b} is more than the {n} training images")));
         }
-        let schedule = args.schedule()?;
-        let average = args.average.config()?.map(|config| WeightAverage::new(config, &objective.store));
         // Images that the model cannot take, and batches too small for BatchNorm, are found out before a folder is made.
-        let smallest: Vec<usize> = (0..objective.curved(args.batch_size).min(2)).collect();
-        objective.recalibrated(std::iter::once(train.batch(&pool, &smallest, None)))?;
-        let first_steps = FirstSteps::new(blocks.len());
+        let smallest: Vec<usize> = (0..objective.curved(settings.batch_size).min(2)).collect();
+        objective.recalibrated(std::iter::once(train.batch(objective.pool(), &smallest, None)))?;
         Ok(Trainer {
-            info,
-            args: args.clone(),
+            average: settings.average.map(|config| WeightAverage::new(config, &objective.store)),
             run,
-            objective,
+            info,
             optimizer,
-            average,
-            blocks,
-            schedule,
-            augmentation: args.augment.build()?,
             train,
             validation: held_out.map(|set| source(evaluated(&set))),
             test: source(evaluated(&data.test)),
-            progress: Progress {
-                version: checkpoint::VERSION,
-                args: args.to_toml()?,
-                epoch: 0,
-                step: 0,
-                sums: EpochSums::default(),
-                best: None,
-                last: None,
-                best_average: None,
-                last_average: None,
-                seconds: 0.0,
-                cpu_seconds: 0.0,
-                data_crc32: Some(data_crc32),
-            },
+            progress: Progress::new(settings.record.clone(), data_crc32),
             saved: None,
-            notes: Vec::new(),
             steps: Times::default(),
             evaluations: Times::default(),
             gradients: Times::default(),
-            first_steps,
+            first_steps: FirstSteps::new(blocks.len()),
             cpu_before: 0.0,
+            objective,
+            blocks,
+            settings,
         })
-    }
-
-    /// Takes the values that `--init-checkpoint` names in the place of random ones.
-    fn initialize(&mut self) -> Result<()> {
-        if let Some(path) = &self.args.init_checkpoint {
-            let bytes = checkpoint::read_file(path)?;
-            let note = checkpoint::load_to_tune(path, &bytes, &mut self.objective.store)?;
-            self.notes.extend(note);
-        }
-        // The average begins with what the model begins with.
-        if let Some(average) = &mut self.average {
-            average.store = self.objective.store.clone();
-        }
-        Ok(())
     }
 
     /// Goes on where the run that left `checkpoint` was: one of the same settings, model and data.
@@ -236,7 +213,7 @@ impl<T: Real> Trainer<T> {
         if checkpoint.progress.data_crc32.is_some_and(|there| Some(there) != self.progress.data_crc32) {
             return Err(Error::Config(format!(
                 "the images or labels of {} are not those that {} was begun with; bring them back, or begin a new run",
-                self.args.dataset,
+                self.info.dataset,
                 self.run.path().display()
             )));
         }
@@ -266,11 +243,6 @@ impl<T: Real> Trainer<T> {
         self.save().inspect_err(|_| self.run.discard())
     }
 
-    /// What a user should know of how this run began, a line each.
-    pub fn notes(&self) -> &[String] {
-        &self.notes
-    }
-
     /// The run's folder.
     pub fn run(&self) -> &RunDir {
         &self.run
@@ -278,7 +250,7 @@ impl<T: Real> Trainer<T> {
 
     /// What is trained on what with what, in a line.
     pub fn describe(&self) -> String {
-        let (a, n) = (&self.args, self.objective.network().size());
+        let n = self.objective.network().size();
         let entries: usize = self.blocks.iter().map(|&b| self.objective.store.specs()[b].len()).sum();
         let second = match self.blocks.len() {
             0 => String::new(),
@@ -289,8 +261,8 @@ impl<T: Real> Trainer<T> {
         let frozen = if frozen > 0 { format!(", {frozen} frozen") } else { String::new() };
         let images = self.train.set.len();
         format!(
-            "{} with norm {} ({n} parameters{second}{frozen}) on {images} images of {}, --opt {}",
-            self.info.model, self.info.norm, self.info.dataset, a.optimizer.opt
+            "{} with norm {} ({n} parameters{second}{frozen}) on {images} images of {}",
+            self.info.model, self.info.norm, self.info.dataset
         )
     }
 
@@ -301,7 +273,7 @@ impl<T: Real> Trainer<T> {
 
     /// Batches of the epoch under way that were taken, by whole steps; its last step may take fewer than the others.
     fn batches_taken(&self) -> usize {
-        (self.progress.step * self.args.grad_accum_steps).min(self.train.training_batches())
+        (self.progress.step * self.settings.accumulate).min(self.train.training_batches())
     }
 
     /// Steps taken so far.
@@ -311,17 +283,17 @@ impl<T: Real> Trainer<T> {
 
     /// Steps of a whole epoch.
     fn steps_per_epoch(&self) -> usize {
-        self.train.training_batches().div_ceil(self.args.grad_accum_steps)
+        self.train.training_batches().div_ceil(self.settings.accumulate)
     }
 
     /// There are epochs to train.
     pub fn unfinished(&self) -> bool {
-        self.progress.epoch < self.args.epochs && !self.out_of_patience()
+        self.progress.epoch < self.settings.epochs && !self.out_of_patience()
     }
 
     fn out_of_patience(&self) -> bool {
         let since_best = self.progress.best.map_or(0, |best| self.progress.epoch - (best.epoch + 1));
-        self.args.patience.is_some_and(|patience| since_best >= patience)
+        self.settings.patience.is_some_and(|patience| since_best >= patience)
     }
 
     /// Trains until the last epoch, until `--patience` is over, or until `stop` is set: then the step under way is finished and a
@@ -336,7 +308,7 @@ impl<T: Real> Trainer<T> {
         }
         Ok(Outcome {
             interrupted,
-            stopped_early: self.progress.epoch < self.args.epochs && self.out_of_patience(),
+            stopped_early: self.progress.epoch < self.settings.epochs && self.out_of_patience(),
             epochs: self.progress.epoch,
             data_crc32: self.progress.data_crc32,
             best: self.progress.best,
@@ -353,11 +325,13 @@ impl<T: Real> Trainer<T> {
 
     /// One epoch, or what is left of it; false when it was interrupted.
     fn epoch(&mut self, observers: &mut [&mut dyn Observer], stop: &AtomicBool) -> Result<bool> {
-        let accumulated = self.args.grad_accum_steps;
+        let accumulated = self.settings.accumulate;
         let (epoch, steps) = (self.progress.epoch, self.steps_per_epoch());
-        let draws = Draws { seed: self.args.seed, epoch: epoch as u64, augmentation: self.augmentation };
+        let draws =
+            Draws { seed: self.settings.seed, epoch: epoch as u64, augmentation: self.settings.augmentation };
         let pool = self.objective.pool().clone();
         let mut clock = Instant::now();
+        let (schedule, config) = &self.settings.schedule.clone();
         let mut lr = 0.0;
         let mut batches = self.train.training(&pool, draws, self.batches_taken());
         loop {
@@ -366,7 +340,7 @@ impl<T: Real> Trainer<T> {
                 break;
             }
             let index = self.progress.step;
-            lr = self.schedule.0.at(&self.schedule.1, epoch as f64 + index as f64 / steps as f64);
+            lr = schedule.at(config, epoch as f64 + index as f64 / steps as f64);
             let batch_loss = self.step(parts, lr)?;
             self.progress.step += 1;
             let time = clock.elapsed();
@@ -378,7 +352,7 @@ impl<T: Real> Trainer<T> {
             let event = StepEvent {
                 step: self.optimizer.steps(),
                 epoch,
-                epochs: self.args.epochs,
+                epochs: self.settings.epochs,
                 batch: index,
                 batches: steps,
                 lr,
@@ -403,7 +377,7 @@ impl<T: Real> Trainer<T> {
         let event = EpochEvent {
             step: self.optimizer.steps(),
             epoch,
-            epochs: self.args.epochs,
+            epochs: self.settings.epochs,
             lr,
             train_loss: sums.loss / sums.images as f64,
             train_accuracy: sums.correct as f64 / sums.images as f64,
@@ -478,12 +452,12 @@ impl<T: Real> Trainer<T> {
         let start = Instant::now();
         self.objective.evaluate_on(batch)?;
         let evaluation = start.elapsed().as_secs_f64();
-        let epochs = self.args.epochs - self.progress.epoch;
+        let epochs = self.settings.epochs - self.progress.epoch;
         let steps = epochs * self.steps_per_epoch() - self.progress.step;
         let evaluated = self.test.set.len() + self.validation.as_ref().map_or(0, |v| v.set.len());
         // The average of weights is evaluated beside the model.
         let evaluated = evaluated * (1 + usize::from(self.average.is_some()));
-        let batches = evaluated as f64 / self.args.batch_size as f64;
+        let batches = evaluated as f64 / self.settings.batch_size as f64;
         Ok(Some(EstimateEvent {
             measured,
             step_ms: 1e3 * step,
@@ -503,8 +477,8 @@ impl<T: Real> Trainer<T> {
 
     fn images_per_s(&self) -> f64 {
         // An epoch's last step may have fewer batches, and an epoch fewer than a step would take.
-        let batches = self.args.grad_accum_steps.min(self.train.training_batches());
-        let images = self.args.batch_size * batches;
+        let batches = self.settings.accumulate.min(self.train.training_batches());
+        let images = self.settings.batch_size * batches;
         self.steps.median().map_or(0.0, |ms| images as f64 / ms * 1e3)
     }
 
@@ -526,7 +500,8 @@ impl<T: Real> Trainer<T> {
 
     /// `what` went wrong on the training batch at hand, or `in_evaluation`, at that place.
     fn diverged(&self, what: &str, in_evaluation: Option<String>) -> Error {
-        let checkpoint = shown(&self.run.checkpoint());
+        let checkpoint = self.run.checkpoint();
+        let checkpoint = checkpoint.display();
         let step = self.optimizer.steps() + u64::from(in_evaluation.is_none());
         let f = &self.objective;
         let in_training = || f.first_non_finite(&f.store, f.current_batch()?, Mode::Train);

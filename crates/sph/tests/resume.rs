@@ -5,6 +5,7 @@ use sph::config::TrainArgs;
 use sph::observers::{Observer, StepEvent};
 use sph::run::RunDir;
 use sph::train_loop::Trainer;
+use sph::training_setup::{begin, resume};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,7 +33,7 @@ fn args(dir: &Path, opt: &str) -> TrainArgs {
 fn start(args: &TrainArgs, name: &str) -> Trainer<f32> {
     let mut run = RunDir::planned(&args.output, name).unwrap();
     run.create(&args.to_toml().unwrap()).unwrap();
-    Trainer::new(args, run).unwrap()
+    begin(args, run).unwrap().0
 }
 
 #[test]
@@ -73,7 +74,7 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
                 let run = RunDir::open(&args.output.join(&name)).unwrap();
                 let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
                 let settings = TrainArgs::from_toml(&checkpoint.progress.args, "args").unwrap();
-                trainer = Trainer::resume(&settings, run, &checkpoint).unwrap();
+                trainer = resume(&settings, run, &checkpoint).unwrap();
             }
             let outcome = trainer.train(&mut [], &never).unwrap();
             assert_eq!((outcome.best, outcome.last), (whole.best, whole.last), "{opt} {name}");
@@ -96,7 +97,7 @@ fn another_optimizers_state_is_refused() {
     start(&settings("adam"), "run").train(&mut [], &AtomicBool::new(false)).unwrap();
     let run = RunDir::open(&dir.path().join("run")).unwrap();
     let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
-    let e = Trainer::<f32>::resume(&settings("sgd"), run, &checkpoint).err().unwrap().to_string();
+    let e = resume::<f32>(&settings("sgd"), run, &checkpoint).err().unwrap().to_string();
     assert!(e.contains("run/last.ckpt") && e.contains("optimizer state '"), "{e}");
 }
 
@@ -114,7 +115,7 @@ fn dropout_goes_on_bit_for_bit() {
     let run = RunDir::open(&args.output.join("cut")).unwrap();
     let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
     let settings = TrainArgs::from_toml(&checkpoint.progress.args, "args").unwrap();
-    Trainer::<f32>::resume(&settings, run, &checkpoint).unwrap().train(&mut [], &never).unwrap();
+    resume::<f32>(&settings, run, &checkpoint).unwrap().train(&mut [], &never).unwrap();
     let read = |run: &str| std::fs::read(args.output.join(run).join("last.safetensors")).unwrap();
     assert!(read("cut") == read("whole"));
 }
@@ -136,7 +137,7 @@ fn patience_is_part_of_a_run() {
     for _ in 0..2 {
         let run = RunDir::open(&args.output.join("cut")).unwrap();
         let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
-        let mut trainer = Trainer::<f32>::resume(&args, run, &checkpoint).unwrap();
+        let mut trainer = resume::<f32>(&args, run, &checkpoint).unwrap();
         let outcome = trainer.train(&mut [], &never).unwrap();
         assert_eq!((outcome.epochs, outcome.best, outcome.stopped_early), (whole.epochs, whole.best, true));
     }

@@ -7,7 +7,7 @@ use sph::compare::job::{Job, RunArgs};
 use sph::compare::plan;
 use sph::compare::tuning::Search;
 use sph::run::RunDir;
-use sph::train_loop::Trainer;
+use sph::training_setup::begin;
 use sph_nn::Store;
 use sph_nn::models::{self, ModelConfig};
 use sph_tensor::Pool;
@@ -64,7 +64,7 @@ fn every_study_resolves_to_runs() {
                     continue;
                 }
             };
-            let trainer = Trainer::<f32>::new(args, RunDir::at(Path::new("nowhere")));
+            let trainer = begin::<f32>(args, RunDir::at(Path::new("nowhere")));
             trainer.map(drop).unwrap_or_else(|e| panic!("{name}: {}: {e}", run.name));
         }
     }

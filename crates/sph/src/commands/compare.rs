@@ -11,7 +11,8 @@ use crate::compare::round::{Carried, Round, Watch};
 use crate::compare::trials::{self, Trials};
 use crate::corruption_sheet::{self, Sheet};
 use crate::error::{Error, Result};
-use crate::history::{Adaptation, History};
+use crate::finished_run;
+use crate::history::Adaptation;
 use crate::report::compare::{self as report, Made};
 use crate::report::trials as trials_report;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -207,7 +208,7 @@ fn epochs(launch: &Launch, run: &PlannedRun) -> u64 {
 fn finished(launch: &Launch, run: &PlannedRun) -> Result<String> {
     let (name, accuracy, seconds) = match &run.args {
         RunArgs::Train(_) => {
-            let history = History::read(launch.folder(run))?;
+            let history = finished_run::read(launch.folder(run))?.0;
             let held_out = history.epochs.last().and_then(|e| e.validation).map(|v| v.1);
             let seconds = history.result.as_ref().map_or(0.0, |r| r.seconds);
             match (held_out, history.result.and_then(|r| r.final_test_accuracy)) {

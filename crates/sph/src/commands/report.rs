@@ -1,13 +1,15 @@
 //! `sph report`: the page of a run, or of several over each other.
 
 use crate::checkpoint::write_atomically;
-use crate::config::threads;
+use crate::config::{ModelSource, TrainArgs, threads};
 use crate::error::{Error, Result};
-use crate::history::History;
-use crate::mistakes;
+use crate::finished_run;
+use crate::mistakes::{self, Mistakes};
 use crate::report::run as report;
 use crate::run::RunDir;
 use clap::Args;
+use sph_data::loader::Source;
+use sph_tensor::Pool;
 use std::path::{Path, PathBuf};
 
 /// Make the page of a run again, or one with the curves of several runs over each other.
@@ -41,7 +43,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
     match &args.runs[..] {
         [one] => write(&RunDir::at(one), &path)?,
         several => {
-            let read = |run: &PathBuf| History::read(RunDir::at(run));
+            let read = |run: &PathBuf| Ok(finished_run::read(RunDir::at(run))?.0);
             let histories = several.iter().map(read).collect::<Result<Vec<_>>>()?;
             let page = report::overlay(&histories).map_err(not_drawn)?;
             write_atomically(&path, page.as_bytes())?;
@@ -58,11 +60,21 @@ const WORST: usize = 24;
 /// # Errors
 /// When there is no run in the folder, or the page cannot be written.
 pub(crate) fn write(run: &RunDir, path: &Path) -> Result<()> {
-    let history = History::read(run.clone())?;
+    let (history, args) = finished_run::read(run.clone())?;
     // Curves are worth having where the data has gone; the page says what is missing and why.
-    let mistakes = mistakes::of_run(run, &history.args, WORST).map_err(|e| e.to_string());
+    let mistakes = mistakes(run, &args).map_err(|e| e.to_string());
     let page = report::page(&history, &mistakes).map_err(not_drawn)?;
     write_atomically(path, page.as_bytes())
+}
+
+/// What a run's best model says of the test images that the run evaluated on.
+fn mistakes(run: &RunDir, args: &TrainArgs) -> Result<Mistakes> {
+    let found = ModelSource::default().find(Some(run.path()), true)?;
+    let objective = found.objective(&Pool::new(), args.seed)?;
+    let (info, data) = (&found.info, found.data()?);
+    let (set, numbers) = data.evaluated(&data.test, args.eval_images);
+    let source = Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size };
+    mistakes::find(&objective, &info.class_names, &source, &numbers, WORST)
 }
 
 fn not_drawn(e: impl std::fmt::Display) -> Error {

@@ -7,7 +7,8 @@ use crate::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
 use crate::run::RunDir;
 use crate::run_result::RunResult;
 use crate::timing;
-use crate::train_loop::{Outcome, Trainer};
+use crate::train_loop::Outcome;
+use crate::training_setup::{begin, resume};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -37,12 +38,13 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
         settings.kernels.configure()?;
         Ok((settings, run, checkpoint))
     };
+    let begun = |run: RunDir| begin::<f32>(args, run).map(|(trainer, notes)| (trainer, Some(notes)));
     // Data, model and settings are checked before a folder is made.
     let planned = || match &args.experiment {
         Some(name) => RunDir::planned(&args.output, name),
         None => RunDir::unnamed(&args.output, &args.model.model, &args.dataset),
     };
-    let (mut trainer, begins) = match &args.resume {
+    let (mut trainer, notes) = match &args.resume {
         Some(_) if args.resumes_by_itself() => {
             // It has a name: that was checked.
             let run = RunDir::planned_or_begun(&args.output, args.experiment.as_deref().unwrap_or_default())?;
@@ -55,25 +57,25 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
                          train --resume {path}"
                     )));
                 }
-                (Trainer::<f32>::resume(&settings, run, &checkpoint)?, false)
+                (resume::<f32>(&settings, run, &checkpoint)?, None)
             } else {
-                (Trainer::<f32>::new(args, run)?, true)
+                begun(run)?
             }
         }
         Some(path) => {
             let (settings, run, checkpoint) = resumed(RunDir::open(path)?)?;
-            (Trainer::<f32>::resume(&settings, run, &checkpoint)?, false)
+            (resume::<f32>(&settings, run, &checkpoint)?, None)
         }
-        None => (Trainer::<f32>::new(args, planned()?)?, true),
+        None => begun(planned()?)?,
     };
-    if begins {
+    if notes.is_some() {
         trainer.begin()?;
     }
     let run = trainer.run().clone();
     let path = run.path().display();
-    if begins {
-        console.line(&format!("{} in {path}", trainer.describe()));
-        trainer.notes().iter().for_each(|note| console.line(note));
+    if let Some(notes) = notes {
+        console.line(&format!("{}, --opt {} in {path}", trainer.describe(), args.optimizer.opt));
+        notes.iter().for_each(|note| console.line(note));
     } else {
         console.line(&format!("going on with {path} after epoch {}", trainer.epochs_done()));
         // A folder that cannot be written to is found out now.

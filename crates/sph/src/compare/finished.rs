@@ -4,6 +4,7 @@ use super::job::RunArgs;
 use super::plan::PlannedRun;
 use super::processes::Launch;
 use crate::error::Result;
+use crate::finished_run;
 use crate::history::{Adaptation, Epoch, History};
 
 /// A finished run.
@@ -51,7 +52,7 @@ impl FinishedRun {
         let (name, configuration) = (run.name.clone(), run.configuration);
         match &run.args {
             RunArgs::Train(_) => {
-                let history = History::read(launch.folder(run))?;
+                let history = finished_run::read(launch.folder(run))?.0;
                 Ok(Self::of_training(name, configuration, history, tuned))
             }
             RunArgs::Adapt(args) => {
@@ -78,7 +79,7 @@ impl FinishedRun {
                 peak_rss_mb: r.peak_rss_mb,
             };
         }
-        let (seed, epochs) = (history.args.seed, history.epochs);
+        let (seed, epochs) = (history.settings.seed, history.epochs);
         FinishedRun { name, configuration, seed, epochs, end, to_target: None }
     }
 

@@ -8,7 +8,7 @@ use crate::adaptation_setup::Setup;
 use crate::config::EvalOn;
 use crate::error::{Error, Result};
 use crate::model_source::Seen;
-use crate::train_loop::Trainer;
+use crate::training_setup::begin;
 use std::sync::atomic::AtomicBool;
 
 /// Runs that are carried out together.
@@ -85,7 +85,7 @@ impl<'a> Round<'a> {
             if *found == Found::Nothing && !checked.contains(&run.configuration) {
                 checked.push(run.configuration);
                 let fits = match &run.args {
-                    RunArgs::Train(args) => Trainer::<f32>::new(args, self.launch.folder(run)).map(drop),
+                    RunArgs::Train(args) => begin::<f32>(args, self.launch.folder(run)).map(drop),
                     RunArgs::Adapt(args) => Setup::new(args).and_then(|setup| {
                         notes.extend(setup.notes);
                         // A file of another program has no run's folder; what is known of it, a note says.

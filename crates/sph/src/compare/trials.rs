@@ -7,7 +7,8 @@ use super::processes::Launch;
 use super::round::{Carried, Round, Watch};
 use super::tuning::{self, Cost, Fit, Outcome, Search, Tuned, Tuning};
 use crate::error::{Error, Result};
-use crate::history::{Adaptation, History};
+use crate::finished_run;
+use crate::history::Adaptation;
 use std::sync::atomic::AtomicBool;
 
 /// The trials that settings were chosen by.
@@ -166,7 +167,7 @@ fn outcome(launch: &Launch, run: &PlannedRun) -> Result<Outcome> {
     }
     Ok(match &run.args {
         RunArgs::Train(_) => {
-            let history = History::read(launch.folder(run))?;
+            let history = finished_run::read(launch.folder(run))?.0;
             let path = history.run.summary();
             let last = history.epochs.last().and_then(|e| e.validation).ok_or_else(|| {
                 Error::data(&path, "no loss on held-out images in its last row; remove the trial's folder")

@@ -23,7 +23,7 @@ pub(crate) use file::{SettingsFile, canonical, keys, repeats};
 pub use group::GroupArgs;
 pub use kernel::KernelArgs;
 pub use model::ModelArgs;
-pub(crate) use model::{norm, stem};
+pub(crate) use model::norm;
 pub use optimizer::OptArgs;
 pub(crate) use optimizer::is_of_optimizer;
 pub(crate) use optimizer::optimizer_names;

@@ -28,9 +28,9 @@ pub(super) fn name(history: &History) -> String {
 /// # Errors
 /// When a chart cannot be drawn.
 pub fn page(history: &History, mistakes: &Result<Mistakes, String>) -> Drawn {
-    let args = &history.args;
+    let settings = &history.settings;
     let title =
-        format!("{}: {} on {}, {}", name(history), args.model.model, args.dataset, args.optimizer.opt);
+        format!("{}: {} on {}, {}", name(history), settings.model, settings.dataset, settings.optimizer);
     let mut body = format!("<h1>{}</h1>\n", escape(&title));
     body += &result(history);
     body += &training(&history.epochs)?;
@@ -41,13 +41,12 @@ pub fn page(history: &History, mistakes: &Result<Mistakes, String>) -> Drawn {
             format!("<h2>Test images</h2>\n<p class=\"note\">They cannot be shown: {}</p>\n", escape(reason))
         }
     };
-    let settings = args.to_toml()?;
-    let _ = write!(body, "<h2>Settings</h2>\n<pre class=\"note\">{}</pre>\n", escape(&settings));
+    let _ = write!(body, "<h2>Settings</h2>\n<pre class=\"note\">{}</pre>\n", escape(&settings.text));
     Ok(page::page(&title, &body))
 }
 
 fn result(history: &History) -> String {
-    let epochs = format!("{} of {}", history.epochs.len(), history.args.epochs);
+    let epochs = format!("{} of {}", history.epochs.len(), history.settings.epochs);
     let Some(r) = &history.result else {
         return format!("<p class=\"note\">Not finished: {epochs} epochs are trained.</p>\n");
     };
@@ -310,15 +309,15 @@ pub fn overlay(histories: &[History]) -> Drawn {
     ];
     let mut rows = vec![heads.map(String::from).to_vec()];
     for (h, name) in histories.iter().zip(&names) {
-        let (a, r) = (&h.args, h.result.as_ref());
+        let (s, r) = (&h.settings, h.result.as_ref());
         let or_dash = |v: Option<String>| v.unwrap_or("-".into());
         rows.push(vec![
             name.clone(),
-            a.model.model.clone(),
-            a.dataset.clone(),
-            a.optimizer.opt.clone(),
-            a.optimizer.lr()?.to_string(),
-            a.seed.to_string(),
+            s.model.clone(),
+            s.dataset.clone(),
+            s.optimizer.clone(),
+            s.lr.to_string(),
+            s.seed.to_string(),
             h.epochs.len().to_string(),
             or_dash(r.and_then(|r| r.test_accuracy).map(percent)),
             or_dash(h.epochs.last().map(|e| percent(e.test.1))),
