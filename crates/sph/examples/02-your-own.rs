@@ -2,16 +2,16 @@
 //!
 //! Run with `cargo run --release -p sph --example 02-your-own`.
 
-use sph::observers::Console;
-use sph::run::RunDir;
-use sph::train_loop::{TrainSettings, Trainer, Training};
-use sph::{ModelInfo, Objective};
 use sph_autodiff::{Var, ops};
 use sph_data::{DataOptions, Dataset, ImageSet, Pixels};
 use sph_nn::layers::{Conv2d, Followed, Geometry, Linear};
 use sph_nn::{Builder, Forward, LayerError, Model, Module, Real, norms};
 use sph_optim::{Curvature, presets::SphDrs};
 use sph_tensor::Pool;
+use sph_train::files::RunFolder;
+use sph_train::observers::Console;
+use sph_train::training::{TrainSettings, Trainer, Training};
+use sph_train::{ModelInfo, Objective};
 use std::sync::atomic::AtomicBool;
 
 /// A convolution, a norm (its scale and shift are the second-order blocks), and a classifier.
@@ -60,7 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         data,
         settings: TrainSettings { batch_size: 32, ..TrainSettings::new(5, 0.1) },
     };
-    let mut trainer = Trainer::new(training, RunDir::planned(&output, "stripes")?)?;
+    let mut trainer = Trainer::new(training, RunFolder::planned(&output, "stripes")?)?;
     trainer.begin()?;
     println!("{}", trainer.describe());
     let outcome = trainer.train(&mut [&mut Console::new(false, 0)], &AtomicBool::new(false))?;

@@ -1,25 +1,24 @@
 //! A training, made of its settings.
 
-use crate::checkpoint::{self, Checkpoint};
 use crate::config::{self, TrainArgs};
 use crate::error::Result;
-use crate::model_info::ModelInfo;
-use crate::objective::Objective;
-use crate::run::RunDir;
-use crate::train_loop::{TrainSettings, Trainer, Training};
 use sph_nn::Real;
 use sph_tensor::Pool;
+use sph_train::ModelInfo;
+use sph_train::Objective;
+use sph_train::files::RunFolder;
+use sph_train::files::{Checkpoint, ModelFile};
+use sph_train::training::{TrainSettings, Trainer, Training};
 
 /// The run that is to begin in `run` with these settings, and what a user should know of it, a line each.
 ///
 /// # Errors
 /// When data, model and settings do not fit each other.
-pub fn begin<T: Real>(args: &TrainArgs, run: RunDir) -> Result<(Trainer<T>, Vec<String>)> {
+pub fn begin<T: Real>(args: &TrainArgs, run: RunFolder) -> Result<(Trainer<T>, Vec<String>)> {
     let mut training = training(args)?;
     let mut notes = Vec::new();
     if let Some(path) = &args.init_checkpoint {
-        let bytes = checkpoint::read_file(path)?;
-        notes.extend(checkpoint::load_to_tune(path, &bytes, &mut training.objective.store)?);
+        notes.extend(ModelFile::read(path)?.load_to_tune(&mut training.objective.store)?);
     }
     Ok((Trainer::new(training, run)?, notes))
 }
@@ -28,7 +27,7 @@ pub fn begin<T: Real>(args: &TrainArgs, run: RunDir) -> Result<(Trainer<T>, Vec<
 ///
 /// # Errors
 /// When the checkpoint does not fit them.
-pub fn resume<T: Real>(args: &TrainArgs, run: RunDir, checkpoint: &Checkpoint) -> Result<Trainer<T>> {
+pub fn resume<T: Real>(args: &TrainArgs, run: RunFolder, checkpoint: &Checkpoint) -> Result<Trainer<T>> {
     let mut trainer = Trainer::new(training(args)?, run)?;
     trainer.restore(checkpoint)?;
     Ok(trainer)

@@ -1,11 +1,10 @@
 //! A run that was interrupted and resumed ends in the same bits as one that was not.
 
-use sph::checkpoint::Checkpoint;
 use sph::config::TrainArgs;
-use sph::observers::{Observer, StepEvent};
-use sph::run::RunDir;
-use sph::train_loop::Trainer;
 use sph::training_setup::{begin, resume};
+use sph_train::files::{Checkpoint, RunFolder};
+use sph_train::observers::{Observer, StepEvent};
+use sph_train::training::Trainer;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 struct After<'a>(usize, &'a AtomicBool);
 
 impl Observer for After<'_> {
-    fn step(&mut self, _event: &StepEvent) -> sph::Result<()> {
+    fn step(&mut self, _event: &StepEvent) -> sph_train::Result<()> {
         self.0 -= 1;
         if self.0 == 0 {
             self.1.store(true, Ordering::Relaxed);
@@ -31,7 +30,7 @@ fn args(dir: &Path, opt: &str) -> TrainArgs {
 }
 
 fn start(args: &TrainArgs, name: &str) -> Trainer<f32> {
-    let mut run = RunDir::planned(&args.output, name).unwrap();
+    let mut run = RunFolder::planned(&args.output, name).unwrap();
     run.create(&args.to_toml().unwrap()).unwrap();
     begin(args, run).unwrap().0
 }
@@ -71,7 +70,7 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
                 let outcome = trainer.train(&mut [&mut After(cut, &stop)], &stop).unwrap();
                 assert!(outcome.interrupted, "{name}");
                 drop(trainer);
-                let run = RunDir::open(&args.output.join(&name)).unwrap();
+                let run = RunFolder::open(&args.output.join(&name)).unwrap();
                 let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
                 let settings = TrainArgs::from_toml(&checkpoint.progress.args, "args").unwrap();
                 trainer = resume(&settings, run, &checkpoint).unwrap();
@@ -95,7 +94,7 @@ fn another_optimizers_state_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let settings = |opt: &str| TrainArgs { epochs: 1, ..args(dir.path(), opt) };
     start(&settings("adam"), "run").train(&mut [], &AtomicBool::new(false)).unwrap();
-    let run = RunDir::open(&dir.path().join("run")).unwrap();
+    let run = RunFolder::open(&dir.path().join("run")).unwrap();
     let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
     let e = resume::<f32>(&settings("sgd"), run, &checkpoint).err().unwrap().to_string();
     assert!(e.contains("run/last.ckpt") && e.contains("optimizer state '"), "{e}");
@@ -112,7 +111,7 @@ fn dropout_goes_on_bit_for_bit() {
     let stop = AtomicBool::new(false);
     assert!(trainer.train(&mut [&mut After(2, &stop)], &stop).unwrap().interrupted);
     drop(trainer);
-    let run = RunDir::open(&args.output.join("cut")).unwrap();
+    let run = RunFolder::open(&args.output.join("cut")).unwrap();
     let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
     let settings = TrainArgs::from_toml(&checkpoint.progress.args, "args").unwrap();
     resume::<f32>(&settings, run, &checkpoint).unwrap().train(&mut [], &never).unwrap();
@@ -135,7 +134,7 @@ fn patience_is_part_of_a_run() {
     assert!(trainer.train(&mut [&mut After(8, &stop)], &stop).unwrap().interrupted);
     drop(trainer);
     for _ in 0..2 {
-        let run = RunDir::open(&args.output.join("cut")).unwrap();
+        let run = RunFolder::open(&args.output.join("cut")).unwrap();
         let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
         let mut trainer = resume::<f32>(&args, run, &checkpoint).unwrap();
         let outcome = trainer.train(&mut [], &never).unwrap();

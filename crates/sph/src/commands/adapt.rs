@@ -1,13 +1,12 @@
 //! `sph adapt`: a trained network made to fit other data by its 1-D parameters alone.
 
-use crate::adaptation::{AdaptSettings, Adapted, Measured, adapt};
 use crate::adaptation_setup::Setup;
-use crate::checkpoint::{check_outputs, save_model, write_atomically};
-use crate::config::{AdaptArgs, EvalOn, shown};
+use crate::config::{AdaptArgs, shown};
 use crate::error::{Error, Result};
-use crate::table::Table;
-use crate::timing;
 use indicatif::ProgressBar;
+use sph_train::adaptation::{AdaptSettings, Adapted, EvalOn, Measured, adapt};
+use sph_train::files::{ModelFile, Table, check_outputs, save_model, write_atomically};
+use sph_train::timing;
 use std::fmt::Write as _;
 
 /// Adapts, and prints a table or JSON.
@@ -26,8 +25,9 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
     check_outputs([&args.csv, &args.output].into_iter().flatten())?;
     let setup = Setup::new(&args)?;
     super::warn(&setup.notes);
-    let data = setup.images()?;
-    let Setup { found, mut objective, mut optimizer, batch_size, .. } = setup;
+    let data = setup.data()?;
+    let Setup { network, mut objective, mut optimizer, images, .. } = setup;
+    let batch_size = images.batch_size;
     let specs = objective.store.specs().to_vec();
     let settings = AdaptSettings {
         steps: args.steps as u64,
@@ -45,17 +45,17 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
         write_atomically(path, csv(&adapted).as_bytes())?;
     }
     if let Some(path) = &args.output {
-        save_model(path, &objective.store, &found.info)?;
+        save_model(path, &objective.store, &network.info)?;
     }
     let trained: Vec<_> = specs.iter().filter(|s| !s.frozen).collect();
     let entries: usize = trained.iter().map(|s| s.len()).sum();
     if args.json {
         let record = serde_json::json!({
-            "checkpoint": found.file().map(shown),
-            "checkpoint_crc32": found.crc32(),
-            "model": found.info.model,
-            "norm": found.info.norm,
-            "dataset": found.info.dataset,
+            "checkpoint": network.file.as_ref().map(|file| shown(file.path())),
+            "checkpoint_crc32": network.file.as_ref().map(ModelFile::crc32),
+            "model": network.info.model,
+            "norm": network.info.norm,
+            "dataset": network.info.dataset,
             "settings": args.settings()?,
             "adaptation_images": data.adapt.set.len(),
             "batch_size": batch_size,
@@ -78,9 +78,9 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
     let corrupted = args.corrupt.map_or(String::new(), |c| format!(" with {c}"));
     let title = format!(
         "{} on {} images of {}{corrupted}: {entries} parameters in {} tensors, --opt {}, lr {}",
-        found.info.model,
+        network.info.model,
         data.adapt.set.len(),
-        found.info.dataset,
+        network.info.dataset,
         trained.len(),
         args.optimizer.opt,
         settings.lr

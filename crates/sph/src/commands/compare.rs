@@ -1,21 +1,21 @@
 //! `sph compare`: several optimizers on the same models, data and seeds. What it prints and writes; all else is in [`crate::compare`].
 
-use crate::checkpoint::write_atomically;
+use crate::compare::finished::finished;
 use crate::compare::flags::{CompareArgs, Resolved};
-use crate::compare::job::{Job, RunArgs};
-use crate::compare::lock::Lock;
+use crate::compare::job::RunArgs;
 use crate::compare::plan::{self, PlannedRun};
-use crate::compare::processes::{End, Event, Launch};
-use crate::compare::results::Results;
+use crate::compare::processes::{Event, Launch, ProcessExit};
 use crate::compare::round::{Carried, Round, Watch};
-use crate::compare::trials::{self, Trials};
-use crate::corruption_sheet::{self, Sheet};
+use crate::compare::trials;
 use crate::error::{Error, Result};
 use crate::finished_run;
-use crate::history::Adaptation;
-use crate::report::compare::{self as report, Made};
-use crate::report::trials as trials_report;
 use indicatif::{ProgressBar, ProgressStyle};
+use sph_report::compare::{self as report, Made};
+use sph_report::corruption::Sheet;
+use sph_report::trials as trials_report;
+use sph_train::adaptation::AdaptationRecord;
+use sph_train::compare::{Job, Lock, Results, Trials};
+use sph_train::files::write_atomically;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,9 @@ pub enum Ended {
 /// For the user's mistakes, before anything is run; when files cannot be written.
 pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     let Resolved { plan, baseline, jobs, threads, output, file } = args.resolve()?;
-    let made = Made { command: args.command(), file, jobs, threads };
+    let shared = (jobs > 1)
+        .then(|| format!("times are of {jobs} runs at a time on this machine; --jobs 1 measures each alone"));
+    let made = Made { command: args.command(), file, jobs, threads, shared };
     let _lock = Lock::new(&output)?;
     let program = this_program()?;
     let launch = Launch { program, output, jobs, threads, divergence_ends: false };
@@ -55,16 +57,24 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
         }
     };
     let runs = plan::runs(&configurations, &plan.seeds)?;
-    let results =
-        || Results::read(&launch, &configurations, &runs, baseline, plan.seeds.len(), trials.clone());
+    let results = || {
+        let finished = finished(&launch, &runs, trials.is_some())?;
+        Ok::<_, Error>(Results::new(
+            configurations.clone(),
+            finished,
+            baseline,
+            plan.seeds.len(),
+            trials.clone(),
+        ))
+    };
     let round = Round::new("run", &launch, &runs)?;
     // Once, and before anything is measured.
-    let sheets = corruption_sheet::of_runs(&runs);
+    let sheets = crate::compare::of_runs(&runs);
     let write = |results: &Results| write_files(&launch.output, results, &sheets, &made);
     let carried = round.carry_out(stop, &mut console, &mut || write(&results()?))?;
     let results = results()?;
     write(&results)?;
-    super::say(report::table(&results).trim_end())?;
+    super::say(report::table(&results, &made).trim_end())?;
     let undecided = trials.as_ref().map_or(Vec::new(), trials_report::nothing_chosen);
     let decided = undecided.is_empty();
     undecided.into_iter().for_each(stderr);
@@ -102,7 +112,7 @@ fn tell(carried: &Carried, stop: &AtomicBool) -> Ended {
 }
 
 fn write_trials(output: &Path, trials: &Trials) -> Result<()> {
-    write_atomically(&output.join("trials.csv"), trials_report::csv(trials).as_bytes())
+    Ok(write_atomically(&output.join("trials.csv"), trials_report::csv(trials).as_bytes())?)
 }
 
 fn write_files(
@@ -112,12 +122,12 @@ fn write_files(
     made: &Made,
 ) -> Result<()> {
     let write = |name: &str, text: String| write_atomically(&output.join(name), text.as_bytes());
-    write("table.txt", report::table(results))?;
+    write("table.txt", report::table(results, made))?;
     write("runs.csv", report::runs_csv(results))?;
     write("configurations.csv", report::configurations_csv(results))?;
     let page = report::page(results, sheets, made)
         .map_err(|e| Error::Config(format!("the report cannot be drawn: {e}")))?;
-    write("report.html", page)
+    Ok(write("report.html", page)?)
 }
 
 /// A line per run on stderr, and below it a bar over the epochs, or steps, of all of them.
@@ -177,10 +187,10 @@ impl Watch for Console {
             Event::Ended(i, end) => {
                 self.behind[i] = runs[i].args.length() as u64;
                 let text = match end {
-                    End::Finished => finished(launch, &runs[i])?,
-                    End::Diverged(reason) => format!("diverged: {reason}"),
-                    End::Interrupted => "interrupted".into(),
-                    End::Failed(reason) => format!("failed: {reason}"),
+                    ProcessExit::Finished => figures(launch, &runs[i])?,
+                    ProcessExit::Diverged(reason) => format!("diverged: {reason}"),
+                    ProcessExit::Interrupted => "interrupted".into(),
+                    ProcessExit::Failed(reason) => format!("failed: {reason}"),
                 };
                 self.line(format!("{}: {text}", runs[i].name));
             }
@@ -205,7 +215,7 @@ fn epochs(launch: &Launch, run: &PlannedRun) -> u64 {
 }
 
 /// What is said of a finished run.
-fn finished(launch: &Launch, run: &PlannedRun) -> Result<String> {
+fn figures(launch: &Launch, run: &PlannedRun) -> Result<String> {
     let (name, accuracy, seconds) = match &run.args {
         RunArgs::Train(_) => {
             let history = finished_run::read(launch.folder(run))?.0;
@@ -217,7 +227,7 @@ fn finished(launch: &Launch, run: &PlannedRun) -> Result<String> {
             }
         }
         RunArgs::Adapt(_) => {
-            let adapted = Adaptation::read(&launch.record(run))?;
+            let adapted = AdaptationRecord::read(&launch.record(run))?;
             let last = adapted.evaluations.last();
             let seconds = adapted.step_seconds.iter().sum();
             ("final accuracy", last.map(|m| m.accuracy), seconds)

@@ -1,14 +1,12 @@
 //! `sph train`.
 
-use crate::checkpoint::Checkpoint;
 use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
-use crate::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
-use crate::run::RunDir;
-use crate::run_result::RunResult;
-use crate::timing;
-use crate::train_loop::Outcome;
 use crate::training_setup::{begin, resume};
+use sph_train::files::RunFolder;
+use sph_train::files::{Checkpoint, RunResult};
+use sph_train::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
+use sph_train::training::TrainingResult;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -32,22 +30,23 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
         super::at_eof(|| stop.store(true, Ordering::Relaxed));
     }
     let mut console = Console::new(args.json, args.log_interval);
-    let resumed = |run: RunDir| -> Result<(TrainArgs, RunDir, Checkpoint)> {
+    let resumed = |run: RunFolder| -> Result<(TrainArgs, RunFolder, Checkpoint)> {
         let checkpoint = Checkpoint::read(&run.checkpoint())?;
         let settings = TrainArgs::from_toml(&checkpoint.progress.args, &shown(&run.checkpoint()))?;
         settings.kernels.configure()?;
         Ok((settings, run, checkpoint))
     };
-    let begun = |run: RunDir| begin::<f32>(args, run).map(|(trainer, notes)| (trainer, Some(notes)));
+    let begun = |run: RunFolder| begin::<f32>(args, run).map(|(trainer, notes)| (trainer, Some(notes)));
     // Data, model and settings are checked before a folder is made.
     let planned = || match &args.experiment {
-        Some(name) => RunDir::planned(&args.output, name),
-        None => RunDir::unnamed(&args.output, &args.model.model, &args.dataset),
+        Some(name) => RunFolder::planned(&args.output, name),
+        None => RunFolder::unnamed(&args.output, &args.model.model, &args.dataset),
     };
     let (mut trainer, notes) = match &args.resume {
         Some(_) if args.resumes_by_itself() => {
             // It has a name: that was checked.
-            let run = RunDir::planned_or_begun(&args.output, args.experiment.as_deref().unwrap_or_default())?;
+            let run =
+                RunFolder::planned_or_begun(&args.output, args.experiment.as_deref().unwrap_or_default())?;
             if run.checkpoint().is_file() {
                 let (settings, run, checkpoint) = resumed(run)?;
                 if let Some(difference) = args.difference(&settings)? {
@@ -63,7 +62,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
             }
         }
         Some(path) => {
-            let (settings, run, checkpoint) = resumed(RunDir::open(path)?)?;
+            let (settings, run, checkpoint) = resumed(RunFolder::open(path)?)?;
             (resume::<f32>(&settings, run, &checkpoint)?, None)
         }
         None => begun(planned()?)?,
@@ -96,7 +95,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
         let _ = writeln!(std::io::stderr(), "interrupted after epoch {epochs}, saved; {how}");
         return Ok(Ended::Interrupted);
     }
-    let result = result(&outcome);
+    let result = RunResult::from(&outcome);
     // A run that was finished already keeps the times that were measured then.
     if outcome.epochs > before || run.read_result()?.is_none() {
         run.write_result(&result)?;
@@ -115,7 +114,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
     Ok(Ended::Finished)
 }
 
-fn last_line(o: &Outcome) -> String {
+fn last_line(o: &TrainingResult) -> String {
     let Some(best) = o.best else { return "no epoch was trained".into() };
     let chosen = match o.chosen_on_validation {
         true => format!("chosen on held-out images, accuracy {:.2} %", 100.0 * best.chosen_by),
@@ -128,25 +127,4 @@ fn last_line(o: &Outcome) -> String {
     let early =
         if o.stopped_early { format!("; stopped early after epoch {}", o.epochs) } else { String::new() };
     format!("best test accuracy {accuracy:.2} % in epoch {epoch} ({chosen}){average}{early}")
-}
-
-fn result(o: &Outcome) -> RunResult {
-    RunResult {
-        test_accuracy: o.best.map(|b| b.test_accuracy),
-        test_loss: o.best.map(|b| b.test_loss),
-        best_epoch: o.best.map(|b| b.epoch + 1),
-        chosen_on: if o.chosen_on_validation { "validation" } else { "test" }.into(),
-        final_test_accuracy: o.last.map(|l| l.1),
-        final_test_loss: o.last.map(|l| l.0),
-        ema_test_accuracy: o.best_average.map(|b| b.test_accuracy),
-        final_ema_test_accuracy: o.last_average.map(|l| l.1),
-        data_crc32: o.data_crc32,
-        epochs: o.epochs,
-        stopped_early: o.stopped_early,
-        seconds: o.seconds,
-        cpu_seconds: o.cpu_seconds,
-        step_ms_median: o.step_ms,
-        curvature_overhead: o.overhead,
-        peak_rss_mb: timing::peak_rss_mb(),
-    }
 }

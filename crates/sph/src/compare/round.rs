@@ -3,12 +3,12 @@
 
 use super::job::RunArgs;
 use super::plan::PlannedRun;
-use super::processes::{self, End, Event, Found, Launch};
+use super::processes::{self, Event, Launch, ProcessExit, RunState};
 use crate::adaptation_setup::Setup;
-use crate::config::EvalOn;
 use crate::error::{Error, Result};
-use crate::model_source::Seen;
 use crate::training_setup::begin;
+use sph_train::TrainingOverlap;
+use sph_train::adaptation::EvalOn;
 use std::sync::atomic::AtomicBool;
 
 /// Runs that are carried out together.
@@ -20,7 +20,7 @@ pub struct Round<'a> {
     /// The runs, with those that are finished.
     pub runs: &'a [PlannedRun],
     /// What there is of each before the round.
-    pub found: Vec<Found>,
+    pub found: Vec<RunState>,
     /// What a user should know of them, a line each.
     pub notes: Vec<String>,
 }
@@ -71,7 +71,7 @@ impl<'a> Round<'a> {
     /// # Errors
     /// When there are runs with other settings, or data, models and settings do not fit each other.
     pub fn new(kind: &'a str, launch: &'a Launch, runs: &'a [PlannedRun]) -> Result<Self> {
-        let found = runs.iter().map(|r| launch.find(r)).collect::<Result<Vec<Found>>>()?;
+        let found = runs.iter().map(|r| launch.find(r)).collect::<Result<Vec<RunState>>>()?;
         let mut round = Round { kind, launch, runs, found, notes: Vec::new() };
         round.check()?;
         Ok(round)
@@ -82,14 +82,14 @@ impl<'a> Round<'a> {
         let mut checked = Vec::new();
         let mut notes = Vec::new();
         for (run, found) in self.runs.iter().zip(&self.found) {
-            if *found == Found::Nothing && !checked.contains(&run.configuration) {
+            if *found == RunState::Nothing && !checked.contains(&run.configuration) {
                 checked.push(run.configuration);
                 let fits = match &run.args {
                     RunArgs::Train(args) => begin::<f32>(args, self.launch.folder(run)).map(drop),
                     RunArgs::Adapt(args) => Setup::new(args).and_then(|setup| {
                         notes.extend(setup.notes);
                         // A file of another program has no run's folder; what is known of it, a note says.
-                        let untold = setup.found.seen == Seen::Unknown && setup.found.is_ours();
+                        let untold = setup.network.overlap == TrainingOverlap::Unknown && setup.network.is_ours();
                         match args.eval_on == EvalOn::Validation && untold {
                             true => Err(Error::Config(format!(
                                 "{} does not tell which images it was trained on, so none of them can judge trials; name the \
@@ -130,7 +130,7 @@ impl<'a> Round<'a> {
         processes::carry_out(launch, runs, found, stop, &mut |event| {
             watch.event(self, &event)?;
             if let Event::Ended(number, end) = event {
-                if let End::Failed(reason) = end {
+                if let ProcessExit::Failed(reason) = end {
                     let name = runs[number].name.clone();
                     failed.push(Failed { name, reason: reason.clone() });
                 }

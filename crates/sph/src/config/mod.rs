@@ -13,7 +13,7 @@ mod schedule;
 mod source;
 mod values;
 
-pub use adapt::{AdaptArgs, AdaptOn, EvalOn};
+pub use adapt::AdaptArgs;
 pub use augment::AugmentArgs;
 pub use average::AverageArgs;
 pub use data::DatasetArgs;
