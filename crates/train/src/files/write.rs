@@ -41,26 +41,6 @@ pub(crate) fn moment() {}
 #[cfg(test)]
 pub(crate) use killing::{MOMENTS, moment};
 
-#[cfg(test)]
-mod killing {
-    use std::process::Command;
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    /// The moments of this process so far.
-    pub(crate) static MOMENTS: AtomicUsize = AtomicUsize::new(0);
-
-    /// Kills the process at the moment whose number the environment says.
-    pub(crate) fn moment() {
-        let number = MOMENTS.fetch_add(1, Ordering::Relaxed);
-        if std::env::var("SPH_TEST_KILL_AT").is_ok_and(|at| at == number.to_string()) {
-            let _ = Command::new("kill").args(["-KILL", &std::process::id().to_string()]).status();
-            loop {
-                std::thread::park();
-            }
-        }
-    }
-}
-
 /// Finds out whether [`write_atomically`] could write to `path` now, before a long computation. Leaves nothing.
 ///
 /// # Errors
@@ -106,4 +86,24 @@ fn temporary(path: &Path) -> Result<(PathBuf, NamedTempFile)> {
 
 fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+#[cfg(test)]
+mod killing {
+    use std::process::Command;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// The moments of this process so far.
+    pub(crate) static MOMENTS: AtomicUsize = AtomicUsize::new(0);
+
+    /// Kills the process at the moment whose number the environment says.
+    pub(crate) fn moment() {
+        let number = MOMENTS.fetch_add(1, Ordering::Relaxed);
+        if std::env::var("SPH_TEST_KILL_AT").is_ok_and(|at| at == number.to_string()) {
+            let _ = Command::new("kill").args(["-KILL", &std::process::id().to_string()]).status();
+            loop {
+                std::thread::park();
+            }
+        }
+    }
 }
