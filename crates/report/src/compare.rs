@@ -107,7 +107,7 @@ fn rows(results: &Results, group: &Group) -> Vec<Vec<String>> {
 
 /// How a comparison was made.
 #[derive(Debug, Clone)]
-pub struct Made {
+pub struct Provenance {
     /// The command.
     pub command: String,
     /// The text of the file that it names.
@@ -120,7 +120,7 @@ pub struct Made {
     pub shared: Option<String>,
 }
 
-impl Made {
+impl Provenance {
     /// It says how to make the same again, and on what machine times were measured.
     fn section(&self) -> String {
         let file = self.file.as_ref().map_or(String::new(), |text| {
@@ -142,7 +142,7 @@ impl Made {
 }
 
 /// What is printed: a table per data set and model.
-pub fn table(results: &Results, made: &Made) -> String {
+pub fn table(results: &Results, made: &Provenance) -> String {
     let mut out = String::new();
     for group in &results.groups {
         let _ = writeln!(out, "{}\n\n{}", about(results, group), aligned(&rows(results, group)));
@@ -228,7 +228,11 @@ pub fn configurations_csv(results: &Results) -> String {
 ///
 /// # Errors
 /// When a chart cannot be drawn.
-pub fn page(results: &Results, sheets: &[std::result::Result<Sheet, String>], made: &Made) -> Result<String> {
+pub fn page(
+    results: &Results,
+    sheets: &[std::result::Result<Sheet, String>],
+    made: &Provenance,
+) -> Result<String> {
     let title = "Comparison of optimizers";
     let mut body = format!("<h1>{title}</h1>\n");
     for shown in sheets {

@@ -1,4 +1,4 @@
-//! What corruptions look like: pictures of a data set's first test images, as they were and corrupted. [`crate::sheet`] shows them.
+//! What corruptions look like: pictures of a data set's first test images, as they were and corrupted.
 
 use crate::error::{Error, Result};
 use image::{Rgb, RgbImage};

@@ -29,6 +29,7 @@ mod model_info;
 mod objective;
 pub mod observers;
 mod per_example;
+pub mod process;
 pub mod timing;
 pub mod training;
 

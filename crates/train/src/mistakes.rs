@@ -7,7 +7,7 @@ use sph_autodiff::ops::probabilities;
 use sph_data::loader::Source;
 use std::collections::BTreeMap;
 
-/// See the module.
+/// What a model makes of the test images.
 #[derive(Debug, Clone)]
 pub struct Mistakes {
     /// What the classes are called, in the order of their numbers.

@@ -1,4 +1,4 @@
-//! Step times, their median, and the process's memory.
+//! Times of steps, their median, and how times are spelled.
 
 use std::time::Duration;
 
@@ -50,39 +50,6 @@ impl Times {
     }
 }
 
-/// Measures the first steps of a run: not the very first, which are slower, but some after them.
-#[derive(Debug, Clone)]
-pub(crate) struct FirstSteps {
-    seen: usize,
-    wanted: usize,
-    seconds: f64,
-    over: bool,
-}
-
-/// Steps that are not measured: they warm up, and measure other things beside.
-const SKIPPED: usize = 10;
-/// No estimate takes longer than this to measure, in seconds, unless it is of fewer than three steps.
-const LONG: f64 = 20.0;
-
-impl FirstSteps {
-    /// `cycle` steps are of all kinds that there are; so many are measured, if they are neither few nor many.
-    pub(crate) fn new(cycle: usize) -> Self {
-        FirstSteps { seen: 0, wanted: cycle.clamp(10, 50), seconds: 0.0, over: false }
-    }
-
-    /// Takes a step in. When the last was measured: the number of the first and the last, from 1, and their mean in seconds.
-    pub(crate) fn push(&mut self, time: Duration) -> Option<((usize, usize), f64)> {
-        self.seen += 1;
-        if self.seen <= SKIPPED || self.over {
-            return None;
-        }
-        self.seconds += time.as_secs_f64();
-        let measured = self.seen - SKIPPED;
-        self.over = measured == self.wanted || (measured >= 3 && self.seconds > LONG);
-        self.over.then(|| ((SKIPPED + 1, self.seen), self.seconds / measured as f64))
-    }
-}
-
 /// A length of time for people: `45 s`, `12 min`, `3 h 20 min`.
 pub fn spell(seconds: f64) -> String {
     let (s, minutes) = (seconds.round() as u64, (seconds / 60.0).round() as u64);
@@ -91,41 +58,6 @@ pub fn spell(seconds: f64) -> String {
         (_, 0..=99) => format!("{minutes} min"),
         (_, m) => format!("{} h {} min", m / 60, m % 60),
     }
-}
-
-/// The largest resident memory of this process so far, in MB (10⁶ bytes); `None` where the system does not say.
-pub fn peak_rss_mb() -> Option<f64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
-    let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024.0 / 1e6)
-}
-
-/// CPU time of this process so far, all threads together, in seconds; `None` where the system does not say.
-#[cfg(unix)]
-pub fn cpu_seconds() -> Option<f64> {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Some(time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9)
-}
-
-/// CPU time of this process so far, all threads together, in seconds; `None` where the system does not say.
-#[cfg(not(unix))]
-pub fn cpu_seconds() -> Option<f64> {
-    None
-}
-
-#[test]
-#[cfg(unix)]
-fn cpu_time_grows_with_work() {
-    let (before, start) = (cpu_seconds().unwrap(), std::time::Instant::now());
-    let mut sum = 0u64;
-    while start.elapsed() < Duration::from_millis(600) {
-        sum = std::hint::black_box((0..1_000_000u64).fold(sum, u64::wrapping_add));
-    }
-    // This thread's, unless others want the core, and that of tests beside it: a unit that is wrong by ten shows.
-    let grown = cpu_seconds().unwrap() - before;
-    let threads = std::thread::available_parallelism().map_or(1, usize::from) as f64;
-    assert!((0.1..=0.7 * threads + 0.2).contains(&grown), "{grown}");
 }
 
 #[test]
@@ -145,15 +77,6 @@ fn the_median_is_that_of_the_latest() {
 }
 
 #[test]
-fn the_first_steps_are_measured_once() {
-    let mut first = FirstSteps::new(12);
-    let told: Vec<_> = (0..60).filter_map(|i| first.push(Duration::from_millis(i))).collect();
-    // Steps 11 to 22 of 10 to 21 ms.
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0].0, (11, 22));
-    assert!((told[0].1 - 0.0155).abs() < 1e-9);
-    let mut slow = FirstSteps::new(12);
-    let told: Vec<_> = (0..60).filter_map(|_| slow.push(Duration::from_secs(9))).collect();
-    assert_eq!(told, [((11, 13), 9.0)]);
+fn lengths_of_time_are_short() {
     assert_eq!([44.6, 130.0, 12000.0].map(spell), ["45 s", "2 min", "3 h 20 min"]);
 }

@@ -4,9 +4,9 @@ use crate::adaptation_setup::Setup;
 use crate::config::{AdaptArgs, shown};
 use crate::error::{Error, Result};
 use indicatif::ProgressBar;
-use sph_train::adaptation::{AdaptSettings, Adapted, EvalOn, Measured, adapt};
+use sph_train::adaptation::{AdaptSettings, AdaptationResult, EvalOn, StepEvaluation, adapt};
 use sph_train::files::{ModelFile, Table, check_outputs, save_model, write_atomically};
-use sph_train::timing;
+use sph_train::process;
 use std::fmt::Write as _;
 
 /// Adapts, and prints a table or JSON.
@@ -70,8 +70,8 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
             "evaluations": adapted.evaluations,
             "train_loss": adapted.train_loss,
             "step_seconds": adapted.step_seconds,
-            "cpu_seconds": timing::cpu_seconds(),
-            "peak_rss_mb": timing::peak_rss_mb(),
+            "cpu_seconds": process::cpu_seconds(),
+            "peak_rss_mb": process::peak_rss_mb(),
         });
         return super::say(&record.to_string());
     }
@@ -88,10 +88,10 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
     super::say(&format!("{title}\n{}", table(&adapted, args.eval_on)))
 }
 
-fn table(adapted: &Adapted, on: EvalOn) -> String {
+fn table(adapted: &AdaptationResult, on: EvalOn) -> String {
     let on = if on == EvalOn::Test { "test" } else { "validation" };
     let mut out = format!("{:12}  steps  seconds  train loss  {on} loss  {on} accuracy\n", "");
-    let mut line = |name: &str, m: &Measured| {
+    let mut line = |name: &str, m: &StepEvaluation| {
         let train = match m.steps {
             0 => "-".to_string(),
             n => format!("{:.4}", adapted.train_loss[n as usize - 1]),
@@ -111,9 +111,9 @@ fn table(adapted: &Adapted, on: EvalOn) -> String {
 }
 
 /// A row before anything, one with recalibrated statistics, then one per step, with an evaluation where there was one.
-fn csv(adapted: &Adapted) -> String {
+fn csv(adapted: &AdaptationResult) -> String {
     let mut table = Table::new(["step", "seconds", "train_loss", "loss", "accuracy"]);
-    let mut line = |step: u64, seconds: f64, train: String, measured: Option<&Measured>| {
+    let mut line = |step: u64, seconds: f64, train: String, measured: Option<&StepEvaluation>| {
         let [loss, accuracy] =
             measured.map_or([const { String::new() }; 2], |m| [m.loss, m.accuracy].map(|v| v.to_string()));
         table.push([step.to_string(), seconds.to_string(), train, loss, accuracy]);

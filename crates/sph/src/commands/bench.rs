@@ -11,7 +11,8 @@ use sph_tensor::{Array, Pool, Rng, Shape};
 use sph_train::Divergence;
 use sph_train::Objective;
 use sph_train::explain::Explained;
-use sph_train::timing::{self, Times};
+use sph_train::process;
+use sph_train::timing::Times;
 use std::time::Instant;
 
 /// Time training steps on synthetic CIFAR-sized images (3×32×32, 10 classes).
@@ -117,7 +118,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             "step_ms_median": median,
             "step_ms_min": min,
             "images_per_s": n as f64 / median * 1e3,
-            "peak_rss_mb": timing::peak_rss_mb(),
+            "peak_rss_mb": process::peak_rss_mb(),
             "peak_pool_mb": pool_mb,
         });
         if let Some(explained) = &explained {

@@ -1,16 +1,17 @@
 //! `sph compare`: several optimizers on the same models, data and seeds. What it prints and writes; all else is in [`crate::compare`].
 
+use crate::compare::corruptions;
 use crate::compare::finished::finished;
 use crate::compare::flags::{CompareArgs, Resolved};
 use crate::compare::job::RunArgs;
 use crate::compare::plan::{self, PlannedRun};
 use crate::compare::processes::{Event, Launch, ProcessExit};
-use crate::compare::round::{Carried, Round, Watch};
+use crate::compare::round::{Round, RoundObserver, RoundResult};
 use crate::compare::trials;
 use crate::error::{Error, Result};
 use crate::finished_run;
 use indicatif::{ProgressBar, ProgressStyle};
-use sph_report::compare::{self as report, Made};
+use sph_report::compare::{self as report, Provenance};
 use sph_report::corruption::Sheet;
 use sph_report::trials as trials_report;
 use sph_train::adaptation::AdaptationRecord;
@@ -23,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a comparison ended, for the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum CompareExit {
     /// All runs are finished.
     Finished,
     /// Some run failed; the others are finished.
@@ -36,11 +37,11 @@ pub enum Ended {
 ///
 /// # Errors
 /// For the user's mistakes, before anything is run; when files cannot be written.
-pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
+pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<CompareExit> {
     let Resolved { plan, baseline, jobs, threads, output, file } = args.resolve()?;
     let shared = (jobs > 1)
         .then(|| format!("times are of {jobs} runs at a time on this machine; --jobs 1 measures each alone"));
-    let made = Made { command: args.command(), file, jobs, threads, shared };
+    let made = Provenance { command: args.command(), file, jobs, threads, shared };
     let _lock = Lock::new(&output)?;
     let program = this_program()?;
     let launch = Launch { program, output, jobs, threads, divergence_ends: false };
@@ -69,7 +70,7 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     };
     let round = Round::new("run", &launch, &runs)?;
     // Once, and before anything is measured.
-    let sheets = crate::compare::of_runs(&runs);
+    let sheets = corruptions::sheets(&runs);
     let write = |results: &Results| write_files(&launch.output, results, &sheets, &made);
     let carried = round.carry_out(stop, &mut console, &mut || write(&results()?))?;
     let results = results()?;
@@ -79,7 +80,7 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
     let decided = undecided.is_empty();
     undecided.into_iter().for_each(stderr);
     let all = tell(&carried, stop);
-    Ok(if all == Ended::Finished && !decided { Ended::SomeFailed } else { all })
+    Ok(if all == CompareExit::Finished && !decided { CompareExit::SomeFailed } else { all })
 }
 
 /// This program, as it was when it was started, where the system says so: a comparison of days outlives builds.
@@ -96,7 +97,7 @@ fn stderr(line: String) {
 }
 
 /// Says what failed and what is left.
-fn tell(carried: &Carried, stop: &AtomicBool) -> Ended {
+fn tell(carried: &RoundResult, stop: &AtomicBool) -> CompareExit {
     for f in &carried.failed {
         stderr(format!("failed: {}: {}", f.name, f.reason));
     }
@@ -105,10 +106,10 @@ fn tell(carried: &Carried, stop: &AtomicBool) -> Ended {
     if n > 0 {
         stderr(format!("interrupted, {are} not finished; the same command goes on with them"));
         if stop.load(Ordering::Relaxed) {
-            return Ended::Interrupted;
+            return CompareExit::Interrupted;
         }
     }
-    if carried.is_whole() { Ended::Finished } else { Ended::SomeFailed }
+    if carried.is_whole() { CompareExit::Finished } else { CompareExit::SomeFailed }
 }
 
 fn write_trials(output: &Path, trials: &Trials) -> Result<()> {
@@ -119,7 +120,7 @@ fn write_files(
     output: &Path,
     results: &Results,
     sheets: &[std::result::Result<Sheet, String>],
-    made: &Made,
+    made: &Provenance,
 ) -> Result<()> {
     let write = |name: &str, text: String| write_atomically(&output.join(name), text.as_bytes());
     write("table.txt", report::table(results, made))?;
@@ -149,7 +150,7 @@ impl Console {
     }
 }
 
-impl Watch for Console {
+impl RoundObserver for Console {
     fn begins(&mut self, round: &Round<'_>) {
         let Round { kind, launch, runs, found, notes } = round;
         // Rounds have much in common.

@@ -115,7 +115,7 @@ fn about_corruptions() -> String {
     )
 }
 
-/// Does it.
+/// Carries out the subcommand.
 ///
 /// # Errors
 /// For files that cannot be read, and downloads that fail.

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a run ended, for the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum TrainExit {
     /// All epochs were trained.
     Finished,
     /// Stopped early by the user; resumable.
@@ -23,7 +23,7 @@ pub enum Ended {
 ///
 /// # Errors
 /// For the user's mistakes and for what goes wrong on the way; files of earlier runs stay as they were.
-pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
+pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
     super::configure_threads(args.threads)?;
     args.kernels.configure()?;
     if args.stop_on_eof {
@@ -93,7 +93,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
     if outcome.interrupted {
         let (epochs, how) = (outcome.epochs, format!("go on with: sph train --resume {path}"));
         let _ = writeln!(std::io::stderr(), "interrupted after epoch {epochs}, saved; {how}");
-        return Ok(Ended::Interrupted);
+        return Ok(TrainExit::Interrupted);
     }
     let result = RunResult::from(&outcome);
     // A run that was finished already keeps the times that were measured then.
@@ -111,7 +111,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
     if let Err(e) = super::report::write(&run, &run.report()) {
         let _ = writeln!(std::io::stderr(), "warning: there is no report: {e}; sph report {path} makes it");
     }
-    Ok(Ended::Finished)
+    Ok(TrainExit::Finished)
 }
 
 fn last_line(o: &TrainingResult) -> String {

@@ -10,7 +10,7 @@ use sph_train::LoadedModel;
 
 /// What the corruptions of a comparison look like, with the seed that its runs have: a sheet for each data set, or why there is none; nothing
 /// where nothing is corrupted. A row with the images as they were, then one for each corruption.
-pub fn of_runs(runs: &[PlannedRun]) -> Vec<std::result::Result<Sheet, String>> {
+pub fn sheets(runs: &[PlannedRun]) -> Vec<std::result::Result<Sheet, String>> {
     let (read, mut missing) = readings(runs);
     let mut sheets = Vec::new();
     for (reading, corruptions) in read {

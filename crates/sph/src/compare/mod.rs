@@ -3,7 +3,7 @@
 //! [`flags`], over a file of settings, give a [`plan`] of configurations and their runs; [`job`] says which settings a run has. [`trials`]
 //! carries the tuning rule out, and a [`round`] runs that go together, by [`processes`]. [`finished`] reads what they left.
 
-mod corruptions;
+pub(crate) mod corruptions;
 mod file;
 pub mod finished;
 pub mod flags;
@@ -13,5 +13,3 @@ pub mod processes;
 pub mod round;
 mod setting;
 pub mod trials;
-
-pub use corruptions::of_runs;

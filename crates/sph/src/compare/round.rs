@@ -26,7 +26,7 @@ pub struct Round<'a> {
 }
 
 /// Who is told how rounds go on.
-pub trait Watch {
+pub trait RoundObserver {
     /// A round begins.
     fn begins(&mut self, round: &Round<'_>);
 
@@ -42,7 +42,7 @@ pub trait Watch {
 
 /// A run that failed.
 #[derive(Debug, Clone)]
-pub struct Failed {
+pub struct FailedRun {
     /// Its name.
     pub name: String,
     /// Why.
@@ -51,14 +51,14 @@ pub struct Failed {
 
 /// What came of a round.
 #[derive(Debug, Clone)]
-pub struct Carried {
+pub struct RoundResult {
     /// The runs that failed.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<FailedRun>,
     /// How many are not over and did not fail.
     pub unfinished: usize,
 }
 
-impl Carried {
+impl RoundResult {
     /// All runs are over.
     pub fn is_whole(&self) -> bool {
         self.failed.is_empty() && self.unfinished == 0
@@ -117,13 +117,13 @@ impl<'a> Round<'a> {
     pub fn carry_out(
         &self,
         stop: &AtomicBool,
-        watch: &mut dyn Watch,
+        watch: &mut dyn RoundObserver,
         written: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<Carried> {
+    ) -> Result<RoundResult> {
         let Round { launch, runs, found, .. } = self;
         std::fs::create_dir_all(&launch.output).map_err(|e| Error::write(&launch.output, e))?;
         if runs.is_empty() {
-            return Ok(Carried { failed: Vec::new(), unfinished: 0 });
+            return Ok(RoundResult { failed: Vec::new(), unfinished: 0 });
         }
         watch.begins(self);
         let mut failed = Vec::new();
@@ -132,7 +132,7 @@ impl<'a> Round<'a> {
             if let Event::Ended(number, end) = event {
                 if let ProcessExit::Failed(reason) = end {
                     let name = runs[number].name.clone();
-                    failed.push(Failed { name, reason: reason.clone() });
+                    failed.push(FailedRun { name, reason: reason.clone() });
                 }
                 written()?;
             }
@@ -140,6 +140,6 @@ impl<'a> Round<'a> {
         })?;
         watch.ends();
         let waits = |r: &&PlannedRun| !launch.is_over(r) && !failed.iter().any(|f| f.name == r.name);
-        Ok(Carried { unfinished: runs.iter().filter(waits).count(), failed })
+        Ok(RoundResult { unfinished: runs.iter().filter(waits).count(), failed })
     }
 }

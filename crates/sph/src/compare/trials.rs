@@ -3,11 +3,11 @@
 use super::job::RunArgs;
 use super::plan::{self, Plan, PlannedRun};
 use super::processes::Launch;
-use super::round::{Carried, Round, Watch};
+use super::round::{Round, RoundObserver, RoundResult};
 use crate::error::{Error, Result};
 use crate::finished_run;
 use sph_train::adaptation::AdaptationRecord;
-use sph_train::compare::{self, Configuration, Cost, Fit, Search, TrialResult, Trials, Tuned, Tuning};
+use sph_train::compare::{self, BudgetFit, Configuration, Cost, Search, TrialResult, Trials, Tuned, Tuning};
 use std::sync::atomic::AtomicBool;
 
 /// Carries the trials out that are not finished: all of them, or those that the budget leaves; `write` follows each end. `Err`: some are
@@ -20,9 +20,9 @@ pub fn carry_out(
     tuning: &Tuning,
     launch: &Launch,
     stop: &AtomicBool,
-    watch: &mut dyn Watch,
+    watch: &mut dyn RoundObserver,
     write: &dyn Fn(&Trials) -> Result<()>,
-) -> Result<std::result::Result<Trials, Carried>> {
+) -> Result<std::result::Result<Trials, RoundResult>> {
     let searches = plan.searches(tuning)?;
     if searches.iter().all(|s| s.space.is_empty()) {
         return Err(Error::Config(
@@ -45,7 +45,7 @@ pub fn carry_out(
             }
             let costs = trials.costs(&runs, first)?;
             if costs.iter().any(|c| c.trial.is_some()) {
-                let left = compare::fit(budget, &trials.searches, &costs, plan.seeds.len(), first)?;
+                let left = compare::fit_budget(budget, &trials.searches, &costs, plan.seeds.len(), first)?;
                 (fit, kept) = (Some(left), left.trials);
                 break;
             }
@@ -90,11 +90,11 @@ impl<'a> UnderWay<'a> {
         &self,
         kind: &str,
         kept: usize,
-        fit: Option<Fit>,
+        fit: Option<BudgetFit>,
         stop: &AtomicBool,
-        watch: &mut dyn Watch,
+        watch: &mut dyn RoundObserver,
         write: &dyn Fn(&Trials) -> Result<()>,
-    ) -> Result<Option<Carried>> {
+    ) -> Result<Option<RoundResult>> {
         let number = self.numbers.iter().take_while(|n| n.1 < kept).count();
         let round = Round::new(kind, &self.launch, &self.runs[..number])?;
         let carried = round.carry_out(stop, watch, &mut || write(&self.so_far(kept, fit)?))?;
@@ -102,7 +102,7 @@ impl<'a> UnderWay<'a> {
     }
 
     /// How the first `kept` trials of each search ended.
-    fn so_far(&self, kept: usize, fit: Option<Fit>) -> Result<Trials> {
+    fn so_far(&self, kept: usize, fit: Option<BudgetFit>) -> Result<Trials> {
         let mut tuned: Vec<Tuned> =
             self.searches.iter().map(|s| Tuned { search: s.clone(), results: Vec::new() }).collect();
         for (i, &(search, _)) in self.numbers.iter().enumerate().filter(|(_, n)| n.1 < kept) {

@@ -33,7 +33,7 @@ pub struct AdaptSettings {
 
 /// Loss (cross-entropy) and accuracy after some steps.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
+pub struct StepEvaluation {
     /// Steps taken.
     pub steps: u64,
     /// Seconds that they took, without evaluations.
@@ -46,11 +46,11 @@ pub struct Measured {
 
 /// What an adaptation came to.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Adapted {
+pub struct AdaptationResult {
     /// The network as it was.
-    pub before: Measured,
+    pub before: StepEvaluation,
     /// With recalibrated statistics: first without a step, last after all of them.
-    pub evaluations: Vec<Measured>,
+    pub evaluations: Vec<StepEvaluation>,
     /// The loss that is minimised, of each step's batch before the step.
     pub train_loss: Vec<f64>,
     /// The time of each step, its batch included.
@@ -80,11 +80,11 @@ pub fn adapt<T: Real>(
     data: &AdaptData,
     settings: &AdaptSettings,
     mut each: impl FnMut(u64),
-) -> Result<Adapted> {
+) -> Result<AdaptationResult> {
     if data.adapt.training_batches() == 0 {
         return Err(Error::BatchTooLarge { batch: data.adapt.batch_size, images: data.adapt.set.len() });
     }
-    let mut out = Adapted {
+    let mut out = AdaptationResult {
         before: measure(objective, &objective.store, data, 0, 0.0)?,
         evaluations: Vec::new(),
         train_loss: Vec::new(),
@@ -174,10 +174,10 @@ fn measure<T: Real>(
     data: &AdaptData,
     steps: u64,
     seconds: f64,
-) -> Result<Measured> {
+) -> Result<StepEvaluation> {
     let e = evaluate_with(objective, store, &data.evaluate, data.classes).map_err(|e| match e {
         Error::NotFinite { place } if steps > 0 => diverged("the loss in evaluation", steps, Some(place)),
         e => e,
     })?;
-    Ok(Measured { steps, seconds, loss: e.loss, accuracy: e.accuracy() })
+    Ok(StepEvaluation { steps, seconds, loss: e.loss, accuracy: e.accuracy() })
 }

@@ -5,6 +5,6 @@ mod images;
 mod record;
 mod suffix_average;
 
-pub use adapt::{AdaptData, AdaptSettings, Adapted, Measured, adapt};
+pub use adapt::{AdaptData, AdaptSettings, AdaptationResult, StepEvaluation, adapt};
 pub use images::{AdaptOn, AdaptationImages, EvalOn, ImageChoice};
 pub use record::AdaptationRecord;

@@ -1,6 +1,6 @@
 //! The record that an adaptation leaves.
 
-use super::adapt::Measured;
+use super::adapt::StepEvaluation;
 use crate::error::{Error, Result};
 use crate::history::Epoch;
 use crate::timing::Times;
@@ -17,9 +17,9 @@ pub struct AdaptationRecord {
     #[serde(default)]
     pub checkpoint_crc32: Option<u32>,
     /// The network as it was.
-    pub before: Measured,
+    pub before: StepEvaluation,
     /// With recalibrated statistics: first without a step, last after all of them.
-    pub evaluations: Vec<Measured>,
+    pub evaluations: Vec<StepEvaluation>,
     /// The loss that is minimised, of each step's batch before the step.
     pub train_loss: Vec<f64>,
     /// The time of each step, its batch included.
@@ -57,7 +57,7 @@ impl AdaptationRecord {
             .for_each(|s| times.push(Duration::try_from_secs_f64(*s).unwrap_or_default()));
         let step_ms = times.median().unwrap_or(0.0);
         let mut behind = 0;
-        let row = |m: &Measured| {
+        let row = |m: &StepEvaluation| {
             let steps = (m.steps as usize).min(self.train_loss.len());
             let since = &self.train_loss[behind.min(steps)..steps.max(1)];
             behind = steps;

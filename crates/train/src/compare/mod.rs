@@ -19,4 +19,4 @@ pub use lock::Lock;
 pub use results::{Group, Quantity, Results, Statistic};
 pub use setting::{Range, Setting, Values};
 pub use trials::Trials;
-pub use tuning::{Cost, Fit, Search, TrialResult, Tuned, Tuning, TuningError, fit};
+pub use tuning::{BudgetFit, Cost, Search, TrialResult, Tuned, Tuning, TuningError, fit_budget};

@@ -2,7 +2,7 @@
 
 use super::configuration::Configuration;
 use super::job::Job;
-use super::tuning::{Fit, Tuned, Tuning};
+use super::tuning::{BudgetFit, Tuned, Tuning};
 
 /// The trials that settings were chosen by.
 #[derive(Debug, Clone)]
@@ -10,7 +10,7 @@ pub struct Trials {
     /// The rule.
     pub tuning: Tuning,
     /// What the budget left, where there is one and it is decided.
-    pub fit: Option<Fit>,
+    pub fit: Option<BudgetFit>,
     /// The searches, as far as they are carried out.
     pub tuned: Vec<Tuned>,
 }

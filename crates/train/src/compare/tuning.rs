@@ -240,7 +240,7 @@ fn number(text: &str) -> Option<f64> {
 
 /// The budget's verdict.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Fit {
+pub struct BudgetFit {
     /// Trials of each optimizer that fit, at most those wanted.
     pub trials: usize,
     /// What these trials and all runs take, in CPU hours.
@@ -260,7 +260,13 @@ pub struct Cost {
 ///
 /// # Errors
 /// When not even so many fit.
-pub fn fit(budget: f64, searches: &[Search], costs: &[Cost], runs: usize, least: usize) -> Result<Fit> {
+pub fn fit_budget(
+    budget: f64,
+    searches: &[Search],
+    costs: &[Cost],
+    runs: usize,
+    least: usize,
+) -> Result<BudgetFit> {
     let dearest = costs.iter().filter_map(|c| c.trial).fold(0.0, f64::max);
     let hours = |n: usize| {
         let of = |(s, cost): (&Search, &Cost)| {
@@ -270,7 +276,8 @@ pub fn fit(budget: f64, searches: &[Search], costs: &[Cost], runs: usize, least:
         searches.iter().zip(costs).map(of).sum::<f64>()
     };
     let wanted = searches.iter().map(|s| s.trials.len()).max().unwrap_or(1);
-    let fits = (least..=wanted).rev().map(|n| Fit { trials: n, hours: hours(n) }).find(|f| f.hours <= budget);
+    let fits =
+        (least..=wanted).rev().map(|n| BudgetFit { trials: n, hours: hours(n) }).find(|f| f.hours <= budget);
     fits.ok_or_else(|| TuningError::Budget { budget, least, hours: hours(least) })
 }
 
@@ -371,7 +378,7 @@ mod tests {
         let searches = [search(space(), 8).unwrap(), search(space(), 8).unwrap(), search(vec![], 8).unwrap()];
         let costs = [Some(36.0), None, Some(72.0)].map(|trial| Cost { trial, longer: 2.0 });
         // Hours of n trials: n·(0.01 + 0.02) + 0.02; of the runs: 3·2·(0.01 + 0.02 + 0.02).
-        let fit = |budget| fit(budget, &searches, &costs, 3, 1);
+        let fit = |budget| fit_budget(budget, &searches, &costs, 3, 1);
         assert_eq!(fit(1.0).unwrap().trials, 8);
         let f = fit(0.45).unwrap();
         assert!(f.trials == 4 && (f.hours - 0.44).abs() < 1e-12, "{f:?}");

@@ -66,6 +66,24 @@ pub struct Best {
     pub test_accuracy: f64,
 }
 
+impl Best {
+    /// Puts this epoch in the place of `best` if it is better, and says whether it is: by the accuracy on held-out images where there are
+    /// any, else on the test images. Pairs are loss and accuracy.
+    pub(crate) fn update(
+        best: &mut Option<Best>,
+        epoch: usize,
+        validation: Option<(f64, f64)>,
+        test: (f64, f64),
+    ) -> bool {
+        let chosen_by = validation.map_or(test.1, |v| v.1);
+        let improved = best.is_none_or(|best| chosen_by > best.chosen_by);
+        if improved {
+            *best = Some(Best { epoch, chosen_by, test_loss: test.0, test_accuracy: test.1 });
+        }
+        improved
+    }
+}
+
 /// The current version of [`Progress`].
 pub const VERSION: u32 = 2;
 

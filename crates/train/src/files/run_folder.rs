@@ -3,6 +3,7 @@
 use super::run_result::RunResult;
 use super::write::{TEMPORARY, moment, write_atomically};
 use crate::error::{Error, Result};
+use jiff::Timestamp;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,7 +53,7 @@ impl RunFolder {
     /// # Errors
     /// As [`RunFolder::planned`].
     pub fn unnamed(output: &Path, model: &str, dataset: &str) -> Result<Self> {
-        let unnamed = output.join(default_name(model, dataset));
+        let unnamed = output.join(default_name(Timestamp::now(), model, dataset));
         let name = free(&unnamed).file_name().unwrap_or_default().to_string_lossy().into_owned();
         Ok(RunFolder { unnamed: Some(unnamed), ..Self::planned(output, &name)? })
     }
@@ -244,13 +245,9 @@ impl RunFolder {
     }
 }
 
-/// The name of a run that is begun now (UTC).
-fn default_name(model: &str, dataset: &str) -> String {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let (days, secs) = (now / 86_400, now % 86_400);
-    let (y, m, d) = civil_from_days(days as i64);
-    let (h, min, s) = (secs / 3600, secs / 60 % 60, secs % 60);
-    format!("{y:04}{m:02}{d:02}-{h:02}{min:02}{s:02}-{model}-{dataset}")
+/// The name of a run that is begun at this time.
+fn default_name(begun: Timestamp, model: &str, dataset: &str) -> String {
+    format!("{}-{model}-{dataset}", begun.strftime("%Y%m%d-%H%M%S"))
 }
 
 /// The path, or the first of those with -2, -3 … behind it at which nothing is.
@@ -259,18 +256,6 @@ fn free(path: &Path) -> PathBuf {
     let mut all =
         std::iter::once(path.to_path_buf()).chain((2..).map(|n| path.with_file_name(format!("{name}-{n}"))));
     all.find(|p| !p.exists()).unwrap_or_else(|| path.to_path_buf())
-}
-
-/// Days since 1970-01-01 to a date of the Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
-fn civil_from_days(days: i64) -> (i64, i64, i64) {
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (d, m) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    (yoe + era * 400 + i64::from(m <= 2), m, d)
 }
 
 #[cfg(test)]
@@ -294,9 +279,9 @@ mod tests {
     }
 
     #[test]
-    fn dates_are_right() {
-        assert_eq!(civil_from_days(0), (1970, 1, 1));
-        assert_eq!(civil_from_days(11_016), (2000, 2, 29));
-        assert_eq!(civil_from_days(20_513), (2026, 3, 1));
+    fn names_begin_with_the_time() {
+        let at = |second| default_name(Timestamp::from_second(second).unwrap(), "mlp", "digits");
+        assert_eq!(at(0), "19700101-000000-mlp-digits");
+        assert_eq!(at(951_825_600 + 3_723), "20000229-130203-mlp-digits");
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How a run ended: `result.json`, and what `sph train --json` prints.
+/// How a run ended: `result.json`, and what `sph train` prints as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
     /// Accuracy on the test images after the best epoch, from 0 to 1.
@@ -17,7 +17,7 @@ pub struct RunResult {
     pub final_test_accuracy: Option<f64>,
     /// Loss on the test images after the last epoch.
     pub final_test_loss: Option<f64>,
-    /// Accuracy of the average of weights on the test images after its best epoch; `None` without `--model-ema`.
+    /// Accuracy of the average of weights on the test images after its best epoch; `None` where none is kept.
     pub ema_test_accuracy: Option<f64>,
     /// Accuracy of the average of weights on the test images after the last epoch.
     pub final_ema_test_accuracy: Option<f64>,

@@ -96,7 +96,7 @@ impl Row<'_> {
         self.fields.get(self.header.iter().position(|h| h == name)?)
     }
 
-    /// It as a number.
+    /// The field in the column called `name`, as a number.
     pub fn number<N: std::str::FromStr>(&self, name: &str) -> Option<N> {
         self.text(name)?.parse().ok()
     }

@@ -75,7 +75,7 @@ pub struct DensityFigures {
     pub width: f64,
 }
 
-/// What [`inspect`](super::inspect) found.
+/// What an inspection found.
 #[derive(Debug, Clone, Serialize)]
 pub struct Inspection {
     /// Number of batches.

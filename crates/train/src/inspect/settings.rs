@@ -1,6 +1,6 @@
 //! What an inspection looks at.
 
-/// What [`inspect`](super::inspect) looks at.
+/// What an inspection looks at.
 #[derive(Debug, Clone)]
 pub struct InspectionSettings {
     /// Entries of the largest block whose dense Hessian and Fisher block are formed.

@@ -24,7 +24,7 @@ const HEADER: [&str; 16] = [
     "ema_test_accuracy",
 ];
 
-/// See the module.
+/// Writes a row of the summary after every epoch.
 pub struct Summary(EpochCsv);
 
 impl Summary {

@@ -2,6 +2,7 @@
 
 mod result;
 mod settings;
+mod speed;
 mod trainer;
 mod weight_average;
 

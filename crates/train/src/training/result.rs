@@ -1,7 +1,7 @@
 //! What a training came to.
 
 use crate::files::{Best, RunResult};
-use crate::timing;
+use crate::process;
 
 /// What a training came to, or has come to so far.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +53,7 @@ impl From<&TrainingResult> for RunResult {
             cpu_seconds: o.cpu_seconds,
             step_ms_median: o.step_ms,
             curvature_overhead: o.overhead,
-            peak_rss_mb: timing::peak_rss_mb(),
+            peak_rss_mb: process::peak_rss_mb(),
         }
     }
 }

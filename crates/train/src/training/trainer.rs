@@ -2,6 +2,7 @@
 
 use super::result::TrainingResult;
 use super::settings::TrainSettings;
+use super::speed::Speed;
 use super::weight_average::WeightAverage;
 use crate::error::{Divergence, Error, Result};
 use crate::evaluation::{correct, evaluate_with};
@@ -9,7 +10,7 @@ use crate::files::{self, Best, Checkpoint, Progress, RunFolder};
 use crate::model_info::ModelInfo;
 use crate::objective::{Objective, non_finite_state};
 use crate::observers::{CurvatureEvent, EpochEvent, EstimateEvent, Evaluated, Observer, StepEvent};
-use crate::timing::{self, FirstSteps, Times};
+use crate::process;
 use sph_data::augment::Draws;
 use sph_data::loader::Source;
 use sph_data::{Batch, Dataset, ImageSet};
@@ -50,10 +51,7 @@ pub struct Trainer<T: Real> {
     test: Source,
     progress: Progress,
     saved: Option<usize>,
-    steps: Times,
-    evaluations: Times,
-    gradients: Times,
-    first_steps: FirstSteps,
+    speed: Speed,
     /// CPU seconds of the processes that trained the run before this one.
     cpu_before: f64,
 }
@@ -103,10 +101,7 @@ impl<T: Real> Trainer<T> {
             test: source(evaluated(&data.test)),
             progress: Progress::new(settings.record.clone(), data_crc32),
             saved: None,
-            steps: Times::default(),
-            evaluations: Times::default(),
-            gradients: Times::default(),
-            first_steps: FirstSteps::new(blocks.len()),
+            speed: Speed::new(blocks.len()),
             cpu_before: 0.0,
             objective,
             blocks,
@@ -227,9 +222,9 @@ impl<T: Real> Trainer<T> {
             last_average: self.progress.last_average,
             chosen_on_validation: self.validation.is_some(),
             seconds: self.progress.seconds,
-            cpu_seconds: timing::cpu_seconds().map(|now| self.cpu_before + now),
-            step_ms: self.steps.median(),
-            overhead: self.overhead(),
+            cpu_seconds: process::cpu_seconds().map(|now| self.cpu_before + now),
+            step_ms: self.speed.step_ms(),
+            overhead: self.speed.overhead(),
         })
     }
 
@@ -241,7 +236,7 @@ impl<T: Real> Trainer<T> {
             Draws { seed: self.settings.seed, epoch: epoch as u64, augmentation: self.settings.augmentation };
         let pool = self.objective.pool().clone();
         let mut clock = Instant::now();
-        let (schedule, config) = &self.settings.schedule.clone();
+        let (schedule, config) = self.settings.schedule;
         let mut lr = 0.0;
         let mut batches = self.train.training(&pool, draws, self.batches_taken());
         loop {
@@ -250,7 +245,7 @@ impl<T: Real> Trainer<T> {
                 break;
             }
             let index = self.progress.step;
-            lr = schedule.at(config, epoch as f64 + index as f64 / steps as f64);
+            lr = schedule.at(&config, epoch as f64 + index as f64 / steps as f64);
             let batch_loss = self.step(parts, lr)?;
             self.progress.step += 1;
             let time = clock.elapsed();
@@ -270,7 +265,7 @@ impl<T: Real> Trainer<T> {
                 loss: self.progress.sums.loss / self.progress.sums.images as f64,
                 accuracy: self.progress.sums.correct as f64 / self.progress.sums.images as f64,
                 images_per_s: self.images_per_s(),
-                overhead: self.overhead(),
+                overhead: self.speed.overhead(),
             };
             observers.iter_mut().try_for_each(|o| o.step(&event))?;
             if stop.load(Ordering::Relaxed) && self.progress.step < steps {
@@ -281,8 +276,9 @@ impl<T: Real> Trainer<T> {
         let model = self.evaluate_all(&self.objective.store)?;
         let average = self.average.as_ref().map(|a| self.evaluate_all(&a.store)).transpose()?;
         self.progress.seconds += clock.elapsed().as_secs_f64();
-        let improved = better(&mut self.progress.best, epoch, model);
-        let improved_average = average.is_some_and(|a| better(&mut self.progress.best_average, epoch, a));
+        let improved = Best::update(&mut self.progress.best, epoch, model.validation, model.test);
+        let improved_average = average
+            .is_some_and(|a| Best::update(&mut self.progress.best_average, epoch, a.validation, a.test));
         let sums = std::mem::take(&mut self.progress.sums);
         let event = EpochEvent {
             step: self.optimizer.steps(),
@@ -294,9 +290,9 @@ impl<T: Real> Trainer<T> {
             validation: model.validation,
             test: model.test,
             average,
-            step_ms: self.steps.median().unwrap_or(0.0),
+            step_ms: self.speed.step_ms().unwrap_or(0.0),
             images_per_s: self.images_per_s(),
-            overhead: self.overhead(),
+            overhead: self.speed.overhead(),
             seconds: self.progress.seconds,
         };
         (self.progress.epoch, self.progress.step) = (epoch + 1, 0);
@@ -334,15 +330,11 @@ impl<T: Real> Trainer<T> {
             Some(what) => self.diverged(&what, None),
             None => Error::Evaluation(e),
         })?;
-        self.steps.push(start.elapsed());
+        self.speed.step(start.elapsed());
         if report.curvature {
-            self.evaluations.push(self.objective.evaluation_time());
-            // Once warm, for a few steps and then now and then: the same gradient without curvature, for the overhead that is
-            // shown.
-            let steps = self.optimizer.steps();
-            if (WARM..WARM + PAIRS).contains(&steps) || steps.is_multiple_of(100) {
-                let time = self.objective.time_gradient().map_err(Error::Evaluation)?;
-                self.gradients.push(time);
+            self.speed.evaluation(self.objective.evaluation_time());
+            if Speed::wants_gradient(self.optimizer.steps()) {
+                self.speed.gradient(self.objective.time_gradient()?);
             }
         }
         if let Some(average) = &mut self.average {
@@ -357,7 +349,7 @@ impl<T: Real> Trainer<T> {
 
     /// What is left will take, once enough steps were measured; `time` is that of the last one.
     fn estimate(&mut self, time: Duration) -> Result<Option<EstimateEvent>> {
-        let Some((measured, step)) = self.first_steps.push(time) else { return Ok(None) };
+        let Some((measured, step)) = self.speed.whole_step(time) else { return Ok(None) };
         let Some(batch) = self.objective.current_batch() else { return Ok(None) };
         let start = Instant::now();
         self.objective.evaluate_on(batch)?;
@@ -374,22 +366,15 @@ impl<T: Real> Trainer<T> {
             evaluation_ms: 1e3 * evaluation,
             epochs,
             seconds: steps as f64 * step + epochs as f64 * batches * evaluation,
-            peak_rss_mb: timing::peak_rss_mb(),
+            peak_rss_mb: process::peak_rss_mb(),
         }))
-    }
-
-    fn overhead(&self) -> Option<f64> {
-        if self.gradients.len() < PAIRS as usize {
-            return None;
-        }
-        Some(self.evaluations.median()? / self.gradients.median()? - 1.0)
     }
 
     fn images_per_s(&self) -> f64 {
         // An epoch's last step may have fewer batches, and an epoch fewer than a step would take.
         let batches = self.settings.accumulate.min(self.train.training_batches());
         let images = self.settings.batch_size * batches;
-        self.steps.median().map_or(0.0, |ms| images as f64 / ms * 1e3)
+        self.speed.step_ms().map_or(0.0, |ms| images as f64 / ms * 1e3)
     }
 
     /// These values on the held-out images, where there are any, and on the test images.
@@ -445,7 +430,7 @@ impl<T: Real> Trainer<T> {
     /// When it cannot be written, or the state is not finite: then the one before is kept.
     pub fn save(&mut self) -> Result<()> {
         self.ensure_finite()?;
-        self.progress.cpu_seconds = self.cpu_before + timing::cpu_seconds().unwrap_or(0.0);
+        self.progress.cpu_seconds = self.cpu_before + process::cpu_seconds().unwrap_or(0.0);
         let state = self.optimizer.save(&self.objective.store.values);
         let average = self.average.as_ref().map(|a| &a.store);
         files::save_checkpoint(
@@ -458,19 +443,4 @@ impl<T: Real> Trainer<T> {
         self.saved = Some(self.progress.epoch);
         Ok(())
     }
-}
-
-/// Steps before the first measurement of the curvature's overhead, and measurements before it is shown.
-const WARM: u64 = 5;
-const PAIRS: u64 = 5;
-
-/// Whether this epoch is better than `best`, in whose place it is put then. It is chosen by the accuracy on held-out images where there
-/// are any.
-fn better(best: &mut Option<Best>, epoch: usize, Evaluated { validation, test }: Evaluated) -> bool {
-    let chosen_by = validation.map_or(test.1, |v| v.1);
-    let improved = best.is_none_or(|best| chosen_by > best.chosen_by);
-    if improved {
-        *best = Some(Best { epoch, chosen_by, test_loss: test.0, test_accuracy: test.1 });
-    }
-    improved
 }

@@ -13,7 +13,7 @@ pub struct AverageConfig {
     pub warmup: bool,
 }
 
-/// See the module.
+/// An average of a model's weights.
 #[derive(Debug, Clone)]
 pub struct WeightAverage<T: Real> {
     config: AverageConfig,
