@@ -3,8 +3,9 @@
 use super::configuration::Configuration;
 use super::finished::FinishedRun;
 use super::job::Job;
+use super::quantities::{OF_ADAPTATIONS, OF_TRAININGS, Quantity};
+use super::statistic::Statistic;
 use super::trials::Trials;
-use distrs::StudentsT;
 
 /// A comparison as far as it is finished.
 #[derive(Debug, Clone)]
@@ -43,134 +44,6 @@ impl Group {
         (&self.dataset, &self.model, &self.condition) == (&c.dataset, &c.model, &c.condition)
     }
 }
-
-/// A figure over seeds.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Statistic {
-    /// Mean of those that have it.
-    pub mean: f64,
-    /// Standard deviation (of a sample, n − 1); `None` for one value.
-    pub std: Option<f64>,
-    /// How many have it.
-    pub count: usize,
-}
-
-impl Statistic {
-    /// Of values; `None` when there are none.
-    pub fn of(values: impl IntoIterator<Item = f64>) -> Option<Self> {
-        let values: Vec<f64> = values.into_iter().collect();
-        let n = values.len() as f64;
-        let mean = values.iter().sum::<f64>() / n;
-        let squares = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>();
-        let std = (values.len() > 1).then(|| (squares / (n - 1.0)).sqrt());
-        (!values.is_empty()).then_some(Statistic { mean, std, count: values.len() })
-    }
-
-    /// Half the width of the mean's 95 % interval by Student's t. `None` for fewer than [`Statistic::LEAST`] values, whose own spread says
-    /// next to nothing about it, and for values that are all equal, which is a matter of how coarse they are.
-    pub fn half_width(&self) -> Option<f64> {
-        let (n, std) = (self.count as f64, self.std?);
-        let spread = std > 1e-9 * self.mean.abs();
-        (self.count >= Self::LEAST && spread).then(|| StudentsT::ppf(0.975, n - 1.0) * std / n.sqrt())
-    }
-
-    /// The fewest values that an interval is given for.
-    pub const LEAST: usize = 3;
-}
-
-/// What is averaged over the runs of a configuration.
-pub struct Quantity {
-    /// Its column in CSV files.
-    pub name: &'static str,
-    /// Its column in tables, where values are multiplied by `scale` and have `digits` decimals.
-    pub head: &'static str,
-    /// 100 for percent.
-    pub scale: f64,
-    /// Decimals in tables.
-    pub digits: usize,
-    /// Its value in a run.
-    pub of: fn(&FinishedRun) -> Option<f64>,
-}
-
-/// Those of trainings.
-const OF_TRAININGS: &[Quantity] = &[
-    Quantity { name: "best_test_accuracy", head: "best test acc %", of: |r| Some(r.end.best?.2), ..PERCENT },
-    FINAL_ACCURACY,
-    Quantity {
-        name: "final_ema_test_accuracy",
-        head: "its average of weights",
-        of: |r| r.end.average,
-        ..PERCENT
-    },
-    SECONDS_TO_TARGET,
-    SECONDS,
-    STEP_MS,
-    Quantity {
-        name: "curvature_overhead",
-        head: "curvature overhead %",
-        scale: 100.0,
-        digits: 0,
-        of: |r| r.end.curvature_overhead,
-    },
-    PEAK_MB,
-];
-
-/// Those of adaptations.
-const OF_ADAPTATIONS: &[Quantity] = &[
-    Quantity { name: "accuracy_after_5", head: "acc % after 5", of: |r| r.accuracy_after(5), ..PERCENT },
-    Quantity { name: "accuracy_after_10", head: "acc % after 10", of: |r| r.accuracy_after(10), ..PERCENT },
-    Quantity { name: "accuracy_after_20", head: "acc % after 20", of: |r| r.accuracy_after(20), ..PERCENT },
-    FINAL_ACCURACY,
-    Quantity {
-        name: "final_test_loss",
-        head: "final test loss",
-        scale: 1.0,
-        digits: 3,
-        of: |r| Some(r.end.last?.0),
-    },
-    Quantity {
-        name: "steps_to_target",
-        head: "steps to target",
-        scale: 1.0,
-        digits: 1,
-        of: |r| Some(r.target_row()?.epoch as f64),
-    },
-    Quantity { digits: 2, ..SECONDS_TO_TARGET },
-    Quantity { digits: 2, ..SECONDS },
-    STEP_MS,
-    PEAK_MB,
-];
-
-const PERCENT: Quantity = Quantity { name: "", head: "", scale: 100.0, digits: 2, of: |_| None };
-
-const FINAL_ACCURACY: Quantity = Quantity {
-    name: "final_test_accuracy",
-    head: "final test acc %",
-    of: |r| Some(r.end.last?.1),
-    ..PERCENT
-};
-
-const SECONDS_TO_TARGET: Quantity = Quantity {
-    name: "seconds_to_target",
-    head: "s to target",
-    scale: 1.0,
-    digits: 1,
-    of: |r| Some(r.target_row()?.seconds),
-};
-
-const SECONDS: Quantity =
-    Quantity { name: "seconds", head: "s in all", scale: 1.0, digits: 1, of: |r| Some(r.end.seconds) };
-
-const STEP_MS: Quantity = Quantity {
-    name: "step_ms",
-    head: "ms/step",
-    scale: 1.0,
-    digits: 2,
-    of: |r| Some(r.epochs.last()?.step_ms),
-};
-
-const PEAK_MB: Quantity =
-    Quantity { name: "peak_rss_mb", head: "peak MB", scale: 1.0, digits: 0, of: |r| r.end.peak_rss_mb };
 
 impl Results {
     /// Groups finished runs; `baseline` is an optimizer of the plan.
@@ -270,25 +143,6 @@ impl Results {
         }
         names
     }
-}
-
-#[test]
-fn statistics_are_of_a_sample() {
-    let s = Statistic::of([1.0, 2.0, 6.0]).unwrap();
-    assert!((s.mean - 3.0).abs() < 1e-15 && (s.std.unwrap() - 7f64.sqrt()).abs() < 1e-15 && s.count == 3);
-    // 0.975 quantiles of Student's t with 2 and 4 degrees of freedom (NIST/SEMATECH e-Handbook, 1.3.6.7.2: 4.303 and 2.776).
-    assert!((s.half_width().unwrap() - 4.302653 * (7f64 / 3.0).sqrt()).abs() < 1e-5);
-    let five = Statistic::of([1.0, 2.0, 3.0, 4.0, 5.0]).unwrap();
-    assert!((five.half_width().unwrap() - 2.776445 * 0.5f64.sqrt()).abs() < 1e-5);
-    let one = Statistic::of([2.0]).unwrap();
-    assert_eq!((one.std, one.half_width()), (None, None));
-    // Two values that happen to be equal have no interval of no width; nor have two others one, or many that are equal.
-    for few in [&[-0.28, -0.28][..], &[0.1, 0.3], &[-0.28; 5]] {
-        let s = Statistic::of(few.iter().copied()).unwrap();
-        assert!(s.std.is_some() && s.half_width().is_none(), "{few:?}");
-    }
-    assert!(Statistic::of([0.1, 0.1, 0.2]).unwrap().half_width().is_some());
-    assert_eq!(Statistic::of([]), None);
 }
 
 #[test]

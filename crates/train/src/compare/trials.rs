@@ -1,8 +1,10 @@
 //! The trials of a comparison, as far as they are carried out.
 
+use super::budget::BudgetFit;
 use super::configuration::Configuration;
 use super::job::Job;
-use super::tuning::{BudgetFit, Tuned, Tuning};
+use super::search::Tuned;
+use super::tuning::Tuning;
 
 /// The trials that settings were chosen by.
 #[derive(Debug, Clone)]
