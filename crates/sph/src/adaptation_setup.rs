@@ -9,7 +9,7 @@ use sph_train::adaptation::{AdaptData, AdaptationImages, EvalOn, ImageChoice};
 use sph_train::{LoadedModel, Objective, TrainingOverlap};
 
 /// An adaptation that can begin.
-pub struct Setup {
+pub struct AdaptationSetup {
     /// What is known about the network, with its data set.
     pub network: LoadedModel,
     /// Its loss on the images that are adapted to, with what is not trained frozen.
@@ -22,7 +22,7 @@ pub struct Setup {
     pub notes: Vec<String>,
 }
 
-impl Setup {
+impl AdaptationSetup {
     /// The setup of these settings, which are resolved. What cannot begin is found out here: nothing is corrupted or trained yet.
     ///
     /// # Errors
@@ -57,7 +57,7 @@ impl Setup {
             ));
         }
         images.check(network.data()?, &objective)?;
-        Ok(Setup { network, objective, optimizer, images, notes })
+        Ok(AdaptationSetup { network, objective, optimizer, images, notes })
     }
 
     /// The images themselves.

@@ -1,6 +1,6 @@
 //! `sph adapt`: a trained network made to fit other data by its 1-D parameters alone.
 
-use crate::adaptation_setup::Setup;
+use crate::adaptation_setup::AdaptationSetup;
 use crate::config::{AdaptArgs, shown};
 use crate::error::{Error, Result};
 use indicatif::ProgressBar;
@@ -23,10 +23,10 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
     let args = args.clone().resolved()?;
     // Found out now, not after a long computation.
     check_outputs([&args.csv, &args.output].into_iter().flatten())?;
-    let setup = Setup::new(&args)?;
+    let setup = AdaptationSetup::new(&args)?;
     super::warn(&setup.notes);
     let data = setup.data()?;
-    let Setup { network, mut objective, mut optimizer, images, .. } = setup;
+    let AdaptationSetup { network, mut objective, mut optimizer, images, .. } = setup;
     let batch_size = images.batch_size;
     let specs = objective.store.specs().to_vec();
     let settings = AdaptSettings {

@@ -4,7 +4,7 @@
 use super::job::RunArgs;
 use super::plan::PlannedRun;
 use super::processes::{self, Event, Launch, ProcessExit, RunState};
-use crate::adaptation_setup::Setup;
+use crate::adaptation_setup::AdaptationSetup;
 use crate::error::{Error, Result};
 use crate::training_setup::begin;
 use sph_train::TrainingOverlap;
@@ -86,7 +86,7 @@ impl<'a> Round<'a> {
                 checked.push(run.configuration);
                 let fits = match &run.args {
                     RunArgs::Train(args) => begin::<f32>(args, self.launch.folder(run)).map(drop),
-                    RunArgs::Adapt(args) => Setup::new(args).and_then(|setup| {
+                    RunArgs::Adapt(args) => AdaptationSetup::new(args).and_then(|setup| {
                         notes.extend(setup.notes);
                         // A file of another program has no run's folder; what is known of it, a note says.
                         let untold = setup.network.overlap == TrainingOverlap::Unknown && setup.network.is_ours();
