@@ -3,10 +3,8 @@
 use crate::config::{self, ModelSource, TrainArgs, shown};
 use crate::error::{Error, Result};
 use sph_data::{DataOptions, Division};
-use sph_train::ModelInfo;
-use sph_train::files::RunFolder;
-use sph_train::files::{Checkpoint, ModelFile};
-use sph_train::{LoadedModel, TrainingOverlap};
+use sph_train::files::{Checkpoint, ModelFile, RunFolder};
+use sph_train::{LoadedModel, ModelInfo, TrainingOverlap};
 use std::path::Path;
 
 /// The CRC-32 of a model file, or of that of a run's best epoch; `None` where it cannot be read.

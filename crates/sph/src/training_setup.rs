@@ -4,11 +4,9 @@ use crate::config::{self, TrainArgs};
 use crate::error::Result;
 use sph_nn::Real;
 use sph_tensor::Pool;
-use sph_train::ModelInfo;
-use sph_train::Objective;
-use sph_train::files::RunFolder;
-use sph_train::files::{Checkpoint, ModelFile};
+use sph_train::files::{Checkpoint, ModelFile, RunFolder};
 use sph_train::training::{TrainSettings, Trainer, Training};
+use sph_train::{ModelInfo, Objective};
 
 /// The run that is to begin in `run` with these settings, and what a user should know of it, a line each.
 ///

@@ -8,11 +8,9 @@ use sph_nn::{Mode, models};
 use sph_optim::EvalError;
 use sph_tensor::kernels::peak::Peak;
 use sph_tensor::{Array, Pool, Rng, Shape};
-use sph_train::Divergence;
-use sph_train::Objective;
 use sph_train::explain::Explained;
-use sph_train::process;
 use sph_train::timing::Times;
+use sph_train::{Divergence, Objective, process};
 use std::time::Instant;
 
 /// Time training steps on synthetic CIFAR-sized images (3×32×32, 10 classes).

@@ -6,8 +6,7 @@ use clap::Args;
 use sph_nn::models::{self, ModelConfig, ModelRow};
 use sph_optim::presets::SphDrs;
 use sph_tensor::Pool;
-use sph_train::Objective;
-use sph_train::cost;
+use sph_train::{Objective, cost};
 
 /// List the models: parameters, those in second-order blocks, multiply-adds per image.
 #[derive(Args, Debug, Clone)]

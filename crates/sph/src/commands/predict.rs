@@ -11,8 +11,7 @@ use sph_data::loader::Source;
 use sph_data::sets::arrays;
 use sph_data::{DataOptions, ImageSet, Pixels, files, fit};
 use sph_tensor::Pool;
-use sph_train::ModelInfo;
-use sph_train::Objective;
+use sph_train::{ModelInfo, Objective};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

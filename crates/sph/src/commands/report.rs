@@ -7,8 +7,7 @@ use clap::Args;
 use sph_data::loader::Source;
 use sph_report::run as report;
 use sph_tensor::Pool;
-use sph_train::files::RunFolder;
-use sph_train::files::write_atomically;
+use sph_train::files::{RunFolder, write_atomically};
 use sph_train::mistakes::{self, Mistakes};
 use std::path::{Path, PathBuf};
 

@@ -3,8 +3,7 @@
 use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
 use crate::training_setup::{begin, resume};
-use sph_train::files::RunFolder;
-use sph_train::files::{Checkpoint, RunResult};
+use sph_train::files::{Checkpoint, RunFolder, RunResult};
 use sph_train::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
 use sph_train::training::TrainingResult;
 use std::io::Write;
