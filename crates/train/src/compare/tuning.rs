@@ -3,7 +3,7 @@
 /// How settings are chosen before the runs of a comparison.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuning {
-    /// Trials of every optimizer in every [`Search`].
+    /// Trials of every optimizer in every search.
     pub trials: usize,
     /// Seed of the points, and of the trials' training.
     pub seed: u64,
