@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from pytorch_curvature import block_hessian, gradients, hvp, row_sum, second_order_blocks
 from pytorch_models import MlpMixer, MobileNet, ResNet, VisionTransformer
 
-GOLDEN = Path(__file__).resolve().parent.parent / "crates" / "sph" / "tests" / "golden"
+GOLDEN = Path(__file__).resolve().parent.parent / "crates" / "train" / "tests" / "golden"
 
 BATCH, CHANNELS, SIZE, CLASSES = 6, 3, 8, 5
 CLASSIFIER_BIAS = "fc.bias"

@@ -3,7 +3,6 @@
 //!
 //! Run with `cargo run --release -p sph --example 01-curvature`.
 
-use sph::{Batch, Objective};
 use sph_data::DataOptions;
 use sph_data::loader::Source;
 use sph_nn::models::{self, ModelConfig};
@@ -16,6 +15,7 @@ use sph_optim::analysis::{
 use sph_optim::presets::Sgd;
 use sph_optim::second_order_blocks;
 use sph_tensor::Pool;
+use sph_train::{Batch, Objective};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     // An MLP on the digits inside the binary, in double precision, trained a little: curvature at random values is untypical.

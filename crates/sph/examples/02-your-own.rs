@@ -2,12 +2,17 @@
 //!
 //! Run with `cargo run --release -p sph --example 02-your-own`.
 
-use sph::config::TrainArgs;
-use sph::{observers::Console, run::RunDir, train_loop::Trainer};
 use sph_autodiff::{Var, ops};
-use sph_data::{Dataset, ImageSet, Pixels};
+use sph_data::{DataOptions, Dataset, ImageSet, Pixels};
 use sph_nn::layers::{Conv2d, Followed, Geometry, Linear};
 use sph_nn::{Builder, Forward, LayerError, Model, Module, Real, norms};
+use sph_optim::{Curvature, presets::SphDrs};
+use sph_optim::{Rule, second_order_blocks};
+use sph_tensor::Pool;
+use sph_train::files::RunFolder;
+use sph_train::observers::Console;
+use sph_train::training::{TrainSettings, Trainer, Training};
+use sph_train::{ModelInfo, Objective};
 use std::sync::atomic::AtomicBool;
 
 /// A convolution, a norm (its scale and shift are the second-order blocks), and a classifier.
@@ -43,15 +48,20 @@ fn stripes(count: usize) -> ImageSet {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let output = std::env::temp_dir().join(format!("sph-example-{}", std::process::id()));
-    let flags = ["--epochs", "5", "--batch-size", "32", "--opt", "sph"].map(String::from);
-    let args = TrainArgs::from_command_line(&flags)?;
-
     let names = ["upright", "level", "slanted"].map(String::from).to_vec();
     let data = Dataset::new(stripes(600), stripes(90), names)?;
     let mut b = Builder::default();
     let model = Box::new(Small::new(&mut b, data.classes()));
-    let run = RunDir::planned(&output, "stripes")?;
-    let mut trainer = Trainer::<f32>::custom(&args, run, data, b.finish(model))?;
+    let objective = Objective::new(b.finish(model), &Pool::<f32>::new(), 42);
+    let training = Training {
+        optimizer: SphDrs::default().build(objective.params())?,
+        blocks: second_order_blocks(objective.params()),
+        info: ModelInfo::new("small", "bn", "stripes", &DataOptions::default(), &data),
+        objective,
+        data,
+        settings: TrainSettings { batch_size: 32, ..TrainSettings::new(5, 0.1) },
+    };
+    let mut trainer = Trainer::new(training, RunFolder::planned(&output, "stripes")?)?;
     trainer.begin()?;
     println!("{}", trainer.describe());
     let outcome = trainer.train(&mut [&mut Console::new(false, 0)], &AtomicBool::new(false))?;

@@ -3,13 +3,13 @@
 //!
 //! Run with `cargo run --release -p sph --example 03-optimizer`.
 
-use sph::{Batch, Objective};
 use sph_data::{DataOptions, loader::Source};
 use sph_nn::models::{self, ModelConfig};
 use sph_optim::presets::Sgd;
 use sph_optim::{Answer, Curvature, Directions, EvalError, ParamSpec, Request, Sweep};
 use sph_optim::{AnyRule, Group, Rule, SettingsError, Transform, UpdateContext};
 use sph_tensor::{Array, Element, Pool};
+use sph_train::{Batch, Objective};
 
 /// Multiplies the gradient by gᵀg / |gᵀHg|, at most by `longest`.
 #[derive(Debug, Clone)]

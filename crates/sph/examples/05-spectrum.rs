@@ -4,7 +4,6 @@
 //!
 //! Run with `cargo run --release -p sph --example 05-spectrum`.
 
-use sph::Objective;
 use sph_data::{DataOptions, loader::Source};
 use sph_nn::models::{self, ModelConfig};
 use sph_optim::Curvature;
@@ -15,6 +14,7 @@ use sph_optim::analysis::{
 use sph_optim::presets::Sgd;
 use sph_optim::second_order_blocks;
 use sph_tensor::Pool;
+use sph_train::Objective;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let lr = 0.3;

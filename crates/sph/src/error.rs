@@ -1,97 +1,28 @@
-//! The errors of this crate: each names the file, key, tensor, layer or value, and what to do.
+//! The errors of the command: each names the flag, file, tensor, layer or value, and what to do.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-/// What can go wrong in a run.
+/// What can go wrong in a command.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A data file is missing, truncated or of another kind.
-    #[error("{}: {reason}", path.display())]
-    Data {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
     /// A setting that does not make sense, alone or with others.
     #[error("{0}")]
     Config(String),
-    /// A model file or checkpoint that cannot be used.
-    #[error("{}: {reason}", path.display())]
-    Checkpoint {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// Something could not be written. What was there before is untouched.
-    #[error("cannot write {}: {source}; what was written before is whole", path.display())]
-    Write {
-        /// The file or folder.
-        path: PathBuf,
-        /// The system's reason.
-        source: std::io::Error,
-    },
-    /// The loss, an update or the state became infinite or NaN.
+    /// In training, adapting, comparing or their files.
+    #[error("{}", flags(&.0.to_string()))]
+    Train(#[from] sph_train::Error),
+    /// In reading or dividing data.
+    #[error("{}", flags(&.0.to_string()))]
+    Data(#[from] sph_data::Error),
+    /// In the tuning rule of a comparison.
     #[error(transparent)]
-    Diverged(Divergence),
-    /// A network's outputs in an evaluation are infinite or NaN.
-    #[error("the loss is not finite; the first non-finite values are in {place}")]
-    NotFinite {
-        /// The first layer or parameter whose values are not finite.
-        place: String,
-    },
-    /// The model and the data do not fit each other.
-    #[error(transparent)]
-    Layer(#[from] sph_nn::LayerError),
-    /// Images and labels that make no data set.
-    #[error(transparent)]
-    Dataset(#[from] sph_data::DatasetError),
-    /// A server does not answer, or not with what was asked for.
-    #[error("{url}: {reason}")]
-    Network {
-        /// The address.
-        url: String,
-        /// What happened.
-        reason: String,
-    },
-    /// The optimizer's state in a checkpoint does not fit.
-    #[error("{}: {source}", path.display())]
-    State {
-        /// The file.
-        path: PathBuf,
-        /// What does not fit.
-        source: sph_optim::StateError,
-    },
+    Tuning(#[from] sph_train::compare::TuningError),
     /// Settings of an optimizer that do not make sense.
     #[error("{}", flags(&.0.to_string()))]
     Optimizer(#[from] sph_optim::SettingsError),
-    /// A loss could not be evaluated.
-    #[error(transparent)]
-    Evaluation(sph_optim::EvalError),
-}
-
-/// Where a training, an adaptation or a measurement ended because something became infinite or NaN.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{what} is not finite at step {step}{}{}; {advice}{}",
-    epoch.map_or(String::new(), |epoch| format!(" (epoch {epoch})")),
-    place.as_ref().map_or(String::new(), |place| format!("; the first non-finite values are in {place}")),
-    kept.as_ref().map_or(String::new(), |kept| format!("; {kept}")),
-)]
-pub struct Divergence {
-    /// The training loss, the loss in evaluation, an update, or a parameter.
-    pub what: String,
-    /// The step, counted from 1 over the whole run.
-    pub step: u64,
-    /// The epoch, counted from 1, where there are epochs.
-    pub epoch: Option<usize>,
-    /// The first layer or parameter whose values are not finite, where there is one.
-    pub place: Option<String>,
-    /// What to do.
-    pub advice: &'static str,
-    /// Which checkpoint is kept, where there are any.
-    pub kept: Option<String>,
+    /// In drawing a page or a picture.
+    #[error("{}", flags(&.0.to_string()))]
+    Report(#[from] sph_report::Error),
 }
 
 impl Error {
@@ -103,21 +34,37 @@ impl Error {
     /// The exit code of a command that ends with this error: 3 for divergence, else 2.
     pub fn exit_code(&self) -> i32 {
         match self {
-            Error::Diverged(_) => Self::DIVERGED,
+            Error::Train(sph_train::Error::Diverged(_)) => Self::DIVERGED,
             _ => 2,
         }
     }
 
-    pub(crate) fn data(path: &Path, reason: impl Into<String>) -> Self {
-        Error::Data { path: path.to_path_buf(), reason: reason.into() }
+    /// The file at `path` is not what it should be.
+    pub(crate) fn file(path: &Path, reason: impl Into<String>) -> Self {
+        sph_train::Error::file(path, reason).into()
     }
 
-    pub(crate) fn checkpoint(path: &Path, reason: impl Into<String>) -> Self {
-        Error::Checkpoint { path: path.to_path_buf(), reason: reason.into() }
-    }
-
+    /// `path` cannot be written to.
     pub(crate) fn write(path: &Path, source: std::io::Error) -> Self {
-        Error::Write { path: path.to_path_buf(), source }
+        sph_train::Error::write(path, source).into()
+    }
+}
+
+impl From<sph_nn::LayerError> for Error {
+    fn from(e: sph_nn::LayerError) -> Self {
+        sph_train::Error::from(e).into()
+    }
+}
+
+impl From<sph_nn::models::ModelError> for Error {
+    fn from(e: sph_nn::models::ModelError) -> Self {
+        sph_train::Error::from(e).into()
+    }
+}
+
+impl From<sph_optim::EvalError> for Error {
+    fn from(e: sph_optim::EvalError) -> Self {
+        sph_train::Error::from(e).into()
     }
 }
 
@@ -136,20 +83,6 @@ pub(crate) fn flags(message: &str) -> String {
         }
     }
     out
-}
-
-impl From<sph_data::Error> for Error {
-    fn from(e: sph_data::Error) -> Self {
-        match e {
-            sph_data::Error::File { path, reason } => Error::Data { path, reason: flags(&reason) },
-            sph_data::Error::Dataset(e) => Error::Dataset(e),
-            sph_data::Error::Network { url, reason } => Error::Network { url, reason },
-            sph_data::Error::Write { path, source } => Error::Write { path, source },
-            e @ (sph_data::Error::Setting { .. }
-            | sph_data::Error::NotTaken { .. }
-            | sph_data::Error::Images(_)) => Error::Config(flags(&e.to_string())),
-        }
-    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The `sph` command: glue around the library.
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
-use sph::commands::train::Ended;
+use sph::commands::train::TrainExit;
 use sph::commands::{adapt, bench, compare, data, eval, export, inspect, models, predict, report, train};
 use sph::compare::flags::CompareArgs;
 use sph::config::{AdaptArgs, ArgsError, TrainArgs, one_line};
@@ -92,9 +92,9 @@ fn run() -> Result<ExitCode, ArgsError> {
         Command::Compare(args) => {
             catch_interrupts("the runs under way are told to save");
             Ok(match compare::run(&args, &STOP)? {
-                compare::Ended::Finished => ExitCode::SUCCESS,
-                compare::Ended::SomeFailed => ExitCode::FAILURE,
-                compare::Ended::Interrupted => ExitCode::from(INTERRUPTED),
+                compare::CompareExit::Finished => ExitCode::SUCCESS,
+                compare::CompareExit::SomeFailed => ExitCode::FAILURE,
+                compare::CompareExit::Interrupted => ExitCode::from(INTERRUPTED),
             })
         }
         Command::Adapt(args) => done(adapt::run(&args)),
@@ -137,8 +137,8 @@ fn catch_interrupts(then: &'static str) {
 fn train(args: &TrainArgs) -> Result<ExitCode, ArgsError> {
     catch_interrupts("finishing the step and saving");
     Ok(match train::run(args, &STOP)? {
-        Ended::Finished => ExitCode::SUCCESS,
-        Ended::Interrupted => ExitCode::from(INTERRUPTED),
+        TrainExit::Finished => ExitCode::SUCCESS,
+        TrainExit::Interrupted => ExitCode::from(INTERRUPTED),
     })
 }
 

@@ -1,52 +1,20 @@
 //! The model that a command works on: that of a run, of a model file, or one with initial values.
 
-use crate::checkpoint::{self, Checkpoint};
 use crate::config::{self, ModelSource, TrainArgs, shown};
 use crate::error::{Error, Result};
-use crate::model_info::ModelInfo;
-use crate::objective::Objective;
-use crate::run::RunDir;
-use sph_data::DataOptions;
-use sph_data::{Dataset, Division};
-use sph_nn::{Network, Real};
-use sph_tensor::Pool;
-use std::path::{Path, PathBuf};
-
-/// A model that was found.
-pub struct Found {
-    /// What is known about it.
-    pub info: ModelInfo,
-    /// The data set, where it was asked for or needed.
-    pub data: Option<Dataset>,
-    /// How the data set is read.
-    pub options: DataOptions,
-    /// How the run divided the training images; for a file, all are trained on.
-    pub division: Division,
-    /// What is known of the data set's training images that the network was trained on.
-    pub seen: Seen,
-    classes_of_file: Option<Vec<String>>,
-    file: Option<(PathBuf, Vec<u8>)>,
-}
-
-/// What is known of the training images of a data set that a network was trained on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Seen {
-    /// None of them: it is other data, or the network has initial values.
-    None,
-    /// At most those that are left when this fraction is held out.
-    AllBut(f64),
-    /// Nothing is: a file without its run's folder does not tell, nor one of another program.
-    Unknown,
-}
+use sph_data::{DataOptions, Division};
+use sph_train::files::{Checkpoint, ModelFile, RunFolder};
+use sph_train::{LoadedModel, ModelInfo, TrainingOverlap};
+use std::path::Path;
 
 /// The CRC-32 of a model file, or of that of a run's best epoch; `None` where it cannot be read.
 pub fn crc32_of(path: &Path) -> Option<u32> {
-    let file = if path.is_dir() { RunDir::at(path).best() } else { path.to_path_buf() };
-    Some(crc32fast::hash(&checkpoint::read_file(&file).ok()?))
+    let file = if path.is_dir() { RunFolder::at(path).best() } else { path.to_path_buf() };
+    Some(ModelFile::read(&file).ok()?.crc32())
 }
 
 /// The CRC-32 of what a run was trained and tested on, where it is known.
-fn crc32_of_data(run: &RunDir) -> Option<u32> {
+fn crc32_of_data(run: &RunFolder) -> Option<u32> {
     let result = run.read_result().ok().flatten().and_then(|r| r.data_crc32);
     result.or_else(|| Checkpoint::read(&run.checkpoint()).ok()?.progress.data_crc32)
 }
@@ -63,25 +31,24 @@ impl ModelSource {
     ///
     /// # Errors
     /// When files and settings do not fit each other.
-    pub fn find(&self, path: Option<&Path>, with_data: bool) -> Result<Found> {
+    pub fn find(&self, path: Option<&Path>, with_data: bool) -> Result<LoadedModel> {
         let mut settings = None;
         let mut path = path.map(Path::to_path_buf);
         if let Some(folder) = path.as_deref().filter(|p| p.is_dir()) {
-            let run = RunDir::at(folder);
+            let run = RunFolder::at(folder);
             let text = std::fs::read_to_string(run.args())
-                .map_err(|e| Error::checkpoint(&run.args(), format!("{e}; is it the folder of a run?")))?;
+                .map_err(|e| Error::file(&run.args(), format!("{e}; is it the folder of a run?")))?;
             let args = TrainArgs::from_toml(&text, &shown(&run.args()))?;
             path = Some(run.best());
             settings = Some((run, args));
         }
-        let file =
-            path.map(|path| Ok::<_, Error>((path.clone(), checkpoint::read_file(&path)?))).transpose()?;
-        let said =
-            file.as_ref().map(|(path, bytes)| checkpoint::model_info(path, bytes)).transpose()?.flatten();
+        let file = path.as_deref().map(ModelFile::read).transpose()?;
+        let said = file.as_ref().map(ModelFile::info).transpose()?.flatten();
         let model = self.model.clone().or(said.as_ref().map(|i| i.model.clone()));
         let model = model.ok_or_else(|| match &file {
-            Some((path, _)) => {
-                Error::Config(format!("{} does not name its model; name it with --model", path.display()))
+            Some(file) => {
+                let path = file.path().display();
+                Error::Config(format!("{path} does not name its model; name it with --model"))
             }
             None => Error::Config("name a --model or a --checkpoint".into()),
         })?;
@@ -114,7 +81,7 @@ impl ModelSource {
             true => Some(sph_data::load(&dataset, &options)?),
             false => None,
         };
-        let seen = match settings.as_ref().map(|(run, args)| (run, args, args.data.options())) {
+        let overlap = match settings.as_ref().map(|(run, args)| (run, args, args.data.options())) {
             Some((_, run, data)) if !other && same_files(&data, &options) => {
                 let fraction = |o: &DataOptions| o.test_fraction.unwrap_or(0.0);
                 if fraction(&options) > fraction(&data) {
@@ -125,17 +92,17 @@ impl ModelSource {
                 }
                 // With fewer test images others are held out.
                 let same = fraction(&options) == fraction(&data);
-                Seen::AllBut(if same { run.val_split } else { 0.0 })
+                TrainingOverlap::AllBut(if same { run.val_split } else { 0.0 })
             }
             // A copy of the files is the same data, whatever it is called.
             Some((folder, run, _)) => match data.as_ref().zip(crc32_of_data(folder)) {
-                Some((data, there)) if data.crc32() == there => Seen::AllBut(run.val_split),
-                None if !other => Seen::Unknown,
-                _ => Seen::None,
+                Some((data, there)) if data.crc32() == there => TrainingOverlap::AllBut(run.val_split),
+                None if !other => TrainingOverlap::Unknown,
+                _ => TrainingOverlap::None,
             },
-            None if said.is_some() && other => Seen::None,
-            None if file.is_some() => Seen::Unknown,
-            None => Seen::None,
+            None if said.is_some() && other => TrainingOverlap::None,
+            None if file.is_some() => TrainingOverlap::Unknown,
+            None => TrainingOverlap::None,
         };
         let info = match (&data, said) {
             (Some(data), said) => {
@@ -157,66 +124,6 @@ impl ModelSource {
         };
         let info = ModelInfo { decouple, stem, ..info };
         let division = settings.map_or(Division::default(), |s| s.1.division());
-        Ok(Found { info, data, options, division, seen, classes_of_file, file })
-    }
-}
-
-impl Found {
-    /// The network.
-    ///
-    /// # Errors
-    /// See [`ModelInfo::build`].
-    pub fn network(&self) -> Result<Network> {
-        self.info.build(0.0)
-    }
-
-    /// The network with the file's values, or initial ones drawn from `seed`.
-    ///
-    /// # Errors
-    /// When the file is another model's.
-    pub fn objective<T: Real>(&self, pool: &Pool<T>, seed: u64) -> Result<Objective<T>> {
-        let mut objective = Objective::new(self.network()?, pool, seed);
-        if let Some((path, bytes)) = &self.file {
-            checkpoint::load_model(path, bytes, &mut objective.store)?;
-        }
-        Ok(objective)
-    }
-
-    /// The data set.
-    ///
-    /// # Errors
-    /// When it was not asked for.
-    pub fn data(&self) -> Result<&Dataset> {
-        self.data.as_ref().ok_or_else(|| Error::Config("the data set was not read".into()))
-    }
-
-    /// That the data set's classes are not called what the network's are.
-    ///
-    /// # Errors
-    /// When the data set was not read.
-    pub fn note_of_classes(&self) -> Result<Option<String>> {
-        let data = self.data()?;
-        let other = self.classes_of_file.as_ref().is_some_and(|names| !names.starts_with(&data.class_names));
-        let dataset = &self.info.dataset;
-        Ok(other.then(|| {
-            format!(
-                "the classes of {dataset} have other names than the network's; they are compared by number"
-            )
-        }))
-    }
-
-    /// The values came from a file of this program, which names its model and data.
-    pub(crate) fn is_ours(&self) -> bool {
-        self.classes_of_file.is_some()
-    }
-
-    /// The CRC-32 of that file, which tells it from another one at its place.
-    pub fn crc32(&self) -> Option<u32> {
-        self.file.as_ref().map(|(_, bytes)| crc32fast::hash(bytes))
-    }
-
-    /// The file that values came from.
-    pub fn file(&self) -> Option<&Path> {
-        self.file.as_ref().map(|(path, _)| path.as_path())
+        Ok(LoadedModel { info, data, options, division, overlap, classes_of_file, file })
     }
 }

@@ -13,7 +13,6 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::TestRunner;
-use sph::checkpoint::{self, Checkpoint};
 use sph::config::TrainArgs;
 use sph_data::formats::arrays::ArrayFile;
 use sph_data::formats::image_file::{self, MAX_PIXELS};
@@ -23,6 +22,7 @@ use sph_data::{DataOptions, Layout, files};
 use sph_nn::Store;
 use sph_nn::models::{self, ModelConfig};
 use sph_tensor::Pool;
+use sph_train::files::{Checkpoint, ModelFile};
 use std::alloc::{GlobalAlloc, Layout as Memory, System};
 use std::cell::Cell;
 use std::io::{Cursor, Write};
@@ -238,8 +238,9 @@ fn checkpoints() {
     let store = Store::init(&network, &pool, 0);
     // Values on their way into the model: as f64, then as its own.
     holds(vec![read("best.safetensors")], 100, 1024 * KIB, |b| {
-        checkpoint::model_info(Path::new("file"), b).map_err(|e| e.to_string())?;
-        checkpoint::load_model(Path::new("file"), b, &mut store.clone()).map_err(|e| e.to_string())
+        let file = ModelFile::new(Path::new("file"), b.to_vec());
+        file.info().map_err(|e| e.to_string())?;
+        file.load(&mut store.clone()).map_err(|e| e.to_string())
     });
     holds(vec![read("last.ckpt")], 100, 1024 * KIB, |b| {
         // A checksum that is right lets the rest be seen.

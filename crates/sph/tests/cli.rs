@@ -298,7 +298,7 @@ fn an_interrupted_run_is_gone_on_with_under_its_own_settings() {
     };
     let cut = sph(&format!("{} --stop-on-eof", flags("cut"))).write_stdin("").output().unwrap();
     assert_eq!(cut.status.code(), Some(130), "{}", String::from_utf8_lossy(&cut.stderr));
-    let progress = || sph::checkpoint::Checkpoint::read(&dir.path().join("cut/last.ckpt")).unwrap().progress;
+    let progress = || sph_train::files::Checkpoint::read(&dir.path().join("cut/last.ckpt")).unwrap().progress;
     assert_eq!(progress().epoch, 0);
     sph(&format!("train --resume {out}/cut")).assert().success();
     assert_eq!(progress().epoch, 1);
@@ -343,7 +343,7 @@ fn a_loss_that_is_not_finite_names_step_and_layer_and_keeps_the_checkpoint() {
     );
     assert!(stderr.contains("(epoch 2)") && stderr.contains("last.ckpt of epoch 1 is kept"), "{stderr}");
     let checkpoint = dir.path().join("n/last.ckpt");
-    let kept = sph::checkpoint::Checkpoint::read(&checkpoint).unwrap().progress;
+    let kept = sph_train::files::Checkpoint::read(&checkpoint).unwrap().progress;
     assert_eq!((kept.epoch, kept.step), (1, 0));
     sph(&format!("eval {out}/n")).assert().success();
 }

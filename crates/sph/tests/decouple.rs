@@ -3,13 +3,13 @@
 mod common;
 
 use common::sph;
-use sph::checkpoint;
-use sph::{Batch, ModelInfo, Objective};
 use sph_nn::models::{self, ModelConfig};
 use sph_nn::{Role, norms};
 use sph_optim::Curvature;
 use sph_optim::second_order_blocks;
 use sph_tensor::{Array, Pool, Rng, Shape};
+use sph_train::files::{ModelFile, save_model};
+use sph_train::{Batch, ModelInfo, Objective};
 
 fn objective(norm: &str, decouple: bool, seed: u64) -> Objective<f64> {
     let norm = norms::find(norm).unwrap();
@@ -55,10 +55,10 @@ fn conversion_of_a_checkpoint_keeps_its_outputs() {
         class_names: (0..10).map(|i| i.to_string()).collect(),
         normalisation: sph_data::Normalisation { mean: vec![0.0], std: vec![1.0] },
     };
-    checkpoint::save_model(&path, &plain.store, &info).unwrap();
+    save_model(&path, &plain.store, &info).unwrap();
     // Other initial values, so that nothing but the file can make the outputs equal.
     let mut decoupled = objective("none", true, 2);
-    checkpoint::load_model(&path, &std::fs::read(&path).unwrap(), &mut decoupled.store).unwrap();
+    ModelFile::read(&path).unwrap().load(&mut decoupled.store).unwrap();
     let (loss, logits) = plain.evaluate_on(&batch(plain.pool())).unwrap();
     let (converted_loss, converted) = decoupled.evaluate_on(&batch(decoupled.pool())).unwrap();
     assert!((loss - converted_loss).abs() < 1e-12 * loss.abs());
@@ -69,8 +69,8 @@ fn conversion_of_a_checkpoint_keeps_its_outputs() {
     let mut dead = objective("none", false, 1);
     let conv1 = dead.params().iter().position(|s| s.name == "conv1.weight").unwrap();
     dead.store.values[conv1].make_mut()[..9].fill(0.0);
-    checkpoint::save_model(&path, &dead.store, &info).unwrap();
-    let e = checkpoint::load_model(&path, &std::fs::read(&path).unwrap(), &mut decoupled.store).unwrap_err();
+    save_model(&path, &dead.store, &info).unwrap();
+    let e = ModelFile::read(&path).unwrap().load(&mut decoupled.store).unwrap_err();
     assert!(e.to_string().contains("layer 'conv1'"), "{e}");
 }
 

@@ -6,10 +6,10 @@ mod well_formed;
 
 use common::sph;
 use serde_json::Value;
-use sph::inspection::{InspectionSettings, NetworkSettings, QUANTITIES, inspect};
-use sph::{Batch, Objective};
 use sph_nn::models::{self, ModelConfig};
 use sph_tensor::{Array, Pool, Rng, Shape};
+use sph_train::inspect::{InspectionSettings, NetworkSettings, QUANTITIES, inspect};
+use sph_train::{Batch, Objective};
 use well_formed::well_formed;
 
 fn stdout(flags: &str) -> String {

@@ -3,8 +3,8 @@
 #![cfg(unix)]
 
 use safetensors::SafeTensors;
-use sph::checkpoint::{self, Checkpoint};
 use sph_tensor::Rng;
+use sph_train::files::{Checkpoint, ModelFile, Progress};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -21,13 +21,13 @@ fn train(output: &Path, flags: &str) -> Command {
 }
 
 /// All that a checkpoint holds, but the time spent.
-fn contents(run: &Path) -> (checkpoint::Progress, BTreeMap<String, Vec<u8>>) {
+fn contents(run: &Path) -> (Progress, BTreeMap<String, Vec<u8>>) {
     let path = run.join("last.ckpt");
     let progress = Checkpoint::read(&path).unwrap().progress;
     let bytes = std::fs::read(&path).unwrap();
     let file = SafeTensors::deserialize(&bytes[12..]).unwrap();
     let tensors = file.tensors().into_iter().map(|(name, t)| (name, t.data().to_vec())).collect();
-    (checkpoint::Progress { seconds: 0.0, cpu_seconds: 0.0, ..progress }, tensors)
+    (Progress { seconds: 0.0, cpu_seconds: 0.0, ..progress }, tensors)
 }
 
 /// Losses and accuracies of `summary.csv`: the columns that are not times.
@@ -68,7 +68,7 @@ fn readable(run: &Path) {
         if name == "last.ckpt" {
             Checkpoint::read(&path).unwrap();
         } else if name.ends_with(".safetensors") {
-            checkpoint::model_info(&path, &checkpoint::read_file(&path).unwrap()).unwrap().unwrap();
+            ModelFile::read(&path).unwrap().info().unwrap().unwrap();
         } else if name.ends_with(".csv") {
             let text = std::fs::read_to_string(&path).unwrap();
             let columns = |l: &str| l.split(',').count();

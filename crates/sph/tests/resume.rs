@@ -1,10 +1,10 @@
 //! A run that was interrupted and resumed ends in the same bits as one that was not.
 
-use sph::checkpoint::Checkpoint;
 use sph::config::TrainArgs;
-use sph::observers::{Observer, StepEvent};
-use sph::run::RunDir;
-use sph::train_loop::Trainer;
+use sph::training_setup::{begin, resume};
+use sph_train::files::{Checkpoint, RunFolder};
+use sph_train::observers::{Observer, StepEvent};
+use sph_train::training::Trainer;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 struct After<'a>(usize, &'a AtomicBool);
 
 impl Observer for After<'_> {
-    fn step(&mut self, _event: &StepEvent) -> sph::Result<()> {
+    fn step(&mut self, _event: &StepEvent) -> sph_train::Result<()> {
         self.0 -= 1;
         if self.0 == 0 {
             self.1.store(true, Ordering::Relaxed);
@@ -30,9 +30,9 @@ fn args(dir: &Path, opt: &str) -> TrainArgs {
 }
 
 fn start(args: &TrainArgs, name: &str) -> Trainer<f32> {
-    let mut run = RunDir::planned(&args.output, name).unwrap();
+    let mut run = RunFolder::planned(&args.output, name).unwrap();
     run.create(&args.to_toml().unwrap()).unwrap();
-    Trainer::new(args, run).unwrap()
+    begin(args, run).unwrap().0
 }
 
 #[test]
@@ -70,10 +70,10 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
                 let outcome = trainer.train(&mut [&mut After(cut, &stop)], &stop).unwrap();
                 assert!(outcome.interrupted, "{name}");
                 drop(trainer);
-                let run = RunDir::open(&args.output.join(&name)).unwrap();
+                let run = RunFolder::open(&args.output.join(&name)).unwrap();
                 let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
                 let settings = TrainArgs::from_toml(&checkpoint.progress.args, "args").unwrap();
-                trainer = Trainer::resume(&settings, run, &checkpoint).unwrap();
+                trainer = resume(&settings, run, &checkpoint).unwrap();
             }
             let outcome = trainer.train(&mut [], &never).unwrap();
             assert_eq!((outcome.best, outcome.last), (whole.best, whole.last), "{opt} {name}");
@@ -94,9 +94,9 @@ fn another_optimizers_state_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let settings = |opt: &str| TrainArgs { epochs: 1, ..args(dir.path(), opt) };
     start(&settings("adam"), "run").train(&mut [], &AtomicBool::new(false)).unwrap();
-    let run = RunDir::open(&dir.path().join("run")).unwrap();
+    let run = RunFolder::open(&dir.path().join("run")).unwrap();
     let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
-    let e = Trainer::<f32>::resume(&settings("sgd"), run, &checkpoint).err().unwrap().to_string();
+    let e = resume::<f32>(&settings("sgd"), run, &checkpoint).err().unwrap().to_string();
     assert!(e.contains("run/last.ckpt") && e.contains("optimizer state '"), "{e}");
 }
 
@@ -111,10 +111,10 @@ fn dropout_goes_on_bit_for_bit() {
     let stop = AtomicBool::new(false);
     assert!(trainer.train(&mut [&mut After(2, &stop)], &stop).unwrap().interrupted);
     drop(trainer);
-    let run = RunDir::open(&args.output.join("cut")).unwrap();
+    let run = RunFolder::open(&args.output.join("cut")).unwrap();
     let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
     let settings = TrainArgs::from_toml(&checkpoint.progress.args, "args").unwrap();
-    Trainer::<f32>::resume(&settings, run, &checkpoint).unwrap().train(&mut [], &never).unwrap();
+    resume::<f32>(&settings, run, &checkpoint).unwrap().train(&mut [], &never).unwrap();
     let read = |run: &str| std::fs::read(args.output.join(run).join("last.safetensors")).unwrap();
     assert!(read("cut") == read("whole"));
 }
@@ -134,9 +134,9 @@ fn patience_is_part_of_a_run() {
     assert!(trainer.train(&mut [&mut After(8, &stop)], &stop).unwrap().interrupted);
     drop(trainer);
     for _ in 0..2 {
-        let run = RunDir::open(&args.output.join("cut")).unwrap();
+        let run = RunFolder::open(&args.output.join("cut")).unwrap();
         let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
-        let mut trainer = Trainer::<f32>::resume(&args, run, &checkpoint).unwrap();
+        let mut trainer = resume::<f32>(&args, run, &checkpoint).unwrap();
         let outcome = trainer.train(&mut [], &never).unwrap();
         assert_eq!((outcome.epochs, outcome.best, outcome.stopped_early), (whole.epochs, whole.best, true));
     }

@@ -1,16 +1,15 @@
 //! The files in `studies/` are comparisons that can be run: they resolve to plans, and where the data are at hand to runs.
 
 use clap::{Args, FromArgMatches};
-use sph::compare::configuration::Configuration;
 use sph::compare::flags::CompareArgs;
-use sph::compare::job::{Job, RunArgs};
+use sph::compare::job::RunArgs;
 use sph::compare::plan;
-use sph::compare::tuning::Search;
-use sph::run::RunDir;
-use sph::train_loop::Trainer;
+use sph::training_setup::begin;
 use sph_nn::Store;
 use sph_nn::models::{self, ModelConfig};
 use sph_tensor::Pool;
+use sph_train::compare::{Configuration, Job, Search};
+use sph_train::files::RunFolder;
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -64,7 +63,7 @@ fn every_study_resolves_to_runs() {
                     continue;
                 }
             };
-            let trainer = Trainer::<f32>::new(args, RunDir::at(Path::new("nowhere")));
+            let trainer = begin::<f32>(args, RunFolder::at(Path::new("nowhere")));
             trainer.map(drop).unwrap_or_else(|e| panic!("{name}: {}: {e}", run.name));
         }
     }

@@ -1,13 +1,12 @@
 //! `sph adapt`: a trained network made to fit other data by its 1-D parameters alone.
 
-use crate::adaptation::{AdaptSettings, Adapted, Measured, adapt};
-use crate::adaptation_setup::Setup;
-use crate::checkpoint::{check_outputs, save_model, write_atomically};
-use crate::config::{AdaptArgs, EvalOn, shown};
+use crate::adaptation_setup::AdaptationSetup;
+use crate::config::{AdaptArgs, shown};
 use crate::error::{Error, Result};
-use crate::table::Table;
-use crate::timing;
 use indicatif::ProgressBar;
+use sph_train::adaptation::{AdaptSettings, AdaptationResult, EvalOn, StepEvaluation, adapt};
+use sph_train::files::{ModelFile, Table, check_outputs, save_model, write_atomically};
+use sph_train::process;
 use std::fmt::Write as _;
 
 /// Adapts, and prints a table or JSON.
@@ -24,10 +23,11 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
     let args = args.clone().resolved()?;
     // Found out now, not after a long computation.
     check_outputs([&args.csv, &args.output].into_iter().flatten())?;
-    let setup = Setup::new(&args)?;
+    let setup = AdaptationSetup::new(&args)?;
     super::warn(&setup.notes);
-    let data = setup.images()?;
-    let Setup { found, mut objective, mut optimizer, batch_size, .. } = setup;
+    let data = setup.data()?;
+    let AdaptationSetup { network, mut objective, mut optimizer, images, .. } = setup;
+    let batch_size = images.batch_size;
     let specs = objective.store.specs().to_vec();
     let settings = AdaptSettings {
         steps: args.steps as u64,
@@ -45,17 +45,17 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
         write_atomically(path, csv(&adapted).as_bytes())?;
     }
     if let Some(path) = &args.output {
-        save_model(path, &objective.store, &found.info)?;
+        save_model(path, &objective.store, &network.info)?;
     }
     let trained: Vec<_> = specs.iter().filter(|s| !s.frozen).collect();
     let entries: usize = trained.iter().map(|s| s.len()).sum();
     if args.json {
         let record = serde_json::json!({
-            "checkpoint": found.file().map(shown),
-            "checkpoint_crc32": found.crc32(),
-            "model": found.info.model,
-            "norm": found.info.norm,
-            "dataset": found.info.dataset,
+            "checkpoint": network.file.as_ref().map(|file| shown(file.path())),
+            "checkpoint_crc32": network.file.as_ref().map(ModelFile::crc32),
+            "model": network.info.model,
+            "norm": network.info.norm,
+            "dataset": network.info.dataset,
             "settings": args.settings()?,
             "adaptation_images": data.adapt.set.len(),
             "batch_size": batch_size,
@@ -70,17 +70,17 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
             "evaluations": adapted.evaluations,
             "train_loss": adapted.train_loss,
             "step_seconds": adapted.step_seconds,
-            "cpu_seconds": timing::cpu_seconds(),
-            "peak_rss_mb": timing::peak_rss_mb(),
+            "cpu_seconds": process::cpu_seconds(),
+            "peak_rss_mb": process::peak_rss_mb(),
         });
         return super::say(&record.to_string());
     }
     let corrupted = args.corrupt.map_or(String::new(), |c| format!(" with {c}"));
     let title = format!(
         "{} on {} images of {}{corrupted}: {entries} parameters in {} tensors, --opt {}, lr {}",
-        found.info.model,
+        network.info.model,
         data.adapt.set.len(),
-        found.info.dataset,
+        network.info.dataset,
         trained.len(),
         args.optimizer.opt,
         settings.lr
@@ -88,10 +88,10 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
     super::say(&format!("{title}\n{}", table(&adapted, args.eval_on)))
 }
 
-fn table(adapted: &Adapted, on: EvalOn) -> String {
+fn table(adapted: &AdaptationResult, on: EvalOn) -> String {
     let on = if on == EvalOn::Test { "test" } else { "validation" };
     let mut out = format!("{:12}  steps  seconds  train loss  {on} loss  {on} accuracy\n", "");
-    let mut line = |name: &str, m: &Measured| {
+    let mut line = |name: &str, m: &StepEvaluation| {
         let train = match m.steps {
             0 => "-".to_string(),
             n => format!("{:.4}", adapted.train_loss[n as usize - 1]),
@@ -111,9 +111,9 @@ fn table(adapted: &Adapted, on: EvalOn) -> String {
 }
 
 /// A row before anything, one with recalibrated statistics, then one per step, with an evaluation where there was one.
-fn csv(adapted: &Adapted) -> String {
+fn csv(adapted: &AdaptationResult) -> String {
     let mut table = Table::new(["step", "seconds", "train_loss", "loss", "accuracy"]);
-    let mut line = |step: u64, seconds: f64, train: String, measured: Option<&Measured>| {
+    let mut line = |step: u64, seconds: f64, train: String, measured: Option<&StepEvaluation>| {
         let [loss, accuracy] =
             measured.map_or([const { String::new() }; 2], |m| [m.loss, m.accuracy].map(|v| v.to_string()));
         table.push([step.to_string(), seconds.to_string(), train, loss, accuracy]);

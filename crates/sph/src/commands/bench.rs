@@ -1,10 +1,7 @@
 //! `sph bench`: the time of training steps on synthetic data, for side-by-side measuring.
 
 use crate::config::{KernelArgs, ModelArgs, OptArgs, seed, threads};
-use crate::error::{Divergence, Error, Result};
-use crate::explain::Explained;
-use crate::objective::Objective;
-use crate::timing::{self, Times};
+use crate::error::Result;
 use clap::Args;
 use sph_data::Batch;
 use sph_nn::{Mode, models};
@@ -12,6 +9,9 @@ use sph_optim::EvalError;
 use sph_optim::settings::LR;
 use sph_tensor::kernels::peak::Peak;
 use sph_tensor::{Array, Pool, Rng, Shape};
+use sph_train::explain::Explained;
+use sph_train::timing::Times;
+use sph_train::{Divergence, Objective, process};
 use std::time::Instant;
 
 /// Time training steps on synthetic CIFAR-sized images (3×32×32, 10 classes).
@@ -63,7 +63,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     args.kernels.configure()?;
     let pool = Pool::<f32>::new();
     let config = args.model.config(3, (32, 32), 10)?;
-    let network = models::build(&args.model.model, &config).map_err(|e| Error::Config(e.to_string()))?;
+    let network = models::build(&args.model.model, &config)?;
     let mut objective = Objective::new(network, &pool, args.seed);
     // What `sph train` takes.
     let settings = args.model.suited(args.optimizer.clone())?;
@@ -118,7 +118,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             "step_ms_median": median,
             "step_ms_min": min,
             "images_per_s": n as f64 / median * 1e3,
-            "peak_rss_mb": timing::peak_rss_mb(),
+            "peak_rss_mb": process::peak_rss_mb(),
             "peak_pool_mb": pool_mb,
         });
         if let Some(explained) = &explained {
@@ -141,15 +141,15 @@ pub fn run(args: &BenchArgs) -> Result<()> {
 }
 
 /// Why step `step`, counted from 0, could not be taken.
-fn failed(e: EvalError, objective: &Objective<f32>, step: usize) -> Error {
-    let Some(what) = e.not_finite() else { return Error::Evaluation(e) };
+fn failed(e: EvalError, objective: &Objective<f32>, step: usize) -> sph_train::Error {
+    let Some(what) = e.not_finite() else { return e.into() };
     let batch = objective.current_batch();
-    Error::Diverged(Divergence {
+    sph_train::Error::Diverged(Divergence {
         what,
         step: step as u64 + 1,
         epoch: None,
         place: batch.and_then(|b| objective.first_non_finite(&objective.store, b, Mode::Train)),
-        advice: "lower --lr",
+        advice: "lower `lr`",
         kept: None,
     })
 }

@@ -1,20 +1,22 @@
 //! `sph compare`: several optimizers on the same models, data and seeds. What it prints and writes; all else is in [`crate::compare`].
 
-use crate::checkpoint::write_atomically;
+use crate::compare::corruptions;
+use crate::compare::finished::finished;
 use crate::compare::flags::{CompareArgs, Resolved};
-use crate::compare::job::{Job, RunArgs};
-use crate::compare::lock::Lock;
+use crate::compare::job::RunArgs;
 use crate::compare::plan::{self, PlannedRun};
-use crate::compare::processes::{End, Event, Launch};
-use crate::compare::results::Results;
-use crate::compare::round::{Carried, Round, Watch};
-use crate::compare::trials::{self, Trials};
-use crate::corruption_sheet::{self, Sheet};
+use crate::compare::processes::{Event, Launch, ProcessExit};
+use crate::compare::round::{Round, RoundObserver, RoundResult};
+use crate::compare::trials;
 use crate::error::{Error, Result};
-use crate::history::{Adaptation, History};
-use crate::report::compare::{self as report, Made};
-use crate::report::trials as trials_report;
+use crate::finished_run;
 use indicatif::{ProgressBar, ProgressStyle};
+use sph_report::compare::{self as report, Provenance};
+use sph_report::corruption::Sheet;
+use sph_report::trials as trials_report;
+use sph_train::adaptation::AdaptationRecord;
+use sph_train::compare::{Job, Lock, Results, Trials};
+use sph_train::files::write_atomically;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a comparison ended, for the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum CompareExit {
     /// All runs are finished.
     Finished,
     /// Some run failed; the others are finished.
@@ -35,9 +37,11 @@ pub enum Ended {
 ///
 /// # Errors
 /// For the user's mistakes, before anything is run; when files cannot be written.
-pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
+pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<CompareExit> {
     let Resolved { plan, baseline, jobs, threads, output, file } = args.resolve()?;
-    let made = Made { command: args.command(), file, jobs, threads };
+    let shared = (jobs > 1)
+        .then(|| format!("times are of {jobs} runs at a time on this machine; --jobs 1 measures each alone"));
+    let made = Provenance { command: args.command(), file, jobs, threads, shared };
     let _lock = Lock::new(&output)?;
     let program = this_program()?;
     let launch = Launch { program, output, jobs, threads, divergence_ends: false };
@@ -54,21 +58,29 @@ pub fn run(args: &CompareArgs, stop: &AtomicBool) -> Result<Ended> {
         }
     };
     let runs = plan::runs(&configurations, &plan.seeds)?;
-    let results =
-        || Results::read(&launch, &configurations, &runs, baseline, plan.seeds.len(), trials.clone());
+    let results = || {
+        let finished = finished(&launch, &runs, trials.is_some())?;
+        Ok::<_, Error>(Results::new(
+            configurations.clone(),
+            finished,
+            baseline,
+            plan.seeds.len(),
+            trials.clone(),
+        ))
+    };
     let round = Round::new("run", &launch, &runs)?;
     // Once, and before anything is measured.
-    let sheets = corruption_sheet::of_runs(&runs);
+    let sheets = corruptions::sheets(&runs);
     let write = |results: &Results| write_files(&launch.output, results, &sheets, &made);
     let carried = round.carry_out(stop, &mut console, &mut || write(&results()?))?;
     let results = results()?;
     write(&results)?;
-    super::say(report::table(&results).trim_end())?;
+    super::say(report::table(&results, &made).trim_end())?;
     let undecided = trials.as_ref().map_or(Vec::new(), trials_report::nothing_chosen);
     let decided = undecided.is_empty();
     undecided.into_iter().for_each(stderr);
     let all = tell(&carried, stop);
-    Ok(if all == Ended::Finished && !decided { Ended::SomeFailed } else { all })
+    Ok(if all == CompareExit::Finished && !decided { CompareExit::SomeFailed } else { all })
 }
 
 /// This program, as it was when it was started, where the system says so: a comparison of days outlives builds.
@@ -85,7 +97,7 @@ fn stderr(line: String) {
 }
 
 /// Says what failed and what is left.
-fn tell(carried: &Carried, stop: &AtomicBool) -> Ended {
+fn tell(carried: &RoundResult, stop: &AtomicBool) -> CompareExit {
     for f in &carried.failed {
         stderr(format!("failed: {}: {}", f.name, f.reason));
     }
@@ -94,29 +106,29 @@ fn tell(carried: &Carried, stop: &AtomicBool) -> Ended {
     if n > 0 {
         stderr(format!("interrupted, {are} not finished; the same command goes on with them"));
         if stop.load(Ordering::Relaxed) {
-            return Ended::Interrupted;
+            return CompareExit::Interrupted;
         }
     }
-    if carried.is_whole() { Ended::Finished } else { Ended::SomeFailed }
+    if carried.is_whole() { CompareExit::Finished } else { CompareExit::SomeFailed }
 }
 
 fn write_trials(output: &Path, trials: &Trials) -> Result<()> {
-    write_atomically(&output.join("trials.csv"), trials_report::csv(trials).as_bytes())
+    Ok(write_atomically(&output.join("trials.csv"), trials_report::csv(trials).as_bytes())?)
 }
 
 fn write_files(
     output: &Path,
     results: &Results,
     sheets: &[std::result::Result<Sheet, String>],
-    made: &Made,
+    made: &Provenance,
 ) -> Result<()> {
     let write = |name: &str, text: String| write_atomically(&output.join(name), text.as_bytes());
-    write("table.txt", report::table(results))?;
+    write("table.txt", report::table(results, made))?;
     write("runs.csv", report::runs_csv(results))?;
     write("configurations.csv", report::configurations_csv(results))?;
     let page = report::page(results, sheets, made)
         .map_err(|e| Error::Config(format!("the report cannot be drawn: {e}")))?;
-    write("report.html", page)
+    Ok(write("report.html", page)?)
 }
 
 /// A line per run on stderr, and below it a bar over the epochs, or steps, of all of them.
@@ -138,7 +150,7 @@ impl Console {
     }
 }
 
-impl Watch for Console {
+impl RoundObserver for Console {
     fn begins(&mut self, round: &Round<'_>) {
         let Round { kind, launch, runs, found, notes } = round;
         // Rounds have much in common.
@@ -176,10 +188,10 @@ impl Watch for Console {
             Event::Ended(i, end) => {
                 self.behind[i] = runs[i].args.length() as u64;
                 let text = match end {
-                    End::Finished => finished(launch, &runs[i])?,
-                    End::Diverged(reason) => format!("diverged: {reason}"),
-                    End::Interrupted => "interrupted".into(),
-                    End::Failed(reason) => format!("failed: {reason}"),
+                    ProcessExit::Finished => figures(launch, &runs[i])?,
+                    ProcessExit::Diverged(reason) => format!("diverged: {reason}"),
+                    ProcessExit::Interrupted => "interrupted".into(),
+                    ProcessExit::Failed(reason) => format!("failed: {reason}"),
                 };
                 self.line(format!("{}: {text}", runs[i].name));
             }
@@ -204,10 +216,10 @@ fn epochs(launch: &Launch, run: &PlannedRun) -> u64 {
 }
 
 /// What is said of a finished run.
-fn finished(launch: &Launch, run: &PlannedRun) -> Result<String> {
+fn figures(launch: &Launch, run: &PlannedRun) -> Result<String> {
     let (name, accuracy, seconds) = match &run.args {
         RunArgs::Train(_) => {
-            let history = History::read(launch.folder(run))?;
+            let history = finished_run::read(launch.folder(run))?.0;
             let held_out = history.epochs.last().and_then(|e| e.validation).map(|v| v.1);
             let seconds = history.result.as_ref().map_or(0.0, |r| r.seconds);
             match (held_out, history.result.and_then(|r| r.final_test_accuracy)) {
@@ -216,7 +228,7 @@ fn finished(launch: &Launch, run: &PlannedRun) -> Result<String> {
             }
         }
         RunArgs::Adapt(_) => {
-            let adapted = Adaptation::read(&launch.record(run))?;
+            let adapted = AdaptationRecord::read(&launch.record(run))?;
             let last = adapted.evaluations.last();
             let seconds = adapted.step_seconds.iter().sum();
             ("final accuracy", last.map(|m| m.accuracy), seconds)

@@ -1,15 +1,14 @@
 //! `sph data`: what is in a data set, corrupted copies, and downloads.
 
-use crate::checkpoint::{check_outputs, write_atomically};
 use crate::config::{DatasetArgs, dataset_names, seed, sha256, shown, threads};
-use crate::corruption_sheet;
 use crate::error::{Error, Result};
-use crate::report::sheet;
 use clap::{Args, Subcommand};
 use sph_data::corrupt::{CORRUPTIONS, Corruption, CorruptionRow, Corruptor, Range, SEVERITIES};
 use sph_data::fetch::{self, Fetched};
 use sph_data::formats::npz;
 use sph_data::{Dataset, ImageSet, Pixels};
+use sph_report::{corruption, sheet};
+use sph_train::files::{check_outputs, write_atomically};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -116,7 +115,7 @@ fn about_corruptions() -> String {
     )
 }
 
-/// Does it.
+/// Carries out the subcommand.
 ///
 /// # Errors
 /// For files that cannot be read, and downloads that fail.
@@ -156,8 +155,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
     let data = sph_data::load(&args.dataset, &args.data.options())?;
     let range = Range::of(&data.train)?;
     if let Some(path) = &args.sheet {
-        let shown_there =
-            corruption_sheet::of_all(&args.dataset, &data, usize::from(args.images), args.seed)?;
+        let shown_there = corruption::of_all(&args.dataset, &data, usize::from(args.images), args.seed)?;
         let bytes = match ending(path).as_deref() {
             Some("png") => {
                 sheet::png(&shown_there, (56 / data.test.size.1.max(data.test.size.0)).max(1) as u32)

@@ -2,10 +2,10 @@
 
 use crate::config::{ModelSource, shown, threads};
 use crate::error::{Error, Result};
-use crate::evaluation::{Evaluation, evaluate};
 use clap::{Args, ValueEnum};
 use sph_data::loader::Source;
 use sph_tensor::Pool;
+use sph_train::evaluation::{Evaluation, evaluate};
 use std::path::PathBuf;
 
 /// Evaluate a trained network on a part of its data set, or of another.
@@ -72,7 +72,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let source =
         Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size as usize };
     let result = evaluate(&objective, &source, info.class_names.len())?;
-    let file = found.file().map(shown).unwrap_or_default();
+    let file = found.file.as_ref().map(|file| shown(file.path())).unwrap_or_default();
     match args.json {
         true => super::say(&json(&result, &info.class_names, &info.dataset, name, &file).to_string()),
         false => super::say(&table(

@@ -1,11 +1,11 @@
 //! `sph export`: trained networks for other programs.
 
-use crate::checkpoint::{check_writable, write_atomically};
 use crate::config::{ModelSource, shown};
 use crate::error::{Error, Result};
-use crate::export::{onnx, pytorch};
 use clap::{Args, ValueEnum};
 use sph_tensor::Pool;
+use sph_train::export::{onnx, pytorch};
+use sph_train::files::{check_writable, write_atomically};
 use std::path::PathBuf;
 
 /// Write a trained network for PyTorch or ONNX runtimes.

@@ -1,12 +1,8 @@
 //! `sph inspect`: how diagonal is a network's curvature? Also loss, gradients and exact curvature of one batch for checking
 //! against other programs.
 
-use crate::checkpoint::{self, Tensor};
 use crate::config::{KernelArgs, ModelSource, seed, shown, threads};
 use crate::error::{Error, Result};
-use crate::inspection::{self, Entries, InspectionSettings, NetworkSettings};
-use crate::objective::Objective;
-use crate::report::inspect::{self as report, About};
 use clap::Args;
 use indicatif::ProgressBar;
 use sph_data::Batch;
@@ -14,7 +10,11 @@ use sph_data::loader::Source;
 use sph_nn::{BufferKind, Mode, Real};
 use sph_optim::EvalError;
 use sph_optim::analysis::AnalysisError;
+use sph_report::inspect::{self as report, About};
 use sph_tensor::{Pool, Rng};
+use sph_train::Objective;
+use sph_train::files::{self, Tensor};
+use sph_train::inspect::{self as inspection, Entries, InspectionSettings, NetworkSettings};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -93,7 +93,7 @@ pub fn run(args: &InspectArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
     args.kernels.configure()?;
     // Found out now, not after a long computation.
-    checkpoint::check_outputs([&args.dump, &args.csv, &args.report].into_iter().flatten())?;
+    files::check_outputs([&args.dump, &args.csv, &args.report].into_iter().flatten())?;
     if args.dtype == "f64" { inspect::<f64>(args) } else { inspect::<f32>(args) }
 }
 
@@ -145,9 +145,9 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     let seen = seen.map_err(|e| match (e, f.current_batch()) {
         (AnalysisError::Evaluation(EvalError::NonFiniteLoss(_)), Some(batch)) => {
             let place = f.first_non_finite(&f.store, batch, f.mode).unwrap_or_else(|| "the loss".into());
-            Error::Config(format!("the loss is not finite; the first non-finite values are in {place}"))
+            sph_train::Error::NotFinite { place }.into()
         }
-        (AnalysisError::Evaluation(e), _) => Error::Evaluation(e),
+        (AnalysisError::Evaluation(e), _) => e.into(),
         (e, _) => Error::Config(e.to_string()),
     })?;
     let described = About {
@@ -159,6 +159,7 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         mode: args.mode.clone(),
         dtype: args.dtype.clone(),
         seed: args.seed,
+        numbers: ["--batches", "--probes"],
     };
     let cannot = |what: &str, e: &dyn std::fmt::Display| Error::Config(format!("{what} cannot be made: {e}"));
     match args.json {
@@ -174,14 +175,14 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     }
     if let Some(path) = &args.dump {
         let tensors = tensors(&f, &batch(&numbers[..n]), &seen.first);
-        write(path, &checkpoint::to_safetensors(tensors, about, path)?, args.json)?;
+        write(path, &files::to_safetensors(tensors, about, path)?, args.json)?;
     }
     Ok(())
 }
 
 /// Writes a file and says so; on stderr when stdout is for JSON alone.
 fn write(path: &Path, bytes: &[u8], json: bool) -> Result<()> {
-    checkpoint::write_atomically(path, bytes)?;
+    files::write_atomically(path, bytes)?;
     let line = format!("wrote {}", path.display());
     if json {
         let _ = writeln!(std::io::stderr(), "{line}");

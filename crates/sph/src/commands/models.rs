@@ -1,13 +1,12 @@
 //! `sph models`: what models there are and what they cost.
 
 use crate::config::{count, model_names, pixels};
-use crate::cost;
 use crate::error::Result;
-use crate::objective::Objective;
 use clap::Args;
 use sph_nn::models::{self, ModelConfig, ModelRow};
 use sph_optim::second_order_blocks;
 use sph_tensor::Pool;
+use sph_train::{Objective, cost};
 
 /// List the models: parameters, those in second-order blocks, multiply-adds per image.
 #[derive(Args, Debug, Clone)]
@@ -53,7 +52,7 @@ pub fn run(args: &ModelsArgs) -> Result<()> {
             norm: row.default_norm(),
             ..ModelConfig::new(args.channels.into(), (side, side), args.classes)
         };
-        let network = models::build(row.name, &config).map_err(|e| crate::Error::Config(e.to_string()))?;
+        let network = models::build(row.name, &config)?;
         let parameters = network.size();
         let specs: Vec<_> = network.params().cloned().collect();
         let one_d = second_order_blocks(&specs).iter().map(|&b| specs[b].len()).sum();

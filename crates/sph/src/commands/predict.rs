@@ -2,8 +2,6 @@
 
 use crate::config::{ModelSource, threads};
 use crate::error::{Error, Result};
-use crate::model_info::ModelInfo;
-use crate::objective::Objective;
 use clap::Args;
 use serde::Serialize;
 use sph_autodiff::ops::probabilities;
@@ -13,6 +11,7 @@ use sph_data::loader::Source;
 use sph_data::sets::arrays;
 use sph_data::{DataOptions, ImageSet, Pixels, files, fit};
 use sph_tensor::Pool;
+use sph_train::{ModelInfo, Objective};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -89,7 +88,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
             let (size, pixels) = read(path, &files::read(path)?, &info.data)?;
             if size != info.input {
                 let (takes, reason) = (info.input, "inputs are (height, width, channels)");
-                return Err(Error::data(path, format!("{reason} {size:?}; the network takes {takes:?}")));
+                return Err(Error::file(path, format!("{reason} {size:?}; the network takes {takes:?}")));
             }
             let n = pixels.len() / (size.0 * size.1 * size.2);
             let names = (0..n).map(|i| format!("{}[{i}]", path.display())).collect();
@@ -137,7 +136,7 @@ fn predict(
             if p.iter().any(|p| !p.is_finite()) {
                 return Err(Error::Config(format!("{input}: the network's outputs are not finite")));
             }
-            let number = crate::evaluation::argmax(&p);
+            let number = sph_train::evaluation::argmax(&p);
             let class = info.class_names[number].clone();
             out.push(Prediction {
                 input,
@@ -154,7 +153,7 @@ fn predict(
 
 /// An image file as the network's bytes.
 fn image(path: &Path, info: &ModelInfo) -> Result<Vec<u8>> {
-    let fail = |e: String| Error::data(path, e);
+    let fail = |e: String| Error::file(path, e);
     let (h, w, channels) = info.input;
     let decoded = image_file::decode(&files::read(path)?).map_err(fail)?;
     let own = decoded.size();

@@ -1,13 +1,14 @@
 //! `sph report`: the page of a run, or of several over each other.
 
-use crate::checkpoint::write_atomically;
-use crate::config::threads;
+use crate::config::{ModelSource, TrainArgs, threads};
 use crate::error::{Error, Result};
-use crate::history::History;
-use crate::mistakes;
-use crate::report::run as report;
-use crate::run::RunDir;
+use crate::finished_run;
 use clap::Args;
+use sph_data::loader::Source;
+use sph_report::run as report;
+use sph_tensor::Pool;
+use sph_train::files::{RunFolder, write_atomically};
+use sph_train::mistakes::{self, Mistakes};
 use std::path::{Path, PathBuf};
 
 /// Make the page of a run again, or one with the curves of several runs over each other.
@@ -34,14 +35,14 @@ pub struct ReportArgs {
 pub fn run(args: &ReportArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
     let default = match &args.runs[..] {
-        [one] => RunDir::at(one).report(),
+        [one] => RunFolder::at(one).report(),
         _ => "report.html".into(),
     };
     let path = args.output.clone().unwrap_or(default);
     match &args.runs[..] {
-        [one] => write(&RunDir::at(one), &path)?,
+        [one] => write(&RunFolder::at(one), &path)?,
         several => {
-            let read = |run: &PathBuf| History::read(RunDir::at(run));
+            let read = |run: &PathBuf| Ok(finished_run::read(RunFolder::at(run))?.0);
             let histories = several.iter().map(read).collect::<Result<Vec<_>>>()?;
             let page = report::overlay(&histories).map_err(not_drawn)?;
             write_atomically(&path, page.as_bytes())?;
@@ -57,12 +58,22 @@ const WORST: usize = 24;
 ///
 /// # Errors
 /// When there is no run in the folder, or the page cannot be written.
-pub(crate) fn write(run: &RunDir, path: &Path) -> Result<()> {
-    let history = History::read(run.clone())?;
+pub(crate) fn write(run: &RunFolder, path: &Path) -> Result<()> {
+    let (history, args) = finished_run::read(run.clone())?;
     // Curves are worth having where the data has gone; the page says what is missing and why.
-    let mistakes = mistakes::of_run(run, &history.args, WORST).map_err(|e| e.to_string());
+    let mistakes = mistakes(run, &args).map_err(|e| e.to_string());
     let page = report::page(&history, &mistakes).map_err(not_drawn)?;
-    write_atomically(path, page.as_bytes())
+    Ok(write_atomically(path, page.as_bytes())?)
+}
+
+/// What a run's best model says of the test images that the run evaluated on.
+fn mistakes(run: &RunFolder, args: &TrainArgs) -> Result<Mistakes> {
+    let found = ModelSource::default().find(Some(run.path()), true)?;
+    let objective = found.objective(&Pool::new(), args.seed)?;
+    let (info, data) = (&found.info, found.data()?);
+    let (set, numbers) = data.evaluated(&data.test, args.eval_images);
+    let source = Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size };
+    Ok(mistakes::find(&objective, &info.class_names, &source, &numbers, WORST)?)
 }
 
 fn not_drawn(e: impl std::fmt::Display) -> Error {

@@ -1,19 +1,17 @@
 //! `sph train`.
 
-use crate::checkpoint::Checkpoint;
 use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
-use crate::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
-use crate::run::RunDir;
-use crate::run_result::RunResult;
-use crate::timing;
-use crate::train_loop::{Outcome, Trainer};
+use crate::training_setup::{begin, resume};
+use sph_train::files::{Checkpoint, RunFolder, RunResult};
+use sph_train::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
+use sph_train::training::TrainingResult;
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a run ended, for the exit code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ended {
+pub enum TrainExit {
     /// All epochs were trained.
     Finished,
     /// Stopped early by the user; resumable.
@@ -24,28 +22,30 @@ pub enum Ended {
 ///
 /// # Errors
 /// For the user's mistakes and for what goes wrong on the way; files of earlier runs stay as they were.
-pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
+pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
     super::configure_threads(args.threads)?;
     args.kernels.configure()?;
     if args.stop_on_eof {
         super::at_eof(|| stop.store(true, Ordering::Relaxed));
     }
     let mut console = Console::new(args.json, args.log_interval);
-    let resumed = |run: RunDir| -> Result<(TrainArgs, RunDir, Checkpoint)> {
+    let resumed = |run: RunFolder| -> Result<(TrainArgs, RunFolder, Checkpoint)> {
         let checkpoint = Checkpoint::read(&run.checkpoint())?;
         let settings = TrainArgs::from_toml(&checkpoint.progress.args, &shown(&run.checkpoint()))?;
         settings.kernels.configure()?;
         Ok((settings, run, checkpoint))
     };
+    let begun = |run: RunFolder| begin::<f32>(args, run).map(|(trainer, notes)| (trainer, Some(notes)));
     // Data, model and settings are checked before a folder is made.
     let planned = || match &args.experiment {
-        Some(name) => RunDir::planned(&args.output, name),
-        None => RunDir::unnamed(&args.output, &args.model.model, &args.dataset),
+        Some(name) => RunFolder::planned(&args.output, name),
+        None => RunFolder::unnamed(&args.output, &args.model.model, &args.dataset),
     };
-    let (mut trainer, begins) = match &args.resume {
+    let (mut trainer, notes) = match &args.resume {
         Some(_) if args.resumes_by_itself() => {
             // It has a name: that was checked.
-            let run = RunDir::planned_or_begun(&args.output, args.experiment.as_deref().unwrap_or_default())?;
+            let run =
+                RunFolder::planned_or_begun(&args.output, args.experiment.as_deref().unwrap_or_default())?;
             if run.checkpoint().is_file() {
                 let (settings, run, checkpoint) = resumed(run)?;
                 if let Some(difference) = args.difference(&settings)? {
@@ -55,25 +55,25 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
                          train --resume {path}"
                     )));
                 }
-                (Trainer::<f32>::resume(&settings, run, &checkpoint)?, false)
+                (resume::<f32>(&settings, run, &checkpoint)?, None)
             } else {
-                (Trainer::<f32>::new(args, run)?, true)
+                begun(run)?
             }
         }
         Some(path) => {
-            let (settings, run, checkpoint) = resumed(RunDir::open(path)?)?;
-            (Trainer::<f32>::resume(&settings, run, &checkpoint)?, false)
+            let (settings, run, checkpoint) = resumed(RunFolder::open(path)?)?;
+            (resume::<f32>(&settings, run, &checkpoint)?, None)
         }
-        None => (Trainer::<f32>::new(args, planned()?)?, true),
+        None => begun(planned()?)?,
     };
-    if begins {
+    if notes.is_some() {
         trainer.begin()?;
     }
     let run = trainer.run().clone();
     let path = run.path().display();
-    if begins {
-        console.line(&format!("{} in {path}", trainer.describe()));
-        trainer.notes().iter().for_each(|note| console.line(note));
+    if let Some(notes) = notes {
+        console.line(&format!("{}, --opt {} in {path}", trainer.describe(), args.optimizer.opt));
+        notes.iter().for_each(|note| console.line(note));
     } else {
         console.line(&format!("going on with {path} after epoch {}", trainer.epochs_done()));
         // A folder that cannot be written to is found out now.
@@ -92,9 +92,9 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
     if outcome.interrupted {
         let (epochs, how) = (outcome.epochs, format!("go on with: sph train --resume {path}"));
         let _ = writeln!(std::io::stderr(), "interrupted after epoch {epochs}, saved; {how}");
-        return Ok(Ended::Interrupted);
+        return Ok(TrainExit::Interrupted);
     }
-    let result = result(&outcome);
+    let result = RunResult::from(&outcome);
     // A run that was finished already keeps the times that were measured then.
     if outcome.epochs > before || run.read_result()?.is_none() {
         run.write_result(&result)?;
@@ -110,10 +110,10 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<Ended> {
     if let Err(e) = super::report::write(&run, &run.report()) {
         let _ = writeln!(std::io::stderr(), "warning: there is no report: {e}; sph report {path} makes it");
     }
-    Ok(Ended::Finished)
+    Ok(TrainExit::Finished)
 }
 
-fn last_line(o: &Outcome) -> String {
+fn last_line(o: &TrainingResult) -> String {
     let Some(best) = o.best else { return "no epoch was trained".into() };
     let chosen = match o.chosen_on_validation {
         true => format!("chosen on held-out images, accuracy {:.2} %", 100.0 * best.chosen_by),
@@ -126,25 +126,4 @@ fn last_line(o: &Outcome) -> String {
     let early =
         if o.stopped_early { format!("; stopped early after epoch {}", o.epochs) } else { String::new() };
     format!("best test accuracy {accuracy:.2} % in epoch {epoch} ({chosen}){average}{early}")
-}
-
-fn result(o: &Outcome) -> RunResult {
-    RunResult {
-        test_accuracy: o.best.map(|b| b.test_accuracy),
-        test_loss: o.best.map(|b| b.test_loss),
-        best_epoch: o.best.map(|b| b.epoch + 1),
-        chosen_on: if o.chosen_on_validation { "validation" } else { "test" }.into(),
-        final_test_accuracy: o.last.map(|l| l.1),
-        final_test_loss: o.last.map(|l| l.0),
-        ema_test_accuracy: o.best_average.map(|b| b.test_accuracy),
-        final_ema_test_accuracy: o.last_average.map(|l| l.1),
-        data_crc32: o.data_crc32,
-        epochs: o.epochs,
-        stopped_early: o.stopped_early,
-        seconds: o.seconds,
-        cpu_seconds: o.cpu_seconds,
-        step_ms_median: o.step_ms,
-        curvature_overhead: o.overhead,
-        peak_rss_mb: timing::peak_rss_mb(),
-    }
 }

@@ -1,11 +1,12 @@
 //! The file of a comparison: keys named like flags, lists for grids, tables for optimizers, ranges and the tuning rule.
 
-use super::job::Job;
+use super::job::{command as command_of, settings as settings_of};
 use super::plan::Entry;
-use super::setting::{Range, Setting, Values};
+use super::setting::checked;
 use crate::config::{SettingsFile, canonical, keys, repeats};
 use crate::error::{Error, Result};
 use clap::Command;
+use sph_train::compare::{Job, Range, Setting, Values};
 use std::path::Path;
 
 /// How flags of the tuning rule begin.
@@ -34,9 +35,9 @@ pub(super) fn read(path: &Path, adapts: bool, own: &Command) -> Result<(FromFile
     let text = std::fs::read_to_string(path).map_err(|e| Error::Config(format!("{origin}: {e}")))?;
     let file = SettingsFile::parse(&text, &origin)?;
     let job = if adapts || file.table.contains_key("checkpoint") { Job::Adapt } else { Job::Train };
-    let command = job.command();
+    let command = command_of(job);
     let is_own = |name: &str| keys(own).any(|k| k == name) && name != "grid" && !name.starts_with(TUNING);
-    let is_setting = |name: &str| job.settings(&command).any(|k| k == name);
+    let is_setting = |name: &str| settings_of(job, &command).any(|k| k == name);
     // Every value alone, so that one that is wrong is named now.
     let setting = |key: &str, value: &toml::Value| -> Result<Setting> {
         let name = canonical(key, &command);
@@ -104,7 +105,7 @@ pub(super) fn read(path: &Path, adapts: bool, own: &Command) -> Result<(FromFile
             }
             (name, value) if is_setting(&name) => found.settings.push(setting(key, value)?),
             _ => {
-                let known = keys(own).filter(|k| is_own(k)).chain(job.settings(&command));
+                let known = keys(own).filter(|k| is_own(k)).chain(settings_of(job, &command));
                 return Err(file.unknown(key, known.chain(["optimizer", "tuning"])));
             }
         }
@@ -128,7 +129,7 @@ fn range_of_table(file: &SettingsFile<'_>, key: &str, table: &toml::Table, job: 
     };
     let range = Range::new(scale == "log", *from, *to).map_err(|e| file.fail(format!("key '{key}': {e}")))?;
     let setting = Setting { name: key.into(), values: Values::Range(range.clone()) };
-    setting.checked(job).map_err(|e| file.fail(e))?;
+    checked(setting, job).map_err(|e| file.fail(e))?;
     Ok(range)
 }
 
@@ -153,10 +154,10 @@ fn entry(
     for (key, value) in table {
         match canonical(key, command) {
             name if name == "name" => (),
-            name if name == "opt" || job.settings(command).any(|k| k == name) => {
+            name if name == "opt" || settings_of(job, command).any(|k| k == name) => {
                 settings.push(setting(key, value)?);
             }
-            _ => return Err(file.unknown(key, job.settings(command).chain(["name", "opt"]))),
+            _ => return Err(file.unknown(key, settings_of(job, command).chain(["name", "opt"]))),
         }
     }
     Ok(Entry { name: text("name")?.unwrap_or(opt).into(), settings })

@@ -1,107 +1,31 @@
-//! A finished run of a comparison, as what it left tells it.
+//! What the runs of a comparison left, read.
 
 use super::job::RunArgs;
 use super::plan::PlannedRun;
 use super::processes::Launch;
 use crate::error::Result;
-use crate::history::{Adaptation, Epoch, History};
+use crate::finished_run;
+use sph_train::adaptation::AdaptationRecord;
+use sph_train::compare::FinishedRun;
 
-/// A finished run.
-#[derive(Debug, Clone)]
-pub struct FinishedRun {
-    /// The name of its folder or file.
-    pub name: String,
-    /// Which configuration.
-    pub configuration: usize,
-    /// Its seed.
-    pub seed: u64,
-    /// What is known after each epoch; of an adaptation after each evaluation.
-    pub epochs: Vec<Epoch>,
-    /// How it ended.
-    pub end: End,
-    /// The first of `epochs` that is as good as the target or better; `None` when none is.
-    pub to_target: Option<usize>,
+/// Those of `runs` that are finished; `tuned` says that their settings were chosen by trials.
+///
+/// # Errors
+/// When a run left something else than its command writes.
+pub fn finished(launch: &Launch, runs: &[PlannedRun], tuned: bool) -> Result<Vec<FinishedRun>> {
+    runs.iter().filter(|r| launch.is_finished(r)).map(|r| read(launch, r, tuned)).collect()
 }
 
-/// How a run ended. What its kind does not know is `None`.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct End {
-    /// Best epoch, counted from 1, chosen on held-out or test images, and loss and accuracy on the test images after it.
-    pub best: Option<(usize, f64, f64)>,
-    /// Loss and accuracy on the test images at the end.
-    pub last: Option<(f64, f64)>,
-    /// Accuracy of the average of weights on the test images at the end.
-    pub average: Option<f64>,
-    /// Loss and accuracy of an adapted network as it was.
-    pub before: Option<(f64, f64)>,
-    /// Seconds in all; of an adaptation without evaluations.
-    pub seconds: f64,
-    /// Time of a gradient with curvature over one without, minus 1.
-    pub curvature_overhead: Option<f64>,
-    /// Largest resident memory in 10⁶ bytes.
-    pub peak_rss_mb: Option<f64>,
-}
-
-impl FinishedRun {
-    /// Reads what a run left; `tuned` says that its settings were chosen by trials.
-    ///
-    /// # Errors
-    /// When it is not what the run's command writes.
-    pub fn read(launch: &Launch, run: &PlannedRun, tuned: bool) -> Result<Self> {
-        let (name, configuration) = (run.name.clone(), run.configuration);
-        match &run.args {
-            RunArgs::Train(_) => {
-                let history = History::read(launch.folder(run))?;
-                Ok(Self::of_training(name, configuration, history, tuned))
-            }
-            RunArgs::Adapt(args) => {
-                let adapted = Adaptation::read(&launch.record(run))?;
-                Ok(Self::of_adaptation(name, configuration, args.seed, &adapted))
-            }
+fn read(launch: &Launch, run: &PlannedRun, tuned: bool) -> Result<FinishedRun> {
+    let (name, configuration) = (run.name.clone(), run.configuration);
+    match &run.args {
+        RunArgs::Train(_) => {
+            let history = finished_run::read(launch.folder(run))?.0;
+            Ok(FinishedRun::of_training(name, configuration, history, tuned))
         }
-    }
-
-    /// Of a training. Where settings were chosen by trials, the test images choose nothing: an epoch that was chosen on them is left
-    /// out.
-    pub fn of_training(name: String, configuration: usize, history: History, tuned: bool) -> Self {
-        let mut end = End::default();
-        if let Some(r) = &history.result {
-            let best = r.best_epoch.zip(r.test_loss).zip(r.test_accuracy);
-            let best = best.map(|((epoch, loss), accuracy)| (epoch, loss, accuracy));
-            end = End {
-                best: best.filter(|_| !(tuned && r.chosen_on == "test")),
-                last: r.final_test_loss.zip(r.final_test_accuracy),
-                average: r.final_ema_test_accuracy,
-                before: None,
-                seconds: r.seconds,
-                curvature_overhead: r.curvature_overhead,
-                peak_rss_mb: r.peak_rss_mb,
-            };
+        RunArgs::Adapt(args) => {
+            let adapted = AdaptationRecord::read(&launch.record(run))?;
+            Ok(FinishedRun::of_adaptation(name, configuration, args.seed, &adapted))
         }
-        let (seed, epochs) = (history.args.seed, history.epochs);
-        FinishedRun { name, configuration, seed, epochs, end, to_target: None }
-    }
-
-    /// Of an adaptation.
-    pub fn of_adaptation(name: String, configuration: usize, seed: u64, adapted: &Adaptation) -> Self {
-        let epochs = adapted.rows();
-        let end = End {
-            last: epochs.last().map(|e| e.test),
-            before: Some((adapted.before.loss, adapted.before.accuracy)),
-            seconds: epochs.last().map_or(0.0, |e| e.seconds),
-            peak_rss_mb: adapted.peak_rss_mb,
-            ..End::default()
-        };
-        FinishedRun { name, configuration, seed, epochs, end, to_target: None }
-    }
-
-    /// Test accuracy after so many epochs or steps.
-    pub(super) fn accuracy_after(&self, number: usize) -> Option<f64> {
-        self.epochs.iter().find(|e| e.epoch == number).map(|e| e.test.1)
-    }
-
-    /// The first row that is as good as the target.
-    pub(super) fn target_row(&self) -> Option<&Epoch> {
-        self.epochs.get(self.to_target?)
     }
 }

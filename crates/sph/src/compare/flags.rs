@@ -1,10 +1,9 @@
 //! The flags of a comparison, and what they and the file that one of them names say together.
 
 use super::file::{self, FromFile};
-use super::job::{Job, NOTHING};
+use super::job;
 use super::plan::{Entry, Plan};
-use super::setting::{Range, Setting, Values};
-use super::tuning::Tuning;
+use super::setting::checked;
 use crate::config::{
     between, count, dataset_names, model_names, one_line, optimizer_names, positive, seed, threads,
 };
@@ -12,6 +11,7 @@ use crate::error::{Error, Result};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
 use sph_nn::models;
+use sph_train::compare::{Job, NOTHING, Range, Setting, Tuning, Values};
 use std::path::PathBuf;
 
 /// Compare optimizers: the same models, data and seeds, averaged over seeds.
@@ -213,8 +213,8 @@ impl FromArgMatches for CompareArgs {
 /// Settings of `sph train`, then those that `sph adapt` alone has.
 fn settings_of_both() -> Vec<clap::Arg> {
     let of = |job: Job| {
-        let arguments = job.command();
-        let is_setting = move |a: &&clap::Arg| a.get_long().is_some_and(|name| job.is_setting(name));
+        let arguments = job::command(job);
+        let is_setting = move |a: &&clap::Arg| a.get_long().is_some_and(|name| job::is_setting(job, name));
         arguments.get_arguments().filter(is_setting).cloned().collect::<Vec<_>>()
     };
     let own = |name: &str| Own::command().get_arguments().any(|a| a.get_long() == Some(name));
@@ -287,11 +287,11 @@ impl CompareArgs {
         let name = |flag: &String| flag.split('=').next().unwrap_or_default().to_string();
         file.own.retain(|f| self.own.iter().all(|own| name(own) != name(f)));
         let (own, matches) = parse(&[file.own, self.own.clone()].concat())?;
-        let command = job.command();
+        let command = job::command(job);
         let given = |name: &str| matches.value_source(name) == Some(ValueSource::CommandLine);
         let mut common = file.settings;
         for s in &self.settings {
-            if !job.settings(&command).any(|k| k == s.name) {
+            if !job::settings(job, &command).any(|k| k == s.name) {
                 let (name, command) = (&s.name, command.get_name());
                 return Err(Error::Config(format!(
                     "--{name} is not a setting of sph {command}, which these runs are"
@@ -341,7 +341,7 @@ impl CompareArgs {
         let baseline = own.baseline.as_ref().map_or(Ok(0), |name| find("--baseline", name))?;
         let mut grids: Vec<(Option<String>, String)> = Vec::new();
         for (optimizer, setting) in own.grid {
-            let setting = setting.checked(job).map_err(|e| Error::Config(format!("--grid: {e}")))?;
+            let setting = checked(setting, job).map_err(|e| Error::Config(format!("--grid: {e}")))?;
             let name = (optimizer.clone(), setting.name.clone());
             if grids.contains(&name) {
                 return Err(Error::Config(format!(

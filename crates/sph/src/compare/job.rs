@@ -1,71 +1,34 @@
-//! What the runs of a comparison are: trainings, or adaptations of trained networks.
+//! The settings that a comparison's runs have: those of `sph train`, or of `sph adapt`.
 
 use crate::config::{AdaptArgs, NOT_SETTINGS, TrainArgs, by_name, difference, keys};
 use crate::error::Result;
 use clap::{Command, CommandFactory};
+use sph_train::compare::{Job, NOTHING};
 
-/// The command that each run of a comparison is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Job {
-    /// `sph train`.
-    #[default]
-    Train,
-    /// `sph adapt`.
-    Adapt,
-}
-
-impl Job {
-    /// Its name, and all its flags.
-    pub fn command(self) -> Command {
-        match self {
-            Job::Train => TrainArgs::command(),
-            Job::Adapt => AdaptArgs::command(),
-        }
-    }
-
-    /// The two settings that say what optimizers are compared on: what a run reads, and which network.
-    pub fn places(self) -> [&'static str; 2] {
-        match self {
-            Job::Train => ["dataset", "model"],
-            Job::Adapt => ["corrupt", "checkpoint"],
-        }
-    }
-
-    /// The place of a run in words.
-    pub fn place(self, data: &str, network: &str) -> String {
-        match (self, data) {
-            (Job::Train, _) => format!("{network} on {data}"),
-            (Job::Adapt, NOTHING) => format!("{network}, no corruption"),
-            (Job::Adapt, _) => format!("{network} under {data}"),
-        }
-    }
-
-    /// Whether a comparison takes a flag as a setting of its runs.
-    pub fn is_setting(self, name: &str) -> bool {
-        let places = self.places();
-        let other = match self {
-            Job::Train => false,
-            Job::Adapt => ["csv", "output", "eval-on"].contains(&name),
-        };
-        !other && !NOT_SETTINGS.contains(&name) && !places.contains(&name) && !["opt", "help"].contains(&name)
-    }
-
-    /// The names of its settings.
-    pub fn settings(self, command: &Command) -> impl Iterator<Item = &str> {
-        keys(command).filter(move |k| self.is_setting(k))
-    }
-
-    /// What a row of its results is counted in.
-    pub fn unit(self) -> &'static str {
-        match self {
-            Job::Train => "epoch",
-            Job::Adapt => "step",
-        }
+/// The command of a job, with all its flags.
+pub fn command(job: Job) -> Command {
+    match job {
+        Job::Train => TrainArgs::command(),
+        Job::Adapt => AdaptArgs::command(),
     }
 }
 
-/// The corruption of an adaptation to images as they are.
-pub const NOTHING: &str = "none";
+/// Whether a comparison takes a flag as a setting of its runs.
+pub fn is_setting(job: Job, name: &str) -> bool {
+    let other = match job {
+        Job::Train => false,
+        Job::Adapt => ["csv", "output", "eval-on"].contains(&name),
+    };
+    !other
+        && !NOT_SETTINGS.contains(&name)
+        && !job.places().contains(&name)
+        && !["opt", "help"].contains(&name)
+}
+
+/// The names of a job's settings; `command` is the job's.
+pub fn settings(job: Job, command: &Command) -> impl Iterator<Item = &str> {
+    keys(command).filter(move |k| is_setting(job, k))
+}
 
 /// All settings of a run.
 #[derive(Debug, Clone)]

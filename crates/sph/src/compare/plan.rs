@@ -1,12 +1,10 @@
 //! Which runs a comparison has: data sets × models × optimizers × grids of settings × seeds. With a tuning rule: what is tried for
 //! each optimizer, and the runs of what is chosen.
 
-use super::configuration::{Configuration, spelled};
-use super::job::{Job, RunArgs};
-use super::setting::{Setting, Values};
-use super::tuning::{Search, Tuning};
+use super::job::{RunArgs, command};
 use crate::config::{is_of_optimizer, repeats};
 use crate::error::{Error, Result};
+use sph_train::compare::{Configuration, Job, Search, Setting, Tuning, Values, spelled};
 use std::collections::BTreeSet;
 
 /// An optimizer with settings of its own.
@@ -119,7 +117,7 @@ impl Plan {
     /// # Errors
     /// As [`Search::new`].
     pub fn searches(&self, tuning: &Tuning) -> Result<Vec<Search>> {
-        let command = self.job.command();
+        let command = command(self.job);
         let mut all = Vec::new();
         for (dataset, model, optimizer, entry) in self.places() {
             let searched = |s: &Setting, own: bool| match &s.values {
@@ -150,7 +148,7 @@ impl Plan {
 
     /// The common settings that have several values.
     fn conditions(&self) -> impl Iterator<Item = &str> {
-        let command = self.job.command();
+        let command = command(self.job);
         let several = move |s: &&Setting| s.values.listed().len() > 1 && !repeats(&s.name, &command);
         self.common.iter().filter(several).map(|s| &*s.name)
     }
@@ -203,7 +201,7 @@ fn of_names<'a>(settings: &[(String, String)], names: impl Iterator<Item = &'a s
 
 /// Every combination of the values of settings: all of them, and those of settings with several.
 fn combinations<'a>(job: Job, settings: impl IntoIterator<Item = &'a Setting>) -> Vec<(Pairs, Pairs)> {
-    let command = job.command();
+    let command = command(job);
     let mut all = vec![(Vec::new(), Vec::new())];
     for setting in settings {
         let values = setting.values.listed();
@@ -234,8 +232,8 @@ fn folder_name(parts: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::setting::Range;
     use super::*;
+    use sph_train::compare::Range;
 
     fn setting(name: &str, values: &[&str]) -> Setting {
         Setting { name: name.into(), values: Values::List(values.iter().map(|v| v.to_string()).collect()) }

@@ -3,14 +3,13 @@
 
 use super::job::RunArgs;
 use super::plan::PlannedRun;
-use crate::checkpoint::write_atomically;
 use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
-use crate::history::Adaptation;
 use crate::model_source::crc32_of;
-use crate::run::RunDir;
 use clap::CommandFactory;
 use serde::{Deserialize, Serialize};
+use sph_train::adaptation::AdaptationRecord;
+use sph_train::files::{RunFolder, write_atomically};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -34,7 +33,7 @@ pub struct Launch {
 
 /// What is there of a run before it is carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Found {
+pub enum RunState {
     /// All of it.
     Finished,
     /// That it diverged, where this is an end.
@@ -47,7 +46,7 @@ pub enum Found {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum End {
+pub enum ProcessExit {
     /// All epochs were trained.
     Finished,
     /// It diverged, where this is an end; how.
@@ -72,8 +71,8 @@ struct Diverged {
 
 impl Launch {
     /// The folder of a training.
-    pub fn folder(&self, run: &PlannedRun) -> RunDir {
-        RunDir::at(&self.output.join(&run.name))
+    pub fn folder(&self, run: &PlannedRun) -> RunFolder {
+        RunFolder::at(&self.output.join(&run.name))
     }
 
     /// The file that an adaptation leaves: what `sph adapt --json` prints.
@@ -108,13 +107,13 @@ impl Launch {
     ///
     /// # Errors
     /// When there is a run with other settings.
-    pub fn find(&self, run: &PlannedRun) -> Result<Found> {
+    pub fn find(&self, run: &PlannedRun) -> Result<RunState> {
         let (there, difference) = match &run.args {
             _ if self.has_diverged(run) => {
                 let path = self.divergence(run);
-                let text = std::fs::read(&path).map_err(|e| Error::data(&path, e.to_string()))?;
+                let text = std::fs::read(&path).map_err(|e| Error::file(&path, e.to_string()))?;
                 let there: Diverged = serde_json::from_slice(&text)
-                    .map_err(|e| Error::data(&path, format!("{e}; remove it")))?;
+                    .map_err(|e| Error::file(&path, format!("{e}; remove it")))?;
                 let difference = run.args.difference(&there.settings)?;
                 let difference = difference.or_else(|| other_network(run, there.checkpoint_crc32));
                 (path, difference)
@@ -122,7 +121,7 @@ impl Launch {
             RunArgs::Train(args) => {
                 let folder = self.folder(run);
                 if !folder.is_begun() {
-                    return Ok(Found::Nothing);
+                    return Ok(RunState::Nothing);
                 }
                 // A finished run needs no checkpoint any more.
                 if !folder.args().exists() || !(folder.checkpoint().exists() || folder.result().exists()) {
@@ -134,7 +133,7 @@ impl Launch {
                     )));
                 }
                 let path = folder.args();
-                let text = std::fs::read_to_string(&path).map_err(|e| Error::data(&path, e.to_string()))?;
+                let text = std::fs::read_to_string(&path).map_err(|e| Error::file(&path, e.to_string()))?;
                 // Through the parser: the file of an older program may lack what has its default here.
                 let there = TrainArgs::from_toml(&text, &shown(&path))?;
                 (folder.path().to_path_buf(), args.difference(&there)?)
@@ -142,9 +141,9 @@ impl Launch {
             RunArgs::Adapt(_) => {
                 let path = self.record(run);
                 if !path.exists() {
-                    return Ok(Found::Nothing);
+                    return Ok(RunState::Nothing);
                 }
-                let there = Adaptation::read(&path)?;
+                let there = AdaptationRecord::read(&path)?;
                 let difference = run.args.difference(&there.settings)?;
                 (path, difference.or_else(|| other_network(run, there.checkpoint_crc32)))
             }
@@ -156,9 +155,9 @@ impl Launch {
             )));
         }
         Ok(match () {
-            () if self.is_finished(run) => Found::Finished,
-            () if self.has_diverged(run) => Found::Diverged,
-            () => Found::Cut,
+            () if self.is_finished(run) => RunState::Finished,
+            () if self.has_diverged(run) => RunState::Diverged,
+            () => RunState::Cut,
         })
     }
 
@@ -202,34 +201,34 @@ impl Launch {
     }
 
     /// How a run ended whose process did; `stopped` says that it was told to.
-    fn end(&self, run: &PlannedRun, status: std::process::ExitStatus, stopped: bool) -> End {
+    fn end(&self, run: &PlannedRun, status: std::process::ExitStatus, stopped: bool) -> ProcessExit {
         let log = self.log(run);
         let part = self.unfinished(run);
         let adapted = matches!(run.args, RunArgs::Adapt(_));
         match status.code() {
             Some(0) => {
                 if adapted && let Err(e) = std::fs::rename(&part, self.record(run)) {
-                    return End::Failed(format!("{}: {e}", part.display()));
+                    return ProcessExit::Failed(format!("{}: {e}", part.display()));
                 }
                 let _ = std::fs::remove_file(&log);
-                End::Finished
+                ProcessExit::Finished
             }
             code => {
                 let _ = adapted.then(|| std::fs::remove_file(&part));
                 let unsaid = || format!("{status}; see {}", log.display());
                 let said = || last_error(&log).unwrap_or_else(unsaid);
                 match code {
-                    Some(Error::INTERRUPTED) => End::Interrupted,
-                    _ if adapted && stopped => End::Interrupted,
+                    Some(Error::INTERRUPTED) => ProcessExit::Interrupted,
+                    _ if adapted && stopped => ProcessExit::Interrupted,
                     Some(Error::DIVERGED) if self.divergence_ends => self.diverged(run, said()),
-                    _ => End::Failed(said()),
+                    _ => ProcessExit::Failed(said()),
                 }
             }
         }
     }
 
     /// The end of a run that diverged, said `reason` and left.
-    fn diverged(&self, run: &PlannedRun, reason: String) -> End {
+    fn diverged(&self, run: &PlannedRun, reason: String) -> ProcessExit {
         let remember = || {
             let path = self.divergence(run);
             let checkpoint_crc32 = match &run.args {
@@ -238,11 +237,11 @@ impl Launch {
             };
             let left = Diverged { settings: run.args.settings()?, checkpoint_crc32, reason: reason.clone() };
             let text = serde_json::to_string_pretty(&left).map_err(|e| Error::write(&path, e.into()))?;
-            write_atomically(&path, format!("{text}\n").as_bytes())
+            Ok::<_, Error>(write_atomically(&path, format!("{text}\n").as_bytes())?)
         };
         match remember() {
-            Ok(()) => End::Diverged(reason),
-            Err(e) => End::Failed(e.to_string()),
+            Ok(()) => ProcessExit::Diverged(reason),
+            Err(e) => ProcessExit::Failed(e.to_string()),
         }
     }
 }
@@ -254,10 +253,10 @@ fn other_network(run: &PlannedRun, there: Option<u32>) -> Option<String> {
     (here != there).then(|| format!("{} was another network then", args.checkpoint.display()))
 }
 
-impl Found {
+impl RunState {
     /// Nothing is left to do.
     pub fn is_over(self) -> bool {
-        matches!(self, Found::Finished | Found::Diverged)
+        matches!(self, RunState::Finished | RunState::Diverged)
     }
 }
 
@@ -270,7 +269,7 @@ fn last_error(log: &Path) -> Option<String> {
 /// What a comparison is doing.
 pub enum Event<'a> {
     /// The run with this number ended.
-    Ended(usize, &'a End),
+    Ended(usize, &'a ProcessExit),
     /// These are under way; told several times a second.
     Running(&'a [usize]),
 }
@@ -282,7 +281,7 @@ pub enum Event<'a> {
 pub fn carry_out(
     launch: &Launch,
     runs: &[PlannedRun],
-    found: &[Found],
+    found: &[RunState],
     stop: &AtomicBool,
     watch: &mut dyn FnMut(Event<'_>) -> Result<()>,
 ) -> Result<()> {
@@ -318,7 +317,7 @@ pub fn carry_out(
                 false
             }
             Err(e) => {
-                ended.push((*i, End::Failed(e.to_string())));
+                ended.push((*i, ProcessExit::Failed(e.to_string())));
                 false
             }
         });

@@ -3,12 +3,12 @@
 
 use super::job::RunArgs;
 use super::plan::PlannedRun;
-use super::processes::{self, End, Event, Found, Launch};
-use crate::adaptation_setup::Setup;
-use crate::config::EvalOn;
+use super::processes::{self, Event, Launch, ProcessExit, RunState};
+use crate::adaptation_setup::AdaptationSetup;
 use crate::error::{Error, Result};
-use crate::model_source::Seen;
-use crate::train_loop::Trainer;
+use crate::training_setup::begin;
+use sph_train::TrainingOverlap;
+use sph_train::adaptation::EvalOn;
 use std::sync::atomic::AtomicBool;
 
 /// Runs that are carried out together.
@@ -20,13 +20,13 @@ pub struct Round<'a> {
     /// The runs, with those that are finished.
     pub runs: &'a [PlannedRun],
     /// What there is of each before the round.
-    pub found: Vec<Found>,
+    pub found: Vec<RunState>,
     /// What a user should know of them, a line each.
     pub notes: Vec<String>,
 }
 
 /// Who is told how rounds go on.
-pub trait Watch {
+pub trait RoundObserver {
     /// A round begins.
     fn begins(&mut self, round: &Round<'_>);
 
@@ -42,7 +42,7 @@ pub trait Watch {
 
 /// A run that failed.
 #[derive(Debug, Clone)]
-pub struct Failed {
+pub struct FailedRun {
     /// Its name.
     pub name: String,
     /// Why.
@@ -51,14 +51,14 @@ pub struct Failed {
 
 /// What came of a round.
 #[derive(Debug, Clone)]
-pub struct Carried {
+pub struct RoundResult {
     /// The runs that failed.
-    pub failed: Vec<Failed>,
+    pub failed: Vec<FailedRun>,
     /// How many are not over and did not fail.
     pub unfinished: usize,
 }
 
-impl Carried {
+impl RoundResult {
     /// All runs are over.
     pub fn is_whole(&self) -> bool {
         self.failed.is_empty() && self.unfinished == 0
@@ -71,7 +71,7 @@ impl<'a> Round<'a> {
     /// # Errors
     /// When there are runs with other settings, or data, models and settings do not fit each other.
     pub fn new(kind: &'a str, launch: &'a Launch, runs: &'a [PlannedRun]) -> Result<Self> {
-        let found = runs.iter().map(|r| launch.find(r)).collect::<Result<Vec<Found>>>()?;
+        let found = runs.iter().map(|r| launch.find(r)).collect::<Result<Vec<RunState>>>()?;
         let mut round = Round { kind, launch, runs, found, notes: Vec::new() };
         round.check()?;
         Ok(round)
@@ -82,14 +82,14 @@ impl<'a> Round<'a> {
         let mut checked = Vec::new();
         let mut notes = Vec::new();
         for (run, found) in self.runs.iter().zip(&self.found) {
-            if *found == Found::Nothing && !checked.contains(&run.configuration) {
+            if *found == RunState::Nothing && !checked.contains(&run.configuration) {
                 checked.push(run.configuration);
                 let fits = match &run.args {
-                    RunArgs::Train(args) => Trainer::<f32>::new(args, self.launch.folder(run)).map(drop),
-                    RunArgs::Adapt(args) => Setup::new(args).and_then(|setup| {
+                    RunArgs::Train(args) => begin::<f32>(args, self.launch.folder(run)).map(drop),
+                    RunArgs::Adapt(args) => AdaptationSetup::new(args).and_then(|setup| {
                         notes.extend(setup.notes);
                         // A file of another program has no run's folder; what is known of it, a note says.
-                        let untold = setup.found.seen == Seen::Unknown && setup.found.is_ours();
+                        let untold = setup.network.overlap == TrainingOverlap::Unknown && setup.network.is_ours();
                         match args.eval_on == EvalOn::Validation && untold {
                             true => Err(Error::Config(format!(
                                 "{} does not tell which images it was trained on, so none of them can judge trials; name the \
@@ -117,22 +117,22 @@ impl<'a> Round<'a> {
     pub fn carry_out(
         &self,
         stop: &AtomicBool,
-        watch: &mut dyn Watch,
+        watch: &mut dyn RoundObserver,
         written: &mut dyn FnMut() -> Result<()>,
-    ) -> Result<Carried> {
+    ) -> Result<RoundResult> {
         let Round { launch, runs, found, .. } = self;
         std::fs::create_dir_all(&launch.output).map_err(|e| Error::write(&launch.output, e))?;
         if runs.is_empty() {
-            return Ok(Carried { failed: Vec::new(), unfinished: 0 });
+            return Ok(RoundResult { failed: Vec::new(), unfinished: 0 });
         }
         watch.begins(self);
         let mut failed = Vec::new();
         processes::carry_out(launch, runs, found, stop, &mut |event| {
             watch.event(self, &event)?;
             if let Event::Ended(number, end) = event {
-                if let End::Failed(reason) = end {
+                if let ProcessExit::Failed(reason) = end {
                     let name = runs[number].name.clone();
-                    failed.push(Failed { name, reason: reason.clone() });
+                    failed.push(FailedRun { name, reason: reason.clone() });
                 }
                 written()?;
             }
@@ -140,6 +140,6 @@ impl<'a> Round<'a> {
         })?;
         watch.ends();
         let waits = |r: &&PlannedRun| !launch.is_over(r) && !failed.iter().any(|f| f.name == r.name);
-        Ok(Carried { unfinished: runs.iter().filter(waits).count(), failed })
+        Ok(RoundResult { unfinished: runs.iter().filter(waits).count(), failed })
     }
 }

@@ -1,38 +1,14 @@
 //! The trials of a comparison: its tuning rule carried out, and what is chosen by them.
 
-use super::configuration::Configuration;
-use super::job::{Job, RunArgs};
+use super::job::RunArgs;
 use super::plan::{self, Plan, PlannedRun};
 use super::processes::Launch;
-use super::round::{Carried, Round, Watch};
-use super::tuning::{self, Cost, Fit, Outcome, Search, Tuned, Tuning};
+use super::round::{Round, RoundObserver, RoundResult};
 use crate::error::{Error, Result};
-use crate::history::{Adaptation, History};
+use crate::finished_run;
+use sph_train::adaptation::AdaptationRecord;
+use sph_train::compare::{self, BudgetFit, Configuration, Cost, Search, TrialResult, Trials, Tuned, Tuning};
 use std::sync::atomic::AtomicBool;
-
-/// The trials that settings were chosen by.
-#[derive(Debug, Clone)]
-pub struct Trials {
-    /// The rule.
-    pub tuning: Tuning,
-    /// What the budget left, where there is one and it is decided.
-    pub fit: Option<Fit>,
-    /// The searches, as far as they are carried out.
-    pub tuned: Vec<Tuned>,
-}
-
-impl Trials {
-    /// What is chosen, in the searches in which anything is.
-    pub fn choice(&self) -> Vec<Configuration> {
-        let of = |tuned: &Tuned| Some(tuned.search.trials[tuned.chosen()?].clone());
-        self.tuned.iter().filter_map(of).collect()
-    }
-
-    /// What the trials are.
-    pub fn job(&self) -> Job {
-        self.tuned.first().map_or(Job::Train, |t| t.search.base.job)
-    }
-}
 
 /// Carries the trials out that are not finished: all of them, or those that the budget leaves; `write` follows each end. `Err`: some are
 /// not over, so that nothing is chosen yet.
@@ -44,9 +20,9 @@ pub fn carry_out(
     tuning: &Tuning,
     launch: &Launch,
     stop: &AtomicBool,
-    watch: &mut dyn Watch,
+    watch: &mut dyn RoundObserver,
     write: &dyn Fn(&Trials) -> Result<()>,
-) -> Result<std::result::Result<Trials, Carried>> {
+) -> Result<std::result::Result<Trials, RoundResult>> {
     let searches = plan.searches(tuning)?;
     if searches.iter().all(|s| s.space.is_empty()) {
         return Err(Error::Config(
@@ -69,7 +45,7 @@ pub fn carry_out(
             }
             let costs = trials.costs(&runs, first)?;
             if costs.iter().any(|c| c.trial.is_some()) {
-                let left = tuning::fit(budget, &trials.searches, &costs, plan.seeds.len(), first)?;
+                let left = compare::fit_budget(budget, &trials.searches, &costs, plan.seeds.len(), first)?;
                 (fit, kept) = (Some(left), left.trials);
                 break;
             }
@@ -114,11 +90,11 @@ impl<'a> UnderWay<'a> {
         &self,
         kind: &str,
         kept: usize,
-        fit: Option<Fit>,
+        fit: Option<BudgetFit>,
         stop: &AtomicBool,
-        watch: &mut dyn Watch,
+        watch: &mut dyn RoundObserver,
         write: &dyn Fn(&Trials) -> Result<()>,
-    ) -> Result<Option<Carried>> {
+    ) -> Result<Option<RoundResult>> {
         let number = self.numbers.iter().take_while(|n| n.1 < kept).count();
         let round = Round::new(kind, &self.launch, &self.runs[..number])?;
         let carried = round.carry_out(stop, watch, &mut || write(&self.so_far(kept, fit)?))?;
@@ -126,11 +102,11 @@ impl<'a> UnderWay<'a> {
     }
 
     /// How the first `kept` trials of each search ended.
-    fn so_far(&self, kept: usize, fit: Option<Fit>) -> Result<Trials> {
+    fn so_far(&self, kept: usize, fit: Option<BudgetFit>) -> Result<Trials> {
         let mut tuned: Vec<Tuned> =
-            self.searches.iter().map(|s| Tuned { search: s.clone(), outcomes: Vec::new() }).collect();
+            self.searches.iter().map(|s| Tuned { search: s.clone(), results: Vec::new() }).collect();
         for (i, &(search, _)) in self.numbers.iter().enumerate().filter(|(_, n)| n.1 < kept) {
-            tuned[search].outcomes.push(outcome(&self.launch, &self.runs[i])?);
+            tuned[search].results.push(result(&self.launch, &self.runs[i])?);
         }
         Ok(Trials { tuning: self.tuning.clone(), fit, tuned })
     }
@@ -139,15 +115,15 @@ impl<'a> UnderWay<'a> {
     /// first.
     fn costs(&self, runs: &[PlannedRun], kept: usize) -> Result<Vec<Cost>> {
         let cost = |(i, tuned): (usize, Tuned)| {
-            let finished = tuned.outcomes.into_iter().find(|o| matches!(o, Outcome::Finished { .. }));
-            let trial = match finished.unwrap_or(Outcome::Diverged) {
-                Outcome::Finished { cpu_seconds: None, .. } => {
+            let finished = tuned.results.into_iter().find(|o| matches!(o, TrialResult::Finished { .. }));
+            let trial = match finished.unwrap_or(TrialResult::Diverged) {
+                TrialResult::Finished { cpu_seconds: None, .. } => {
                     return Err(Error::Config(
                         "this system does not tell the CPU time of a run: leave the budget out, or lower the trials"
                             .into(),
                     ));
                 }
-                Outcome::Finished { cpu_seconds, .. } => cpu_seconds,
+                TrialResult::Finished { cpu_seconds, .. } => cpu_seconds,
                 _ => None,
             };
             Ok(Cost { trial, longer: runs[i].args.longer_than(&self.runs[i].args) })
@@ -157,28 +133,28 @@ impl<'a> UnderWay<'a> {
 }
 
 /// How a trial ended, if it did.
-fn outcome(launch: &Launch, run: &PlannedRun) -> Result<Outcome> {
+fn result(launch: &Launch, run: &PlannedRun) -> Result<TrialResult> {
     if launch.has_diverged(run) {
-        return Ok(Outcome::Diverged);
+        return Ok(TrialResult::Diverged);
     }
     if !launch.is_finished(run) {
-        return Ok(Outcome::Waiting);
+        return Ok(TrialResult::Waiting);
     }
     Ok(match &run.args {
         RunArgs::Train(_) => {
-            let history = History::read(launch.folder(run))?;
+            let history = finished_run::read(launch.folder(run))?.0;
             let path = history.run.summary();
             let last = history.epochs.last().and_then(|e| e.validation).ok_or_else(|| {
-                Error::data(&path, "no loss on held-out images in its last row; remove the trial's folder")
+                Error::file(&path, "no loss on held-out images in its last row; remove the trial's folder")
             })?;
             let cpu_seconds = history.result.and_then(|r| r.cpu_seconds);
-            Outcome::Finished { accuracy: last.1, loss: last.0, cpu_seconds }
+            TrialResult::Finished { accuracy: last.1, loss: last.0, cpu_seconds }
         }
         RunArgs::Adapt(_) => {
-            let adapted = Adaptation::read(&launch.record(run))?;
+            let adapted = AdaptationRecord::read(&launch.record(run))?;
             let (loss, accuracy) =
                 adapted.evaluations.last().map_or((f64::NAN, 0.0), |m| (m.loss, m.accuracy));
-            Outcome::Finished { accuracy, loss, cpu_seconds: adapted.cpu_seconds }
+            TrialResult::Finished { accuracy, loss, cpu_seconds: adapted.cpu_seconds }
         }
     })
 }

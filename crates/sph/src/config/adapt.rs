@@ -5,11 +5,13 @@ use super::optimizer::for_adaptation;
 use super::values::{below_one, count, names, row, seed, threads};
 use super::{KernelArgs, ModelSource, OptArgs, by_name, flags_of_toml, one_line};
 use crate::error::{Error, Result};
-use clap::{Args, Command, FromArgMatches, ValueEnum};
+use clap::builder::TypedValueParser;
+use clap::{Args, Command, FromArgMatches};
 use serde::Serialize;
 use sph_data::corrupt::Corruption;
 use sph_nn::losses::{LOSSES, Loss};
 use sph_optim::presets::{Context, Task};
+use sph_train::adaptation::{AdaptOn, EvalOn};
 use std::path::PathBuf;
 
 /// Adapt a trained network to other data by its 1-D parameters alone.
@@ -45,10 +47,10 @@ pub struct AdaptArgs {
     #[arg(long, default_value = "cross-entropy", value_parser = names(LOSSES.iter().map(|l| (l.0, l.2))))]
     pub loss: String,
     /// Images that are adapted to; the test images without their labels only, with --loss entropy.
-    #[arg(long, value_enum, default_value = "train")]
+    #[arg(long, default_value = "train", value_parser = values(&AdaptOn::ALL))]
     pub adapt_on: AdaptOn,
     /// Images that are evaluated on; validation images are to tune settings with, and are never adapted to.
-    #[arg(long, value_enum, default_value = "test")]
+    #[arg(long, default_value = "test", value_parser = values(&EvalOn::ALL))]
     pub eval_on: EvalOn,
     /// Evaluate on so many of those images, drawn class by class, the same for every run, or on all where there are fewer [default: all].
     #[arg(long, value_parser = count, value_name = "N")]
@@ -112,24 +114,12 @@ pub struct AdaptArgs {
     pub optimizer: OptArgs,
 }
 
-/// Images to adapt to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AdaptOn {
-    /// Training images.
-    Train,
-    /// Test images, without their labels.
-    Test,
-}
-
-/// Images to evaluate on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum EvalOn {
-    /// Test images.
-    Test,
-    /// Training images that were held out.
-    Validation,
+/// A parser of the values that a table names.
+fn values<V: Copy + Send + Sync + 'static>(
+    table: &'static [(&'static str, V, &'static str)],
+) -> impl TypedValueParser<Value = V> {
+    names(table.iter().map(|row| (row.0, row.2)))
+        .try_map(|name| row(table, |row| row.0, &name).map(|row| row.1))
 }
 
 impl AdaptArgs {

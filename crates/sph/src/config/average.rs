@@ -2,9 +2,9 @@
 
 use super::values::below_one;
 use crate::error::{Error, Result};
-use crate::weight_average::AverageConfig;
 use clap::Args;
 use serde::Serialize;
+use sph_train::training::AverageConfig;
 
 /// The average of weights that is evaluated beside the model.
 #[derive(Args, Debug, Clone, Serialize)]

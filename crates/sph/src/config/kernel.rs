@@ -21,7 +21,7 @@ pub struct KernelArgs {
 }
 
 impl KernelArgs {
-    /// Makes it so, for the whole process.
+    /// Chooses the kernels of the whole process.
     ///
     /// # Errors
     /// For fast math without Winograd's kernels.

@@ -14,7 +14,7 @@ mod schedule;
 mod source;
 mod values;
 
-pub use adapt::{AdaptArgs, AdaptOn, EvalOn};
+pub use adapt::AdaptArgs;
 pub use augment::AugmentArgs;
 pub use average::AverageArgs;
 pub use data::DatasetArgs;
@@ -24,7 +24,7 @@ pub(crate) use file::{SettingsFile, canonical, keys, repeats};
 pub use group::GroupArgs;
 pub use kernel::KernelArgs;
 pub use model::ModelArgs;
-pub(crate) use model::{norm, stem};
+pub(crate) use model::norm;
 pub use optimizer::OptArgs;
 pub(crate) use optimizer::is_of_optimizer;
 pub(crate) use optimizer::optimizer_names;

@@ -33,7 +33,7 @@ pub struct ModelArgs {
 }
 
 /// The stem called `name`.
-pub(crate) fn stem(name: Option<&str>) -> Result<Option<Stem>> {
+fn stem(name: Option<&str>) -> Result<Option<Stem>> {
     name.map(|n| row(STEMS, |s| s.0, n).map(|s| s.1)).transpose()
 }
 

@@ -1,0 +1,64 @@
+//! A training, made of its settings.
+
+use crate::config::{self, TrainArgs};
+use crate::error::Result;
+use sph_nn::Real;
+use sph_tensor::Pool;
+use sph_train::files::{Checkpoint, ModelFile, RunFolder};
+use sph_train::training::{TrainSettings, Trainer, Training};
+use sph_train::{ModelInfo, Objective};
+
+/// The run that is to begin in `run` with these settings, and what a user should know of it, a line each.
+///
+/// # Errors
+/// When data, model and settings do not fit each other.
+pub fn begin<T: Real>(args: &TrainArgs, run: RunFolder) -> Result<(Trainer<T>, Vec<String>)> {
+    let mut training = training(args)?;
+    let mut notes = Vec::new();
+    if let Some(path) = &args.init_checkpoint {
+        notes.extend(ModelFile::read(path)?.load_to_tune(&mut training.objective.store)?);
+    }
+    Ok((Trainer::new(training, run)?, notes))
+}
+
+/// The run that left `checkpoint` in `run`, with its own settings.
+///
+/// # Errors
+/// When the checkpoint does not fit them.
+pub fn resume<T: Real>(args: &TrainArgs, run: RunFolder, checkpoint: &Checkpoint) -> Result<Trainer<T>> {
+    let mut trainer = Trainer::new(training(args)?, run)?;
+    trainer.restore(checkpoint)?;
+    Ok(trainer)
+}
+
+/// The model and the data set that the settings name, with initial values, and how they are trained.
+fn training<T: Real>(args: &TrainArgs) -> Result<Training<T>> {
+    let options = args.data.options();
+    let data = sph_data::load(&args.dataset, &options)?;
+    let norm = config::norm(args.model.norm.as_deref(), &args.model.model)?.name;
+    let info = ModelInfo {
+        decouple: args.model.decouples(),
+        stem: args.model.stem.clone(),
+        ..ModelInfo::new(&args.model.model, norm, &args.dataset, &options, &data)
+    };
+    let mut objective = Objective::new(info.build(args.model.dropout)?, &Pool::new(), args.seed);
+    args.optimizer.freeze(&mut objective.store)?;
+    objective.smoothing = args.smoothing;
+    objective.curvature_fraction = args.optimizer.curvature_batch()?;
+    let specs = objective.store.specs();
+    let (optimizer, blocks) = (args.optimizer.build(specs, args.seed)?, args.optimizer.blocks(specs)?);
+    let settings = TrainSettings {
+        epochs: args.epochs,
+        batch_size: args.batch_size,
+        accumulate: args.grad_accum_steps,
+        patience: args.patience,
+        schedule: args.schedule()?,
+        seed: args.seed,
+        augmentation: args.augment.build()?,
+        division: args.division(),
+        eval_images: args.eval_images,
+        average: args.average.config()?,
+        record: args.to_toml()?,
+    };
+    Ok(Training { info, objective, optimizer, blocks, data, settings })
+}

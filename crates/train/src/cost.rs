@@ -1,0 +1,45 @@
+//! What a pass of a network costs, counted on its tape.
+
+use crate::objective::Objective;
+use sph_nn::{LayerError, Real};
+use sph_tensor::{Array, Shape};
+
+/// Multiply-adds of an evaluation pass for one image of [height, width, channels]: those of convolutions and matrix products.
+///
+/// # Errors
+/// When the network does not take such images.
+pub fn multiply_adds<T: Real>(
+    objective: &Objective<T>,
+    (h, w, c): (usize, usize, usize),
+) -> Result<u64, LayerError> {
+    let mut image = Array::stale(objective.pool(), Shape::new(&[1, h, w, c]));
+    image.make_mut().fill(T::ZERO);
+    let (tape, _) = objective.recorded_on(&image)?;
+    Ok(tape.recorded().map(|r| r.multiply_adds()).sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sph_nn::models::{self, ModelConfig};
+    use sph_tensor::Pool;
+
+    #[test]
+    fn multiply_adds_are_those_of_the_literature() {
+        let of = |model: &str, side, classes| {
+            let config = ModelConfig {
+                norm: models::find(model).unwrap().default_norm(),
+                ..ModelConfig::new(3, (side, side), classes)
+            };
+            let f = Objective::new(models::build(model, &config).unwrap(), &Pool::<f32>::new(), 0);
+            multiply_adds(&f, (side, side, 3)).unwrap() as f64
+        };
+        // He et al. 2016 and its followers: 40.8 M for ResNet-20 on 32×32, 1.82 G for ResNet-18 on 224×224.
+        assert!((of("resnet20", 32, 10) / 40.8e6 - 1.0).abs() < 0.01);
+        assert!((of("resnet18", 224, 1000) / 1.82e9 - 1.0).abs() < 0.01);
+        // Attention's own products count: 2·T²·dim a block, T = 65, beside 12·T·dim² and the ends.
+        let (t, d) = (65.0, 192.0);
+        let vit = 12.0 * (12.0 * t * d * d + 2.0 * t * t * d) + 64.0 * 48.0 * d + 10.0 * d;
+        assert_eq!(of("vit_tiny", 32, 10), vit);
+    }
+}

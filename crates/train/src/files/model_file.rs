@@ -1,0 +1,130 @@
+//! Model files: a network's state alone, as PyTorch loads it, with what built the network in the metadata.
+
+use super::checkpoint::MAGIC;
+use super::state::{load_state, state_tensors};
+use super::tensors::{Tensor, about, parse, part, to_safetensors};
+use super::write::write_atomically;
+use crate::error::{Error, Result};
+use crate::model_info::ModelInfo;
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use sph_nn::{ParamSpec, Real, Store};
+use std::path::{Path, PathBuf};
+
+/// Writes a network's state, so that PyTorch's strict loading takes the file.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn save_model<T: Real>(path: &Path, store: &Store<T>, info: &ModelInfo) -> Result<()> {
+    write_atomically(path, &to_safetensors(state_tensors(store), info, path)?)
+}
+
+/// A model file in memory, of this program or another.
+#[derive(Debug, Clone)]
+pub struct ModelFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl ModelFile {
+    /// Reads the file at `path`; what is in it is looked at later.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = std::fs::read(path).map_err(|e| Error::checkpoint(path, e.to_string()))?;
+        Ok(Self::new(path, bytes))
+    }
+
+    /// The file of these bytes; `path` is for messages.
+    pub fn new(path: &Path, bytes: Vec<u8>) -> Self {
+        ModelFile { path: path.to_path_buf(), bytes }
+    }
+
+    /// Where it was read.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The CRC-32 of its bytes, which tells it from another one at its place.
+    pub fn crc32(&self) -> u32 {
+        crc32fast::hash(&self.bytes)
+    }
+
+    fn tensors(&self) -> Result<SafeTensors<'_>> {
+        if self.bytes.starts_with(MAGIC) {
+            let reason =
+                "a run's checkpoint, not model state; name last.safetensors or best.safetensors beside it";
+            return Err(Error::checkpoint(&self.path, reason));
+        }
+        parse(&self.path, &self.bytes)
+    }
+
+    /// What it says about the model in it; `None` in a file that another program wrote.
+    ///
+    /// # Errors
+    /// When it is not a safetensors file.
+    pub fn info(&self) -> Result<Option<ModelInfo>> {
+        let path = &self.path;
+        self.tensors()?;
+        let info: Option<ModelInfo> = about(path, &self.bytes)?;
+        if let Some(ModelInfo { input: (_, _, channels), normalisation: n, .. }) = &info {
+            let fits = n.mean.len() == *channels && n.std.len() == *channels;
+            if !fits
+                || n.mean.iter().any(|m| !m.is_finite())
+                || n.std.iter().any(|s| !(*s > 0.0 && s.is_finite()))
+            {
+                let reason = format!(
+                    "its metadata's normalisation is not a mean and a deviation above 0 for each of {channels} channels"
+                );
+                return Err(Error::checkpoint(path, reason));
+            }
+        }
+        Ok(info)
+    }
+
+    /// Loads the model's state, strictly: every tensor of the network must be there with its shape, and no other.
+    ///
+    /// # Errors
+    /// Naming the first tensor that is missing, unexpected or of another shape or type. The store is unchanged then.
+    pub fn load<T: Real>(&self, store: &mut Store<T>) -> Result<()> {
+        load_state(&self.path, &part(&self.tensors()?, ""), store)
+    }
+
+    /// Loads the model's state to train on from: as [`ModelFile::load`], but a classifier of the same width for another number of classes
+    /// is left out, and the store's own stays; then what to tell the user is returned.
+    ///
+    /// # Errors
+    /// As [`ModelFile::load`].
+    pub fn load_to_tune<T: Real>(&self, store: &mut Store<T>) -> Result<Option<String>> {
+        let path = &self.path;
+        let file = self.tensors()?;
+        let mut found = part(&file, "");
+        let own = state_tensors(store);
+        // A decoupled layer takes plain weights, too.
+        let plain =
+            |name: &str| name.strip_suffix("_g").or(name.strip_suffix("_v")).unwrap_or(name).to_string();
+        let head: Vec<&ParamSpec> = store.specs().iter().filter(|s| s.head).collect();
+        let classes = head.iter().filter(|s| s.shape.len() > 1).find_map(|s| {
+            let there = found.get(&s.name).or_else(|| found.get(&plain(&s.name)))?.shape();
+            let (classes, width) = there.split_first()?;
+            (*width == s.shape[1..] && *classes != s.shape[0]).then_some((*classes, s.shape[0]))
+        });
+        if let Some((there, here)) = classes {
+            for spec in &head {
+                found.remove(&plain(&spec.name));
+                let Tensor { dtype, shape, data } = &own[&spec.name];
+                let view = TensorView::new(*dtype, shape.clone(), data);
+                let view = view.map_err(|e| Error::checkpoint(path, e.to_string()))?;
+                found.insert(spec.name.clone(), view);
+            }
+            load_state(path, &found, store)?;
+            let path = path.display();
+            return Ok(Some(format!(
+                "the classifier begins with random values: that of {path} is for {there} classes, not {here}"
+            )));
+        }
+        load_state(path, &found, store)?;
+        Ok(None)
+    }
+}
