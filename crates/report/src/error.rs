@@ -4,7 +4,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A chart or a picture cannot be drawn.
-    #[error("{0}")]
+    #[error("the report cannot be drawn: {0}")]
     Drawing(String),
     /// Images that no picture can be made of.
     #[error("pictures are made of images of 1 or 3 channels, not {0}")]

@@ -4,7 +4,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use sph::commands::train::TrainExit;
 use sph::commands::{adapt, bench, compare, data, eval, export, inspect, models, predict, report, train};
 use sph::compare::flags::CompareArgs;
-use sph::config::{AdaptArgs, ArgsError, TrainArgs, one_line};
+use sph::config::{AdaptArgs, TrainArgs};
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,8 +45,6 @@ struct CompletionsArgs {
     shell: clap_complete::Shell,
 }
 
-/// The user's mistakes, and runs that cannot go on.
-const USER: i32 = 2;
 /// What a shell reports for a program stopped by Ctrl-C.
 const INTERRUPTED: u8 = sph::Error::INTERRUPTED as u8;
 
@@ -55,15 +53,14 @@ static STOP: AtomicBool = AtomicBool::new(false);
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
-        Err(ArgsError::Clap(e))
+        Err(sph::Error::CommandLine(e))
             if !e.use_stderr()
                 || e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
         {
             let _ = e.print();
             ExitCode::from(e.exit_code() as u8)
         }
-        Err(ArgsError::Clap(e)) => fail(&one_line(&e), USER),
-        Err(ArgsError::Config(e)) => fail(&e.to_string(), e.exit_code()),
+        Err(e) => fail(&e.to_string(), e.exit_code()),
     }
 }
 
@@ -75,12 +72,8 @@ fn fail(message: &str, code: i32) -> ExitCode {
     ExitCode::from(code as u8)
 }
 
-fn run() -> Result<ExitCode, ArgsError> {
-    let unicode = |a: std::ffi::OsString| {
-        a.into_string().map_err(|a| {
-            sph::Error::Config(format!("{a:?} is not Unicode; name files and folders in Unicode"))
-        })
-    };
+fn run() -> sph::Result<ExitCode> {
+    let unicode = |a: std::ffi::OsString| a.into_string().map_err(sph::Error::NotUnicode);
     let flags = std::env::args_os().skip(1).map(unicode).collect::<Result<Vec<String>, _>>()?;
     let matches = Cli::command().try_get_matches_from(std::iter::once("sph".to_string()).chain(flags))?;
     match Cli::from_arg_matches(&matches)?.command {
@@ -116,8 +109,8 @@ fn run() -> Result<ExitCode, ArgsError> {
     }
 }
 
-fn done(result: sph::Result<()>) -> Result<ExitCode, ArgsError> {
-    Ok(result.map(|()| ExitCode::SUCCESS)?)
+fn done(result: sph::Result<()>) -> sph::Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
 }
 
 /// Ctrl-C sets [`STOP`]; `then` says what happens.
@@ -134,7 +127,7 @@ fn catch_interrupts(then: &'static str) {
     }
 }
 
-fn train(args: &TrainArgs) -> Result<ExitCode, ArgsError> {
+fn train(args: &TrainArgs) -> sph::Result<ExitCode> {
     catch_interrupts("finishing the step and saving");
     Ok(match train::run(args, &STOP)? {
         TrainExit::Finished => ExitCode::SUCCESS,

@@ -48,9 +48,9 @@ impl ModelSource {
         let model = model.ok_or_else(|| match &file {
             Some(file) => {
                 let path = file.path().display();
-                Error::Config(format!("{path} does not name its model; name it with --model"))
+                Error::NoModel { path: Some(path.to_string()) }
             }
-            None => Error::Config("name a --model or a --checkpoint".into()),
+            None => Error::NoModel { path: None },
         })?;
         let norm = self.norm.clone().or(said.as_ref().map(|i| i.norm.clone()));
         let norm = config::norm(norm.as_deref(), &model)?.name.to_string();
@@ -85,10 +85,11 @@ impl ModelSource {
             Some((_, run, data)) if !other && same_files(&data, &options) => {
                 let fraction = |o: &DataOptions| o.test_fraction.unwrap_or(0.0);
                 if fraction(&options) > fraction(&data) {
-                    return Err(Error::Config(format!(
-                        "--test-fraction {} is more than the run's: some of these test images were trained on; leave it out",
-                        fraction(&options)
-                    )));
+                    return Err(Error::flag(
+                        "test-fraction",
+                        fraction(&options).to_string(),
+                        "is more than the run's: some of these test images were trained on; leave it out",
+                    ));
                 }
                 // With fewer test images others are held out.
                 let same = fraction(&options) == fraction(&data);
@@ -120,7 +121,7 @@ impl ModelSource {
                 let data = DataOptions { data_dir: None, ..options.clone() };
                 ModelInfo { model, norm, dataset, data, ..said }
             }
-            (None, None) => return Err(Error::Config("neither a file nor a data set".into())),
+            (None, None) => return Err(Error::NoModel { path: None }),
         };
         let info = ModelInfo { decouple, stem, ..info };
         let division = settings.map_or(Division::default(), |s| s.1.division());

@@ -89,7 +89,7 @@ fn this_program() -> Result<PathBuf> {
     if own.exists() {
         return Ok(own);
     }
-    std::env::current_exe().map_err(|e| Error::Config(format!("cannot find this program: {e}")))
+    std::env::current_exe().map_err(|source| Error::Start { program: "sph".into(), source })
 }
 
 fn stderr(line: String) {
@@ -126,8 +126,7 @@ fn write_files(
     write("table.txt", report::table(results, made))?;
     write("runs.csv", report::runs_csv(results))?;
     write("configurations.csv", report::configurations_csv(results))?;
-    let page = report::page(results, sheets, made)
-        .map_err(|e| Error::Config(format!("the report cannot be drawn: {e}")))?;
+    let page = report::page(results, sheets, made)?;
     Ok(write("report.html", page)?)
 }
 

@@ -141,7 +141,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
     let ending = |path: &Path| path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
     let refuse = |flag: &str, path: &Path, endings: &str| {
-        Err(Error::Config(format!("--{flag} {}: the name must end in {endings}", path.display())))
+        Err(Error::flag(flag, path.display().to_string(), format!("does not end in {endings}")))
     };
     if let Some(path) = args.output.as_deref().filter(|p| ending(p).as_deref() != Some("npz")) {
         return refuse("output", path, ".npz");
@@ -173,7 +173,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
         Arc::new(corruptor.images(set, &all, first))
     };
     let copy = Dataset { train: part(&data.train, 0), test: part(&data.test, data.train.len()), ..data };
-    let bytes = npz::write(&copy).map_err(|e| Error::Config(format!("{}: {e}", path.display())))?;
+    let bytes = npz::write(&copy).map_err(|e| Error::file(path, e.to_string()))?;
     write_atomically(path, &bytes)?;
     let layout = if copy.train.size.2 == 1 { "" } else { " --layout nhwc" };
     let (dataset, path) = (&args.dataset, shown(path));

@@ -67,7 +67,11 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         Split::Validation => ("validation", data.divide(&found.division)?),
     };
     if args.split == Split::Validation && set.is_empty() {
-        return Err(Error::Config("--split validation: no run with --val-split held images out".into()));
+        return Err(Error::flag(
+            "split",
+            "validation".to_string(),
+            "needs a run with --val-split, which held images out",
+        ));
     }
     let source =
         Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size as usize };

@@ -58,9 +58,8 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             let module = output.with_extension("py");
             let name = output.file_name().and_then(|n| n.to_str());
             let name = name.filter(|n| n.ends_with(".safetensors"));
-            let name = name.ok_or_else(|| {
-                Error::Config(format!("--output {} does not end in .safetensors", shown(output)))
-            })?;
+            let name =
+                name.ok_or_else(|| Error::flag("output", shown(output), "does not end in .safetensors"))?;
             let text = pytorch::module(&found.info, name)?;
             check_writable(&module)?;
             write_atomically(output, &pytorch::state(&objective, &found.info, output)?)?;

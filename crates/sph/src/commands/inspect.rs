@@ -106,14 +106,15 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
     let (n, count) = (args.batch_size as usize, args.batches as usize);
     let images = data.train.len();
     if n > images {
-        return Err(Error::Config(format!(
-            "--batch-size {n} is more than the {images} training images of {dataset}"
-        )));
+        return Err(Error::flag(
+            "batch-size",
+            n.to_string(),
+            format!("is more than the {images} training images of {dataset}"),
+        ));
     }
     if n * count > images {
-        return Err(Error::Config(format!(
-            "--batches {count} of --batch-size {n} are more than the {images} training images of {dataset}"
-        )));
+        let reason = format!("of --batch-size {n} are more than the {images} training images of {dataset}");
+        return Err(Error::flag("batches", count.to_string(), reason));
     }
     let mut numbers: Vec<usize> = (0..images).collect();
     Rng::new(args.seed, "shuffle", 0, 0).shuffle(&mut numbers);
@@ -148,7 +149,7 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
             sph_train::Error::NotFinite { place }.into()
         }
         (AnalysisError::Evaluation(e), _) => e.into(),
-        (e, _) => Error::Config(e.to_string()),
+        (e, _) => Error::Analysis(e),
     })?;
     let described = About {
         model: about.model.clone(),
@@ -161,9 +162,10 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         seed: args.seed,
         numbers: ["--batches", "--probes"],
     };
-    let cannot = |what: &str, e: &dyn std::fmt::Display| Error::Config(format!("{what} cannot be made: {e}"));
+    let cannot =
+        |what: &str, e: &dyn std::fmt::Display| Error::flag(what, None, format!("cannot be made: {e}"));
     match args.json {
-        true => super::say(&report::json(&described, &seen, seconds).map_err(|e| cannot("--json", &e))?)?,
+        true => super::say(&report::json(&described, &seen, seconds).map_err(|e| cannot("json", &e))?)?,
         false => super::say(&format!("{}\n{seconds:.1} s", report::table(&described, &seen)))?,
     }
     if let Some(path) = &args.csv {

@@ -19,7 +19,8 @@ use std::path::Path;
 /// Sets the worker threads: those asked for, or as many as this process may use (container limits count).
 fn configure_threads(threads: Option<usize>) -> Result<usize> {
     let threads = threads.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, |n| n.get()));
-    sph_tensor::configure_threads(threads).map_err(|e| Error::Config(format!("--threads {threads}: {e}")))?;
+    sph_tensor::configure_threads(threads)
+        .map_err(|e| Error::flag("threads", threads.to_string(), format!("cannot be had: {e}")))?;
     Ok(threads)
 }
 

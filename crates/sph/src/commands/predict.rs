@@ -134,7 +134,7 @@ fn predict(
             probabilities(row, &mut p);
             let input = names.next().unwrap_or_default();
             if p.iter().any(|p| !p.is_finite()) {
-                return Err(Error::Config(format!("{input}: the network's outputs are not finite")));
+                return Err(Error::NotFinite { input: input.to_string() });
             }
             let number = sph_train::evaluation::argmax(&p);
             let class = info.class_names[number].clone();

@@ -1,7 +1,7 @@
 //! `sph report`: the page of a run, or of several over each other.
 
 use crate::config::{ModelSource, TrainArgs, threads};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::finished_run;
 use clap::Args;
 use sph_data::loader::Source;
@@ -44,7 +44,7 @@ pub fn run(args: &ReportArgs) -> Result<()> {
         several => {
             let read = |run: &PathBuf| Ok(finished_run::read(RunFolder::at(run))?.0);
             let histories = several.iter().map(read).collect::<Result<Vec<_>>>()?;
-            let page = report::overlay(&histories).map_err(not_drawn)?;
+            let page = report::overlay(&histories)?;
             write_atomically(&path, page.as_bytes())?;
         }
     }
@@ -62,7 +62,7 @@ pub(crate) fn write(run: &RunFolder, path: &Path) -> Result<()> {
     let (history, args) = finished_run::read(run.clone())?;
     // Curves are worth having where the data has gone; the page says what is missing and why.
     let mistakes = mistakes(run, &args).map_err(|e| e.to_string());
-    let page = report::page(&history, &mistakes).map_err(not_drawn)?;
+    let page = report::page(&history, &mistakes)?;
     Ok(write_atomically(path, page.as_bytes())?)
 }
 
@@ -74,8 +74,4 @@ fn mistakes(run: &RunFolder, args: &TrainArgs) -> Result<Mistakes> {
     let (set, numbers) = data.evaluated(&data.test, args.eval_images);
     let source = Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size };
     Ok(mistakes::find(&objective, &info.class_names, &source, &numbers, WORST)?)
-}
-
-fn not_drawn(e: impl std::fmt::Display) -> Error {
-    Error::Config(format!("the report cannot be drawn: {e}"))
 }

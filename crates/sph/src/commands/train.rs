@@ -49,11 +49,9 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
             if run.checkpoint().is_file() {
                 let (settings, run, checkpoint) = resumed(run)?;
                 if let Some(difference) = args.difference(&settings)? {
-                    let path = run.path().display();
-                    return Err(Error::Config(format!(
-                        "{path} holds a run with other settings: {difference}; choose another --experiment, or go on with its own: sph \
-                         train --resume {path}"
-                    )));
+                    let path = run.path().to_path_buf();
+                    let advice = Some(format!("go on with its own: sph train --resume {}", path.display()));
+                    return Err(Error::OtherSettings { path, difference, other: "experiment", advice });
                 }
                 (resume::<f32>(&settings, run, &checkpoint)?, None)
             } else {

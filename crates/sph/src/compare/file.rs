@@ -32,7 +32,7 @@ pub(super) struct FromFile {
 /// When it cannot be read; when a key or a value is wrong.
 pub(super) fn read(path: &Path, adapts: bool, own: &Command) -> Result<(FromFile, Job)> {
     let origin = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|e| Error::Config(format!("{origin}: {e}")))?;
+    let text = std::fs::read_to_string(path).map_err(|e| Error::settings(&origin, e))?;
     let file = SettingsFile::parse(&text, &origin)?;
     let job = if adapts || file.table.contains_key("checkpoint") { Job::Adapt } else { Job::Train };
     let command = command_of(job);
@@ -96,7 +96,7 @@ pub(super) fn read(path: &Path, adapts: bool, own: &Command) -> Result<(FromFile
             (name, toml::Value::Array(items))
                 if is_own(&name) && items.iter().any(|v| v.as_str().is_some_and(|v| v.contains(','))) =>
             {
-                return Err(file.fail(format!("key '{key}': commas separate values; none may have one")));
+                return Err(file.fail_key(key, "commas separate values; none may have one"));
             }
             (name, value) if is_own(&name) => {
                 // A list of one seed is a list.
@@ -127,7 +127,7 @@ fn range_of_table(file: &SettingsFile<'_>, key: &str, table: &toml::Table, job: 
     let Some([from, to]) = ends.as_deref() else {
         return Err(file.fail(format!("key '{key}': {scale} is not two numbers, [A, B]")));
     };
-    let range = Range::new(scale == "log", *from, *to).map_err(|e| file.fail(format!("key '{key}': {e}")))?;
+    let range = Range::new(scale == "log", *from, *to).map_err(|e| file.fail_key(key, e))?;
     let setting = Setting { name: key.into(), values: Values::Range(range.clone()) };
     checked(setting, job).map_err(|e| file.fail(e))?;
     Ok(range)

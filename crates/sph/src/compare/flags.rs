@@ -4,10 +4,8 @@ use super::file::{self, FromFile};
 use super::job;
 use super::plan::{Entry, Plan};
 use super::setting::checked;
-use crate::config::{
-    between, count, dataset_names, model_names, one_line, optimizer_names, positive, seed, threads,
-};
-use crate::error::{Error, Result};
+use crate::config::{between, count, dataset_names, model_names, optimizer_names, positive, seed, threads};
+use crate::error::{Error, PlanError, Result};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
 use sph_nn::models;
@@ -108,9 +106,7 @@ impl TuningArgs {
             ("budget-cpu-hours", self.tuning_budget_cpu_hours.is_some()),
         ];
         match (self.tuning_trials, others.iter().find(|o| o.1)) {
-            (None, Some((name, _))) => Err(Error::Config(format!(
-                "--tuning-{name} needs --tuning-trials ('{name}' of [tuning] in a file: 'trials')"
-            ))),
+            (None, Some((name, _))) => Err(PlanError::NoTrials(name).into()),
             (None, None) => Ok(None),
             (Some(trials), _) => Ok(Some(Tuning {
                 trials,
@@ -275,7 +271,7 @@ impl CompareArgs {
             let flags = std::iter::once("sph compare").chain(flags.iter().map(String::as_str));
             let own = Own::command().try_get_matches_from(flags);
             let own = own.and_then(|m| Ok((Own::from_arg_matches(&m)?, m)));
-            own.map_err(|e| Error::Config(one_line(&e)))
+            own.map_err(Error::CommandLine)
         };
         let flags = parse(&self.own)?.0;
         let adapts = !flags.checkpoint.is_empty();
@@ -293,17 +289,18 @@ impl CompareArgs {
         for s in &self.settings {
             if !job::settings(job, &command).any(|k| k == s.name) {
                 let (name, command) = (&s.name, command.get_name());
-                return Err(Error::Config(format!(
-                    "--{name} is not a setting of sph {command}, which these runs are"
-                )));
+                let reason = format!("is not a setting of sph {command}, which these runs are");
+                return Err(Error::flag(name, None, reason));
             }
             common.retain(|c| c.name != s.name);
             common.push(s.clone());
         }
         let (datasets, models) = match job {
             Job::Train if !own.corrupt.is_empty() => {
-                return Err(Error::Config(
-                    "--corrupt is for adaptations: name trained networks with --checkpoint".into(),
+                return Err(Error::flag(
+                    "corrupt",
+                    None,
+                    "is for adaptations: name trained networks with --checkpoint",
                 ));
             }
             Job::Train => (own.dataset, own.model),
@@ -317,14 +314,15 @@ impl CompareArgs {
             }
         };
         if job == Job::Adapt && own.tuning.tuning_epochs.is_some() {
-            return Err(Error::Config(
-                "--tuning-epochs ('epochs' of [tuning]): adaptations have steps, and trials as many as runs"
-                    .into(),
+            return Err(Error::flag(
+                "tuning-epochs",
+                None,
+                "('epochs' of [tuning]) is for trainings: adaptations have steps, and trials as many as runs",
             ));
         }
         let named = given("opt");
         if named && !file.optimizers.is_empty() && !self.own.iter().any(|f| f.starts_with("--opt=")) {
-            return Err(Error::Config("a file has either 'opt' or [[optimizer]]".into()));
+            return Err(PlanError::TwoLists.into());
         }
         if file.optimizers.is_empty() || named {
             let setting = |opt: &String| Setting::list("opt", vec![opt.clone()]);
@@ -334,25 +332,23 @@ impl CompareArgs {
         let names: Vec<String> = file.optimizers.iter().map(|o| o.name.clone()).collect();
         let find = |flag: &str, name: &str| {
             names.iter().position(|n| n == name).ok_or_else(|| {
-                let names = names.join(", ");
-                Error::Config(format!("{flag}: '{name}' is none of the optimizers, which are {names}"))
+                let reason = format!("is none of the optimizers, which are {}", names.join(", "));
+                Error::flag(flag, format!("'{name}'"), reason)
             })
         };
-        let baseline = own.baseline.as_ref().map_or(Ok(0), |name| find("--baseline", name))?;
+        let baseline = own.baseline.as_ref().map_or(Ok(0), |name| find("baseline", name))?;
         let mut grids: Vec<(Option<String>, String)> = Vec::new();
         for (optimizer, setting) in own.grid {
-            let setting = checked(setting, job).map_err(|e| Error::Config(format!("--grid: {e}")))?;
+            let setting = checked(setting, job).map_err(|e| Error::flag("grid", None, e))?;
             let name = (optimizer.clone(), setting.name.clone());
             if grids.contains(&name) {
-                return Err(Error::Config(format!(
-                    "--grid: '{}' is given twice; put its values in one list",
-                    name.1
-                )));
+                let reason = "is given twice; put its values in one list";
+                return Err(Error::flag("grid", format!("'{}'", name.1), reason));
             }
             grids.push(name);
             let settings = match optimizer {
                 None => &mut common,
-                Some(name) => &mut file.optimizers[find("--grid", &name)?].settings,
+                Some(name) => &mut file.optimizers[find("grid", &name)?].settings,
             };
             settings.retain(|s| s.name != setting.name);
             settings.push(setting);
@@ -360,7 +356,7 @@ impl CompareArgs {
         let corrupts = job == Job::Train || datasets.iter().any(|c| c != NOTHING);
         let settings = common.iter().chain(file.optimizers.iter().flat_map(|o| &o.settings));
         if !corrupts && settings.into_iter().any(|s| s.name == "corrupt-seed") {
-            return Err(Error::Config("--corrupt-seed needs --corrupt".into()));
+            return Err(Error::needs("corrupt-seed", "--corrupt"));
         }
         let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
         let jobs = usize::from(own.jobs);

@@ -3,7 +3,7 @@
 
 use super::job::{RunArgs, command};
 use crate::config::{is_of_optimizer, repeats};
-use crate::error::{Error, Result};
+use crate::error::{Error, PlanError, Result};
 use sph_train::compare::{Configuration, Job, Search, Setting, Tuning, Values, spelled};
 use std::collections::BTreeSet;
 
@@ -61,19 +61,15 @@ pub fn runs(configurations: &[Configuration], seeds: &[u64]) -> Result<Vec<Plann
             let label = c.full_label();
             let name = folder_name(&[&c.dataset, &c.model, &label, &format!("seed{seed}")]);
             if !names.insert(name.clone()) {
-                let reason =
-                    "seeds, data sets, models and values are named once, optimizers have a 'name' each";
-                return Err(Error::Config(format!(
-                    "two runs of this comparison are called {name}: {reason}"
-                )));
+                return Err(PlanError::SameName(name).into());
             }
             if name.len() > LONGEST {
-                return Err(Error::Config(format!(
-                    "{name} is too long for the name of a file: give the optimizer a shorter 'name', or the network a shorter path"
-                )));
+                return Err(PlanError::LongName(name).into());
             }
-            let args = RunArgs::from_settings(c.job, &c.settings, seed)
-                .map_err(|e| Error::Config(format!("{label}, {}: {e}", c.job.place(&c.dataset, &c.model))))?;
+            let args = RunArgs::from_settings(c.job, &c.settings, seed).map_err(|e| Error::Run {
+                run: format!("{label}, {}", c.job.place(&c.dataset, &c.model)),
+                source: Box::new(e),
+            })?;
             runs.push(PlannedRun { name, configuration: i, args });
         }
     }
@@ -90,10 +86,10 @@ impl Plan {
             let settings: Vec<&Setting> = self.settings(entry).map(|s| s.0).collect();
             match settings.iter().find(|s| matches!(s.values, Values::Range(_))) {
                 None => Ok(combinations(self.job, settings)),
-                Some(s) => Err(Error::Config(format!(
-                    "'{}' of '{}' has a range, which only trials are drawn from: add [tuning] with 'trials', or list its values",
-                    s.name, entry.name
-                ))),
+                Some(s) => Err(Error::from(PlanError::RangeWithoutTrials {
+                    setting: s.name.clone(),
+                    optimizer: entry.name.clone(),
+                })),
             }
         };
         let mut all = Vec::new();

@@ -125,12 +125,10 @@ impl Launch {
                 }
                 // A finished run needs no checkpoint any more.
                 if !folder.args().exists() || !(folder.checkpoint().exists() || folder.result().exists()) {
-                    let folder = folder.path().display();
-                    let reason =
-                        "holds what is left of a run, without its settings or a checkpoint to go on from";
-                    return Err(Error::Config(format!(
-                        "{folder} {reason}; choose another --output, or remove it"
-                    )));
+                    let reason = "holds what is left of a run, without its settings or a checkpoint to go on from; choose \
+                                  another `output`, or remove it";
+                    let path = folder.path().to_path_buf();
+                    return Err(sph_train::Error::Folder { path, reason: reason.into() }.into());
                 }
                 let path = folder.args();
                 let text = std::fs::read_to_string(&path).map_err(|e| Error::file(&path, e.to_string()))?;
@@ -149,10 +147,7 @@ impl Launch {
             }
         };
         if let Some(difference) = difference {
-            let there = there.display();
-            return Err(Error::Config(format!(
-                "{there} holds a run with other settings: {difference}; choose another --output, or remove it"
-            )));
+            return Err(Error::OtherSettings { path: there, difference, other: "output", advice: None });
         }
         Ok(match () {
             () if self.is_finished(run) => RunState::Finished,
@@ -187,7 +182,7 @@ impl Launch {
         let log = File::create(&log).map_err(|e| Error::write(&log, e))?;
         // Its stdin ends when this process does, however that happens: then it leaves, a training once it has saved.
         command.stdin(Stdio::piped()).stdout(stdout).stderr(log);
-        command.spawn().map_err(|e| Error::Config(format!("cannot start {}: {e}", self.program.display())))
+        command.spawn().map_err(|source| Error::Start { program: self.program.display().to_string(), source })
     }
 
     /// Where an adaptation under way writes to.

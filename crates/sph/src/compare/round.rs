@@ -5,7 +5,7 @@ use super::job::RunArgs;
 use super::plan::PlannedRun;
 use super::processes::{self, Event, Launch, ProcessExit, RunState};
 use crate::adaptation_setup::AdaptationSetup;
-use crate::error::{Error, Result};
+use crate::error::{Error, PlanError, Result};
 use crate::training_setup::begin;
 use sph_train::TrainingOverlap;
 use sph_train::adaptation::EvalOn;
@@ -89,18 +89,17 @@ impl<'a> Round<'a> {
                     RunArgs::Adapt(args) => AdaptationSetup::new(args).and_then(|setup| {
                         notes.extend(setup.notes);
                         // A file of another program has no run's folder; what is known of it, a note says.
-                        let untold = setup.network.overlap == TrainingOverlap::Unknown && setup.network.is_ours();
+                        let untold =
+                            setup.network.overlap == TrainingOverlap::Unknown && setup.network.is_ours();
                         match args.eval_on == EvalOn::Validation && untold {
-                            true => Err(Error::Config(format!(
-                                "{} does not tell which images it was trained on, so none of them can judge trials; name the \
-                                 folder of its run, or train it again",
-                                args.checkpoint.display()
-                            ))),
+                            true => {
+                                Err(PlanError::UnknownTraining(args.checkpoint.display().to_string()).into())
+                            }
                             false => Ok(()),
                         }
                     }),
                 };
-                fits.map_err(|e| Error::Config(format!("{}: {e}", run.name)))?;
+                fits.map_err(|e| Error::Run { run: run.name.clone(), source: Box::new(e) })?;
             }
         }
         notes.sort();

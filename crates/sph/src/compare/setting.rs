@@ -1,7 +1,8 @@
 //! Settings of a comparison's runs as its flags and its file name them.
 
 use super::job::{command, settings};
-use crate::config::{canonical, one_line, repeats};
+use crate::config::{canonical, repeats};
+use crate::error::one_line;
 use sph_train::compare::{Job, Setting, Values};
 
 /// The setting of a job's runs that is meant, which can have several values and takes the ends of a range.

@@ -4,7 +4,7 @@ use super::job::RunArgs;
 use super::plan::{self, Plan, PlannedRun};
 use super::processes::Launch;
 use super::round::{Round, RoundObserver, RoundResult};
-use crate::error::{Error, Result};
+use crate::error::{Error, PlanError, Result};
 use crate::finished_run;
 use sph_train::adaptation::AdaptationRecord;
 use sph_train::compare::{self, BudgetFit, Configuration, Cost, Search, TrialResult, Trials, Tuned, Tuning};
@@ -25,11 +25,7 @@ pub fn carry_out(
 ) -> Result<std::result::Result<Trials, RoundResult>> {
     let searches = plan.searches(tuning)?;
     if searches.iter().all(|s| s.space.is_empty()) {
-        return Err(Error::Config(
-            "nothing is to be tried: trials are of ranges and of an optimizer's own lists, such as lr of --grid lr=log:0.01,1 or --grid \
-             sgd.lr=0.1,0.2; a common list is run, not tried"
-                .into(),
-        ));
+        return Err(PlanError::NothingToTry.into());
     }
     // What is wrong with the runs is found out before the trials.
     let firsts: Vec<Configuration> = searches.iter().map(|s| s.trials[0].clone()).collect();
@@ -118,10 +114,7 @@ impl<'a> UnderWay<'a> {
             let finished = tuned.results.into_iter().find(|o| matches!(o, TrialResult::Finished { .. }));
             let trial = match finished.unwrap_or(TrialResult::Diverged) {
                 TrialResult::Finished { cpu_seconds: None, .. } => {
-                    return Err(Error::Config(
-                        "this system does not tell the CPU time of a run: leave the budget out, or lower the trials"
-                            .into(),
-                    ));
+                    return Err(PlanError::NoCpuTime.into());
                 }
                 TrialResult::Finished { cpu_seconds, .. } => cpu_seconds,
                 _ => None,

@@ -3,7 +3,7 @@
 use super::file::flags_of_settings;
 use super::optimizer::for_adaptation;
 use super::values::{below_one, count, names, row, seed, threads};
-use super::{KernelArgs, ModelSource, OptArgs, by_name, flags_of_toml, one_line};
+use super::{KernelArgs, ModelSource, OptArgs, by_name, flags_of_toml};
 use crate::error::{Error, Result};
 use clap::builder::TypedValueParser;
 use clap::{Args, Command, FromArgMatches};
@@ -146,7 +146,7 @@ impl AdaptArgs {
         let flags = flags_of_settings(settings, seed, &command)?;
         let matches = command.try_get_matches_from(std::iter::once("adapt".to_string()).chain(flags));
         let args = matches.and_then(|m| Self::from_arg_matches(&m));
-        args.map_err(|e| Error::Config(one_line(&e)))?.resolved()
+        args?.resolved()
     }
 
     /// With the optimizer's settings for adaptation where none are given.
@@ -166,20 +166,22 @@ impl AdaptArgs {
         match self.corrupt {
             Some(_) => drop(self.corrupt_seed.get_or_insert(Self::CORRUPT_SEED)),
             None if self.corrupt_seed.is_some() => {
-                return Err(Error::Config("--corrupt-seed needs --corrupt".into()));
+                return Err(Error::needs("corrupt-seed", "--corrupt"));
             }
             None => (),
         }
         let steps = self.steps;
         if let Some(at) = self.eval_at.iter().find(|at| **at > steps) {
-            return Err(Error::Config(format!("--eval-at {at} is beyond --steps {steps}")));
+            return Err(Error::flag("eval-at", at.to_string(), format!("is beyond --steps {steps}")));
         }
         if loss == Loss::Entropy && self.labels.is_some() {
-            return Err(Error::Config("--loss entropy takes no labels; leave --labels out".into()));
+            return Err(Error::flag("loss", self.loss.clone(), "takes no labels; leave --labels out"));
         }
         if loss != Loss::Entropy && self.adapt_on == AdaptOn::Test {
-            return Err(Error::Config(
-                "--adapt-on test needs --loss entropy, which looks at no labels".into(),
+            return Err(Error::flag(
+                "adapt-on",
+                "test".to_string(),
+                "needs --loss entropy, which looks at no labels",
             ));
         }
         Ok(self)
@@ -198,7 +200,7 @@ impl AdaptArgs {
     /// # Errors
     /// When a value has no form as text (a path that is not Unicode).
     pub fn flags(&self) -> Result<Vec<String>> {
-        let text = toml::to_string(self).map_err(|e| Error::Config(format!("settings: {e}")))?;
+        let text = toml::to_string(self).map_err(|e| Error::Unwritable(e.to_string()))?;
         flags_of_toml(&text, &Self::command(), "settings")
     }
 
@@ -216,12 +218,12 @@ impl AdaptArgs {
     /// When they are not settings of an adaptation.
     pub fn from_record(record: &serde_json::Value) -> Result<Self> {
         let origin = "settings of a record";
-        let text = toml::to_string(record).map_err(|e| Error::Config(format!("{origin}: {e}")))?;
+        let text = toml::to_string(record).map_err(|e| Error::settings(origin, e))?;
         let command = Self::command();
         let flags = flags_of_toml(&text, &command, origin)?;
         let matches = command.try_get_matches_from(std::iter::once("adapt".to_string()).chain(flags));
         let args = matches.and_then(|m| Self::from_arg_matches(&m));
-        let mut args = args.map_err(|e| Error::Config(one_line(&e)))?;
+        let mut args = args?;
         // Older records have it always.
         if args.corrupt.is_none() {
             args.corrupt_seed = None;

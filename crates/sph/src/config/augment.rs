@@ -47,10 +47,10 @@ impl AugmentArgs {
     pub fn build(&self) -> Result<Augmentation> {
         let (mixup, cutmix) = (self.mixup > 0.0, self.cutmix > 0.0);
         if self.mixup_prob.is_some() && !(mixup || cutmix) {
-            return Err(Error::Config("--mixup-prob needs --mixup or --cutmix".into()));
+            return Err(Error::needs("mixup-prob", "--mixup or --cutmix"));
         }
         if self.mixup_switch_prob.is_some() && !(mixup && cutmix) {
-            return Err(Error::Config("--mixup-switch-prob needs both --mixup and --cutmix".into()));
+            return Err(Error::needs("mixup-switch-prob", "both --mixup and --cutmix"));
         }
         let d = Augmentation::default();
         Ok(Augmentation {

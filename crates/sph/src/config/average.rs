@@ -36,7 +36,7 @@ impl AverageArgs {
         if !self.model_ema
             && let Some((flag, _)) = given.iter().find(|(_, given)| *given)
         {
-            return Err(Error::Config(format!("--{flag} needs --model-ema")));
+            return Err(Error::needs(flag, "--model-ema"));
         }
         let decay = self.model_ema_decay.unwrap_or(0.9998);
         Ok(self.model_ema.then_some(AverageConfig { decay, warmup: self.model_ema_warmup }))

@@ -1,7 +1,6 @@
 //! Settings from a TOML file: its keys are flags.
 
-use super::one_line;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, one_line};
 use clap::{ArgAction, Command};
 use sph_optim::REST;
 
@@ -22,7 +21,7 @@ impl<'a> SettingsFile<'a> {
             let line = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
             let at = e.span().map(|s| format!(" (line {})", line(s.start)));
             let message = e.message().replace('\n', ", ");
-            Error::Config(format!("{origin}: {message}{}", at.unwrap_or_default()))
+            Error::settings(origin, format!("{message}{}", at.unwrap_or_default()))
         })?;
         Ok(SettingsFile { table: dotted(table), origin })
     }
@@ -45,7 +44,12 @@ impl<'a> SettingsFile<'a> {
 
     /// An error of this file.
     pub(crate) fn fail(&self, reason: impl std::fmt::Display) -> Error {
-        Error::Config(format!("{}: {reason}", self.origin))
+        Error::settings(self.origin, reason)
+    }
+
+    /// An error of a key in this file.
+    pub(crate) fn fail_key(&self, key: &str, reason: impl Into<String>) -> Error {
+        Error::Settings { origin: self.origin.into(), key: Some(key.into()), reason: reason.into() }
     }
 
     /// The error that a key is none of these.
@@ -81,7 +85,7 @@ impl<'a> SettingsFile<'a> {
                 let items: Result<Vec<String>> = items.iter().map(|i| self.text(key, i)).collect();
                 Ok(items?.join(","))
             }
-            _ => Err(self.fail(format!("key '{key}': a table or date is not a setting"))),
+            _ => Err(self.fail_key(key, "a table or date is not a setting")),
         }
     }
 
@@ -90,7 +94,7 @@ impl<'a> SettingsFile<'a> {
         let flag = flag(key, text, command).map_err(|reason| self.fail(reason))?;
         if let Some(flag) = &flag {
             let checked = command.clone().try_get_matches_from(["file", flag]);
-            checked.map_err(|e| self.fail(format!("key '{key}': {}", one_line(&e))))?;
+            checked.map_err(|e| self.fail_key(key, one_line(&e)))?;
         }
         Ok(flag)
     }
@@ -127,7 +131,9 @@ pub(super) fn flags_of_settings<'s>(
     command: &Command,
 ) -> Result<Vec<String>> {
     let flags = settings.filter_map(|(name, value)| flag(name, value, command).transpose());
-    let mut flags = flags.collect::<std::result::Result<Vec<_>, _>>().map_err(Error::Config)?;
+    let mut flags = flags
+        .collect::<std::result::Result<Vec<_>, _>>()
+        .map_err(|reason| Error::settings("settings of a run", reason))?;
     flags.push(format!("--seed={seed}"));
     Ok(flags)
 }

@@ -1,9 +1,9 @@
 //! Settings of parameters by what they do or by their names.
 
 use super::values::{below_one, not_negative, positive, selection};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use serde::Serialize;
-use sph_optim::GroupSettings;
+use sph_optim::{GroupSettings, SettingsError};
 
 /// Reads a number.
 type Parser = fn(&str) -> std::result::Result<f64, String>;
@@ -64,7 +64,12 @@ impl GroupArgs {
     /// # Errors
     /// When its parameters cannot be read.
     pub(super) fn settings(&self) -> Result<GroupSettings> {
-        let fail = |e: sph_nn::SelectionError| Error::Config(format!("--group '{}': {e}", self.params));
+        let fail = |source| SettingsError::Selection {
+            setting: "group",
+            selection: self.params.clone(),
+            source,
+            note: None,
+        };
         Ok(GroupSettings {
             params: self.params.parse().map_err(fail)?,
             lr_mult: self.lr_mult,

@@ -28,10 +28,11 @@ impl KernelArgs {
     pub fn configure(&self) -> Result<()> {
         let choice = *row(&KernelChoice::ALL, |c| c.name(), &self.kernel)?;
         if self.fast_math && choice != KernelChoice::Auto {
-            return Err(Error::Config(format!(
-                "--fast-math needs --kernel auto, not --kernel {}",
-                self.kernel
-            )));
+            return Err(Error::flag(
+                "fast-math",
+                None,
+                format!("needs --kernel auto, not --kernel {}", self.kernel),
+            ));
         }
         configure_kernels(choice, self.fast_math);
         Ok(())

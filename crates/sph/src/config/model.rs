@@ -2,7 +2,7 @@
 
 use super::OptArgs;
 use super::values::{below_one, decouple_names, model_names, norm_names, row, stem_names};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use clap::Args;
 use serde::Serialize;
 use sph_nn::models::{self, ModelConfig, STEMS, Stem};
@@ -41,7 +41,7 @@ fn stem(name: Option<&str>) -> Result<Option<Stem>> {
 pub(crate) fn norm(name: Option<&str>, model: &str) -> Result<&'static norms::NormRow> {
     match name {
         Some(name) => row(norms::NORMS, |n| n.name, name),
-        None => models::find(model).map(|m| m.default_norm()).map_err(|e| Error::Config(e.to_string())),
+        None => Ok(models::find(model)?.default_norm()),
     }
 }
 
@@ -65,7 +65,7 @@ impl ModelArgs {
     /// # Errors
     /// When a name is unknown, or settings do not fit each other.
     pub fn suited(&self, optimizer: OptArgs) -> Result<OptArgs> {
-        let tokens = models::find(&self.model).map_err(|e| Error::Config(e.to_string()))?.tokens;
+        let tokens = models::find(&self.model)?.tokens;
         let norms = norm(self.norm.as_deref(), &self.model)?.normalizes;
         optimizer.suited(&Context { norms, tokens, ..Context::default() })
     }

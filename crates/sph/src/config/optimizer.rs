@@ -3,14 +3,14 @@
 use super::group::GroupArgs;
 use super::optimizer_help;
 use super::values::selection;
-use crate::error::{Error, Result, flags};
+use crate::error::{Result, flags};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use sph_nn::{ParamSpec, Real, Selection, Store};
 use sph_optim::presets::{self, Context, Row, Task};
 use sph_optim::settings::{CURVATURE_BATCH, Kind, LR, Setting, Settings, Value};
-use sph_optim::{Choice, GroupSettings, Optimizer, REST};
+use sph_optim::{Choice, GroupSettings, Optimizer, REST, SettingsError};
 
 /// The optimizer and its settings. A setting that the chosen optimizer does not have is an error.
 #[derive(Debug, Clone)]
@@ -266,7 +266,12 @@ impl OptArgs {
     /// # Errors
     /// When a part of it names no parameter of the model.
     pub fn freeze<T: Real>(&self, store: &mut Store<T>) -> Result<()> {
-        let fail = |e: sph_nn::SelectionError| Error::Config(format!("--trainable {}: {e}", self.trainable));
+        let fail = |source| SettingsError::Selection {
+            setting: "trainable",
+            selection: self.trainable.clone(),
+            source,
+            note: None,
+        };
         let selection: Selection = self.trainable.parse().map_err(fail)?;
         selection.select(store.specs(), |_| true).map_err(fail)?;
         store.freeze(|s| !selection.matches(s));

@@ -46,7 +46,6 @@ impl ScheduleArgs {
     /// # Errors
     /// For settings that do not fit each other.
     pub fn build(&self, epochs: usize, lr: f64) -> Result<(&'static ScheduleRow, ScheduleConfig)> {
-        let fail = |reason: String| Err(Error::Config(reason));
         let row = row(SCHEDULES, |s| s.name, &self.sched)?;
         let falling: &[&str] = &["cosine", "polynomial", "one-cycle"];
         let given = [
@@ -57,20 +56,23 @@ impl ScheduleArgs {
         ];
         if let Some((flag, _, of)) = given.iter().find(|(_, given, of)| *given && !of.contains(&row.name)) {
             let of = of.join(" and ");
-            return fail(format!("--{flag} is a setting of --sched {of}, not of --sched {}", self.sched));
+            let reason = format!("is a setting of --sched {of}, not of --sched {}", self.sched);
+            return Err(Error::flag(flag, None, reason));
         }
         let length = epochs as f64;
         let warmup_epochs = self.warmup_epochs.unwrap_or(row.warmup * length);
         if warmup_epochs >= length {
-            return fail(format!("--warmup-epochs {warmup_epochs} must be less than --epochs {epochs}"));
+            let reason = format!("must be less than --epochs {epochs}");
+            return Err(Error::flag("warmup-epochs", warmup_epochs.to_string(), reason));
         }
         if self.warmup_lr.is_some() && warmup_epochs == 0.0 {
-            return fail("--warmup-lr needs --warmup-epochs".into());
+            return Err(Error::needs("warmup-lr", "--warmup-epochs"));
         }
         // PyTorch's div_factor and final_div_factor.
         let (warmup_lr, min_lr) = if row.name == "one-cycle" { (lr / 25.0, lr / 25e4) } else { (1e-5, 0.0) };
         if let Some(min_lr) = self.min_lr.filter(|m| *m > lr) {
-            return fail(format!("--min-lr {min_lr} must not be greater than --lr {lr}"));
+            let reason = format!("must not be greater than --lr {lr}");
+            return Err(Error::flag("min-lr", min_lr.to_string(), reason));
         }
         let config = ScheduleConfig {
             lr,

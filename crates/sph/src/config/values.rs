@@ -1,6 +1,6 @@
 //! Parsers of single values: names from tables, numbers in their ranges.
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use sph_data::sets::DATASETS;
 use sph_nn::models::{self, STEMS};
@@ -120,5 +120,8 @@ pub(crate) fn selection(text: &str) -> std::result::Result<String, String> {
 
 /// The row called `name` of a table; names were checked against the table when they were parsed.
 pub(crate) fn row<'a, R>(table: &'a [R], name: impl Fn(&R) -> &'static str, wanted: &str) -> Result<&'a R> {
-    table.iter().find(|r| name(r) == wanted).ok_or_else(|| Error::Config(format!("unknown name '{wanted}'")))
+    table
+        .iter()
+        .find(|r| name(r) == wanted)
+        .ok_or_else(|| sph_train::Error::UnknownName(wanted.into()).into())
 }

@@ -2,7 +2,7 @@
 //!
 //! ```
 //! use sph_data::DataOptions;
-//! use sph_optim::{Curvature, presets::SphDrs};
+//! use sph_optim::{Curvature, Rule, presets::SphDrs, second_order_blocks};
 //! use sph_tensor::Pool;
 //! use sph_train::files::RunFolder;
 //! use sph_train::training::{TrainSettings, Trainer, Training};
