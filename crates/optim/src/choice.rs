@@ -1,10 +1,10 @@
 //! An optimizer by its name in the table and by settings: what flags, files and other programs give.
 
 use crate::group::Optimizer;
-use crate::presets::{self, Build, Context, Row};
+use crate::presets::{self, FIRST_ORDER};
+use crate::row::{Build, Context, Row};
 use crate::settings::{
-    BACKTRACK, CLIP_GRAD, CLIP_MODE, CURVATURE_BATCH, FIRST_ORDER, LR, MOMENTUM, SECOND_ORDER, Setting,
-    Settings, Value,
+    BACKTRACK, CLIP_GRAD, CLIP_MODE, CURVATURE_BATCH, LR, MOMENTUM, SECOND_ORDER, Setting, Settings, Value,
 };
 use crate::transforms::{Backtrack, CLIP_MODES, ClipGradient};
 use crate::{AnyRule, Overrides, Rule, SettingsError};

@@ -1,8 +1,8 @@
 //! AdaHessian (Yao et al. 2021): θ ← θ − lr (m̂/(v̂^{k/2} + ε) + λθ), v̂ the average of squared Hessian diagonals estimated by
 //! Hutchinson's probes over all its parameters.
 
-use super::{Build, Row};
 use crate::group::Group;
+use crate::row::{Build, Row};
 use crate::rule::by_decay;
 use crate::settings::{
     BETAS, CURVATURE_BATCH, CURVATURE_EVERY, LR, OPT_EPS, Range, Setting, Settings, WEIGHT_DECAY,

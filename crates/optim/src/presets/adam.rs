@@ -1,7 +1,7 @@
 //! Adam (Kingma and Ba 2015), PyTorch's form: g ← g + λθ; θ ← θ − lr m̂/(√v̂ + ε).
 
-use super::{Build, Row};
 use crate::group::Group;
+use crate::row::{Build, Row};
 use crate::rule::by_decay;
 use crate::settings::{BETAS, LR, OPT_EPS, Settings, WEIGHT_DECAY, WEIGHT_DECAY_1D};
 use crate::transforms::{AddDecayedWeights, ScaleByAdam};

@@ -1,8 +1,8 @@
 //! AdamW (Loshchilov and Hutter 2019): θ ← θ − lr (m̂/(√v̂ + ε) + λθ).
 
 use super::adam::ADAPTATION_LR;
-use super::{Build, Row};
 use crate::group::Group;
+use crate::row::{Build, Row};
 use crate::rule::by_decay;
 use crate::settings::{BETAS, LR, OPT_EPS, Settings, WEIGHT_DECAY, WEIGHT_DECAY_1D};
 use crate::transforms::{AddDecayedWeights, ScaleByAdam};

@@ -1,8 +1,9 @@
 //! Dimension-reduced second-order steps, our reading of the letters "DRS" (docs/algorithm.md §6).
 
-use super::{Build, Drs, Row};
 use crate::group::Group;
+use crate::row::{Build, Row};
 use crate::settings::{LR, Setting, Settings, WEIGHT_DECAY, WEIGHT_DECAY_1D};
+use crate::transforms::DrsConfig as Drs;
 use crate::{AnyRule, Rule, SettingsError, transforms};
 use sph_autodiff::ParamSpec;
 use sph_tensor::Element;

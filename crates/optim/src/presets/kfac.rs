@@ -1,8 +1,9 @@
 //! K-FAC (Martens and Grosse 2015): layers with weights are preconditioned by the Kronecker factors of the true Fisher, then everything
 //! takes momentum SGD steps; norms take plain ones.
 
-use super::{Build, Row, Sgd};
+use super::sgd::Sgd;
 use crate::group::Group;
+use crate::row::{Build, Row};
 use crate::rule::among;
 use crate::settings::{LR, MOMENTUM, Range, Setting, Settings, WEIGHT_DECAY, WEIGHT_DECAY_1D};
 use crate::transforms::{self, DrawLabels, KfacConfig, sampled};

@@ -1,9 +1,10 @@
 //! Newton in a Krylov space: θ ← θ − lr·D with D the saddle-free Newton step of all second-order blocks together, as far as m products with
 //! their joint Hessian tell (docs/algorithm.md §8); another rule on the rest.
 
-use super::{Build, Context, Row, Sgd, Task, sgd};
+use super::sgd::{self, Sgd};
 use crate::analysis::SaddleFreeSettings;
 use crate::group::Group;
+use crate::row::{Build, Context, Row, Task};
 use crate::rule::{chosen_blocks, halves};
 use crate::settings::{
     BACKTRACK, CURVATURE_BATCH, EPS, LR, Range, SECOND_ORDER, Setting, Settings, WEIGHT_DECAY_1D,

@@ -1,7 +1,7 @@
 //! SGD with momentum, PyTorch's form: g ← g + λθ; m ← μm + g; θ ← θ − lr·m.
 
-use super::{Build, Row};
 use crate::group::Group;
+use crate::row::{Build, Row};
 use crate::rule::by_decay;
 use crate::settings::{Kind, LR, MOMENTUM, Setting, Settings, WEIGHT_DECAY, WEIGHT_DECAY_1D};
 use crate::transform::Transform;

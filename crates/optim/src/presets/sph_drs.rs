@@ -3,14 +3,16 @@
 //! On a block b:  θ_b ← θ_b − lr (τ m_b / rectified(d_b) + λ_b θ_b), with momentum m_b of the gradient and d_b the average of
 //! what the probes found.
 
+use super::adamw;
 use super::krylov::{newton_in_adaptation, selection};
-use super::{Build, Context, Row, Sgd, Task, adamw, sgd};
+use super::sgd::{self, Sgd};
 use crate::curvature::Visits;
 use crate::curvature::estimator::{AVERAGES, Averaging, Correction};
 use crate::curvature::probes::{self, Estimate, Ones, Probe, Rademacher, probes};
 use crate::curvature::rectifiers::{self, Absolute, Rectifier, rectifiers};
 use crate::curvature::schedules::{self, All, Cyclic, Joint, Schedule, schedules};
 use crate::group::Group;
+use crate::row::{Build, Context, Row, Task};
 use crate::rule::{chosen_blocks, halves};
 use crate::settings::{
     CURVATURE_BATCH, CURVATURE_EVERY, EPS, LR, MOMENTUM, Range, Setting, Settings, WEIGHT_DECAY,

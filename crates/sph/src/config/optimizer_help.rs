@@ -1,8 +1,8 @@
 //! What the help says of optimizers' settings: which optimizers have one, and its usual values, worked out from the table.
 
-use sph_optim::presets::{self, Context, Row, Task};
+use sph_optim::presets::{self, Context, FIRST_ORDER, Row, Task};
 use sph_optim::settings::{
-    BACKTRACK, CLIP_GRAD, CLIP_MODE, FIRST_ORDER, Kind, LR, SECOND_ORDER, Setting, Settings, Value,
+    BACKTRACK, CLIP_GRAD, CLIP_MODE, Kind, LR, SECOND_ORDER, Setting, Settings, Value,
 };
 use sph_optim::{Choice, is_of_a_half};
 use std::collections::BTreeMap;
