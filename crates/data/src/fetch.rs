@@ -2,7 +2,6 @@
 
 use crate::error::{Error, Result};
 use crate::files::MAX_BYTES;
-use indicatif::{ProgressBar, ProgressStyle};
 use md5::Md5;
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -148,11 +147,22 @@ pub enum Fetched {
     Now,
 }
 
-/// Downloads into `folder` what is not there yet. What is there whole is what was checked before: files get their names last.
+/// How far the download of a file is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The file's name.
+    pub file: &'a str,
+    /// Bytes that are there.
+    pub bytes: u64,
+    /// Bytes of the whole file, where the server says so.
+    pub of: Option<u64>,
+}
+
+/// Downloads into `folder` what is not there yet; `told` hears of every piece that comes. What is there whole is what was checked before: files get their names last.
 ///
 /// # Errors
 /// When a server does not answer, a sum is wrong, or the folder cannot be written to. A part that is right so far is kept.
-pub fn fetch(what: &Download, folder: &Path) -> Result<Fetched> {
+pub fn fetch(what: &Download, folder: &Path, told: &mut dyn FnMut(Progress<'_>)) -> Result<Fetched> {
     if let Some(inner) = what.unpacks_to
         && folder.join(inner).is_dir()
     {
@@ -163,7 +173,7 @@ pub fn fetch(what: &Download, folder: &Path) -> Result<Fetched> {
     for file in &what.files {
         let path = folder.join(&file.name);
         if !path.is_file() {
-            download(file, &path)?;
+            download(file, &path, told)?;
             done = Fetched::Now;
         }
         if let Some(inner) = what.unpacks_to {
@@ -178,11 +188,11 @@ pub fn fetch(what: &Download, folder: &Path) -> Result<Fetched> {
 /// How often a download that breaks off is taken up again.
 const ATTEMPTS: usize = 3;
 
-fn download(file: &Remote, path: &Path) -> Result<()> {
+fn download(file: &Remote, path: &Path, told: &mut dyn FnMut(Progress<'_>)) -> Result<()> {
     let part = path.with_file_name(format!("{}.part", file.name));
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
-        match transfer(&file.url, &part)? {
+        match transfer(&file.url, &part, &mut |bytes, of| told(Progress { file: &file.name, bytes, of }))? {
             Ok(()) => {
                 let found = sum_of(&part, &file.sum)?;
                 if found != file.sum {
@@ -207,8 +217,12 @@ fn download(file: &Remote, path: &Path) -> Result<()> {
     Err(Error::Network { url: file.url.clone(), reason: format!("{last}{kept}") })
 }
 
-/// Appends what is missing to `part`. The inner error is the network's: it may be tried again.
-fn transfer(url: &str, part: &Path) -> Result<std::result::Result<(), String>> {
+/// Appends what is missing to `part` and tells how many bytes are there, of how many. The inner error is the network's: it may be tried again.
+fn transfer(
+    url: &str,
+    part: &Path,
+    told: &mut dyn FnMut(u64, Option<u64>),
+) -> Result<std::result::Result<(), String>> {
     let write = |e: std::io::Error| Error::write(part, e);
     let have = fs::metadata(part).map_or(0, |m| m.len());
     // Nobody waits for ever; a slow line is another matter.
@@ -244,13 +258,6 @@ fn transfer(url: &str, part: &Path) -> Result<std::result::Result<(), String>> {
         status => return Ok(Err(format!("the server answered {status}"))),
     };
     let start = out.metadata().map_err(write)?.len();
-    let bar = ProgressBar::new(length.map_or(0, |l| start + l)).with_position(start);
-    if let Ok(style) =
-        ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}")
-    {
-        bar.set_style(style);
-    }
-    bar.set_message(part.file_stem().unwrap_or_default().to_string_lossy().into_owned());
     let mut reader = response.body_mut().as_reader();
     let mut buffer = vec![0; 1 << 16];
     let mut size = start;
@@ -266,9 +273,8 @@ fn transfer(url: &str, part: &Path) -> Result<std::result::Result<(), String>> {
             return Err(Error::Network { url: url.into(), reason });
         }
         out.write_all(&buffer[..n]).map_err(write)?;
-        bar.inc(n as u64);
+        told(size, length.map(|l| start + l));
     }
-    bar.finish_and_clear();
     out.sync_all().map_err(write)?;
     if length.is_some_and(|l| start + l != size) {
         return Ok(Err(format!("broken off after {size} bytes")));

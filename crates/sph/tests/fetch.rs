@@ -177,8 +177,12 @@ fn archives_are_unpacked_by_plain_names() {
     let folder = dir.path().join("sph/cifar10");
     let remote = Remote { url: server.url, name: "a.tar.gz".into(), sum: Sum::Sha256(hex(&archive)) };
     let what = Download { files: vec![remote], unpacks_to: Some("cifar-10-batches-bin") };
-    assert_eq!(fetch(&what, &folder).unwrap(), Fetched::Now);
-    assert_eq!(fetch(&what, &folder).unwrap(), Fetched::Already);
+    let mut told = Vec::new();
+    let fetched = fetch(&what, &folder, &mut |p| told.push((p.file.to_string(), p.bytes, p.of)));
+    assert_eq!(fetched.unwrap(), Fetched::Now);
+    let whole = archive.len() as u64;
+    assert_eq!(told.last(), Some(&("a.tar.gz".to_string(), whole, Some(whole))));
+    assert_eq!(fetch(&what, &folder, &mut |_| panic!("it is there")).unwrap(), Fetched::Already);
     let names = |p: &Path| {
         let mut n: Vec<_> =
             std::fs::read_dir(p).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

@@ -78,7 +78,7 @@ pub struct AugmentationRow {
     pub about: &'static str,
     /// Whether these settings ask for it.
     pub on: fn(&Augmentation) -> bool,
-    /// Does it.
+    /// How it changes an image.
     pub apply: Apply,
 }
 

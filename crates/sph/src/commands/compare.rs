@@ -10,7 +10,7 @@ use crate::compare::round::{Round, RoundObserver, RoundResult};
 use crate::compare::trials;
 use crate::error::{Error, Result};
 use crate::finished_run;
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::ProgressBar;
 use sph_report::compare::{self as report, Provenance};
 use sph_report::corruption::Sheet;
 use sph_report::trials as trials_report;
@@ -157,12 +157,9 @@ impl RoundObserver for Console {
             self.line(format!("warning: {note}"));
         }
         self.said.extend(notes.iter().cloned());
-        self.bar = ProgressBar::new(runs.iter().map(|r| r.args.length() as u64).sum());
         let unit = runs.first().map_or(Job::Train, |r| r.args.job()).unit();
-        let template = format!("{{bar:24}} {{pos}}/{{len}} {unit}s, {{eta}} left  {{msg}}");
-        if let Ok(style) = ProgressStyle::with_template(&template) {
-            self.bar.set_style(style.progress_chars("=> "));
-        }
+        self.bar = super::bar(&format!("{{bar:24}} {{pos}}/{{len}} {unit}s, {{eta}} left  {{msg}}"));
+        self.bar.set_length(runs.iter().map(|r| r.args.length() as u64).sum());
         self.behind = runs.iter().map(|r| epochs(launch, r)).collect();
         let finished = found.iter().filter(|f| f.is_over()).count();
         let jobs = if launch.jobs > 1 { format!(", {} at a time", launch.jobs) } else { String::new() };

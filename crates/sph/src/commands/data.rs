@@ -129,7 +129,14 @@ pub fn run(args: &DataArgs) -> Result<()> {
                 Some(cache) => cache.join(&args.name),
                 None => fetch::cache(&args.name)?,
             };
-            match fetch::fetch(&what, &folder)? {
+            let bar = super::bar("{msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+            let fetched = fetch::fetch(&what, &folder, &mut |p| {
+                bar.set_message(p.file.to_string());
+                bar.set_length(p.of.unwrap_or(p.bytes));
+                bar.set_position(p.bytes);
+            });
+            bar.finish_and_clear();
+            match fetched? {
                 Fetched::Already => super::say(&format!("{} is there already", shown(&folder))),
                 Fetched::Now => super::say(&format!("fetched into {}", shown(&folder))),
             }

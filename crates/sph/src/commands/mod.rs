@@ -13,6 +13,7 @@ pub mod report;
 pub mod train;
 
 use crate::error::{Error, Result};
+use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::path::Path;
 
@@ -22,6 +23,12 @@ fn configure_threads(threads: Option<usize>) -> Result<usize> {
     sph_tensor::configure_threads(threads)
         .map_err(|e| Error::flag("threads", threads.to_string(), format!("cannot be had: {e}")))?;
     Ok(threads)
+}
+
+/// A bar on stderr, on a terminal only.
+fn bar(template: &str) -> ProgressBar {
+    let style = ProgressStyle::with_template(template).expect("the template is written here");
+    ProgressBar::new(0).with_style(style.progress_chars("=> "))
 }
 
 /// Says on stderr what a user should know.
