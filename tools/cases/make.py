@@ -97,7 +97,7 @@ def idx(out):
 
 def states(out, model):
     from safetensors.numpy import load_file, save_file
-    d = load_file(model); save = lambda name, t: save_file({k: np.ascontiguousarray(v) for k, v in t.items()}, f"{out}/{name}.safetensors")
+    d = load_file(model); save = lambda name, t: save_file({k: np.asarray(v, order="C") for k, v in t.items()}, f"{out}/{name}.safetensors")
     save("foreign", d); save("no_counter", {k: v for k, v in d.items() if not k.endswith("num_batches_tracked")})
     save("counter_i32", {k: v.astype("i4").reshape(1) if k.endswith("num_batches_tracked") else v for k, v in d.items()})
     save("f16", {k: v.astype("f2") if v.dtype.kind == "f" else v for k, v in d.items()})

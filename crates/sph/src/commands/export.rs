@@ -2,6 +2,7 @@
 
 use crate::config::{ModelSource, shown};
 use crate::error::{Error, Result};
+use crate::model_source::Images;
 use clap::{Args, ValueEnum};
 use sph_tensor::Pool;
 use sph_train::export::{onnx, pytorch};
@@ -46,8 +47,9 @@ pub enum Format {
 /// For files that do not fit each other, or cannot be written.
 pub fn run(args: &ExportArgs) -> Result<()> {
     super::configure_threads(None)?;
-    let found = args.source.find(Some(&args.path), false)?;
-    let objective = found.objective(&Pool::<f32>::new(), 0)?;
+    let found = args.source.find(Some(&args.path), Images::None)?;
+    let (objective, notes) = found.objective(&Pool::<f32>::new(), 0)?;
+    super::note(&notes);
     let output = &args.output;
     match args.format {
         Format::Onnx => {
