@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Compares what `sph export` writes with what `sph predict` says.
 
-For every model: a short training on random images, `sph predict` for the logits of others, then the ONNX file in onnxruntime,
-with a batch of one image and with all, and, where PyTorch is installed, the exported Python module.
+For every model: a short training on random images, `sph predict` for the logits of others, then the ONNX file in onnxruntime, in every
+version of the operators, with a batch of one image and with all, and, where PyTorch is installed, the exported Python module.
 
     pip install onnx onnxruntime numpy safetensors    (torch: for the second half)
     python tools/check_export.py --sph target/release/sph [--model resnet20 --norm gn --decouple auto …]
@@ -21,6 +21,7 @@ import onnx
 import onnxruntime
 
 TOLERANCE = 1e-4
+OPSETS = range(13, 22)
 
 
 def difference(found, wanted):
@@ -41,16 +42,19 @@ def check(sph, folder, model, flags):
     predictions = json.loads(run("predict", folder / "run", folder / "data.npz", "--json"))["predictions"]
     wanted = np.array([p["logits"] for p in predictions], np.float32)
 
-    run("export", folder / "run", "--format", "onnx", "-o", folder / "model.onnx")
-    proto = onnx.load(folder / "model.onnx")
-    onnx.checker.check_model(proto, full_check=True)
-    about = {p.key: json.loads(p.value) for p in proto.metadata_props}
-    mean, std = (np.array(about[key], np.float64) for key in ("mean", "std"))
-    images = ((x[40:] - mean) / std).astype(np.float32).transpose(0, 3, 1, 2)
-    session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
-    found = session.run(["logits"], {"images": images})[0]
-    one = session.run(["logits"], {"images": images[:1]})[0]
-    results = {"onnx": max(difference(found, wanted), difference(one, wanted[:1]))}
+    results = {}
+    for opset in OPSETS:
+        run("export", folder / "run", "--format", "onnx", "--opset", opset, "-o", folder / "model.onnx")
+        proto = onnx.load(folder / "model.onnx")
+        assert [o.version for o in proto.opset_import] == [opset]
+        onnx.checker.check_model(proto, full_check=True)
+        about = {p.key: json.loads(p.value) for p in proto.metadata_props}
+        mean, std = (np.array(about[key], np.float64) for key in ("mean", "std"))
+        images = ((x[40:] - mean) / std).astype(np.float32).transpose(0, 3, 1, 2)
+        session = onnxruntime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+        found = session.run(["logits"], {"images": images})[0]
+        one = session.run(["logits"], {"images": images[:1]})[0]
+        results[f"onnx {opset}"] = max(difference(found, wanted), difference(one, wanted[:1]))
 
     run("export", folder / "run", "--format", "safetensors", "-o", folder / "exported.safetensors")
     if importlib.util.find_spec("torch"):

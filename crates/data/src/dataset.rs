@@ -28,6 +28,15 @@ pub struct Normalisation {
     pub std: Vec<f64>,
 }
 
+impl Normalisation {
+    /// The same where values are `factor` times as large.
+    #[must_use]
+    pub fn times(&self, factor: f64) -> Self {
+        let times = |values: &[f64]| values.iter().map(|v| v * factor).collect();
+        Normalisation { mean: times(&self.mean), std: times(&self.std) }
+    }
+}
+
 impl Dataset {
     /// A data set of these images and classes; the normalisation is that of the training images.
     ///
@@ -35,10 +44,11 @@ impl Dataset {
     /// When a set is empty, its values do not fit its size and its labels, a label is no class's number, a value is not finite, or the two
     /// sets differ in their channels.
     pub fn new(
-        train: ImageSet,
-        test: ImageSet,
+        train: impl Into<Arc<ImageSet>>,
+        test: impl Into<Arc<ImageSet>>,
         class_names: Vec<String>,
     ) -> std::result::Result<Self, DatasetError> {
+        let (train, test) = (train.into(), test.into());
         for (part, set) in [("training", &train), ("test", &test)] {
             let fault = set.fault(class_names.len());
             fault.map_or(Ok(()), |reason| Err(DatasetError { part, reason }))?;
@@ -50,7 +60,17 @@ impl Dataset {
         }
         let (mean, std) = train.images.moments(train.size.2);
         let normalisation = Normalisation { mean, std };
-        Ok(Dataset { train: Arc::new(train), test: Arc::new(test), class_names, normalisation })
+        Ok(Dataset { train, test, class_names, normalisation })
+    }
+
+    /// All images are both training and test images: they came in one part and none were set aside.
+    pub fn is_whole(&self) -> bool {
+        Arc::ptr_eq(&self.train, &self.test)
+    }
+
+    /// All images, each once.
+    pub fn all(&self) -> Arc<ImageSet> {
+        if self.is_whole() { self.test.clone() } else { Arc::new(self.train.with(&self.test)) }
     }
 
     /// Number of classes.

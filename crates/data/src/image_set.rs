@@ -31,6 +31,11 @@ impl Pixels {
         }
     }
 
+    /// What stands for 1 on the scale that torchvision's `ToTensor` makes of values: 255 in bytes; others are as they are.
+    pub fn unit(&self) -> f64 {
+        if self.bytes().is_some() { 255.0 } else { 1.0 }
+    }
+
     /// Stretches of `len` values, put together in this order, as numbers.
     pub fn numbers(&self, stretches: &[usize], len: usize) -> Vec<f64> {
         let range = |&i: &usize| i * len..(i + 1) * len;
@@ -145,6 +150,19 @@ impl ImageSet {
     /// Values of one image.
     pub fn image_len(&self) -> usize {
         self.size.0 * self.size.1 * self.size.2
+    }
+
+    /// These images and those of `other`, which have the same channels and size.
+    pub(crate) fn with(&self, other: &ImageSet) -> ImageSet {
+        let images = match (&self.images, &other.images) {
+            (Pixels::Bytes(a), Pixels::Bytes(b)) => Pixels::Bytes([&a[..], b].concat()),
+            (a, b) => {
+                let floats =
+                    |p: &Pixels| p.numbers(&[0], p.len()).into_iter().map(|v| v as f32).collect::<Vec<_>>();
+                Pixels::Floats([floats(a), floats(b)].concat())
+            }
+        };
+        ImageSet { size: self.size, images, labels: [&self.labels[..], &other.labels].concat() }
     }
 
     /// The images with the given numbers, in that order.

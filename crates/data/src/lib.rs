@@ -26,6 +26,7 @@ pub mod formats;
 mod image_set;
 pub mod loader;
 mod options;
+mod preprocess;
 pub mod sets;
 mod split;
 
@@ -35,5 +36,6 @@ pub use error::{DatasetError, Error, Result};
 pub use fit::fit;
 pub use image_set::{ImageSet, Pixels};
 pub use options::{DataOptions, Layout};
+pub use preprocess::{Interpolation, Preprocessing};
 pub use sets::{DEFAULT, load};
 pub use split::{Division, sample};

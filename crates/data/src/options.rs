@@ -1,5 +1,6 @@
 //! How a data set is read.
 
+use crate::preprocess::Interpolation;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -15,6 +16,15 @@ pub struct DataOptions {
     /// data set `folder` cut to the square in the middle, then resized.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<usize>,
+    /// Length that the shorter side of pictures is resized to, as torchvision's `Resize` does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resize: Option<usize>,
+    /// Side of the square that is then cut from the middle, as torchvision's `CenterCrop` does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<usize>,
+    /// How `resize` makes new pixels; `None`: bilinear.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interpolation: Option<Interpolation>,
     /// Fraction of the images to test on, between 0 and 1, where folder, npz or safetensors come without a test set; the split is always
     /// the same.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,6 +32,9 @@ pub struct DataOptions {
     /// Order of the axes of 4-D arrays in npz and safetensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
+    /// What comes in one part, without `test_fraction`, is taken whole: all images are both training and test images.
+    #[serde(skip)]
+    pub whole: bool,
 }
 
 /// The order of the axes of an array of images.
@@ -54,6 +67,9 @@ impl DataOptions {
         [
             ("data-dir", self.data_dir.is_some()),
             ("image-size", self.image_size.is_some()),
+            ("resize", self.resize.is_some()),
+            ("crop", self.crop.is_some()),
+            ("interpolation", self.interpolation.is_some()),
             ("test-fraction", self.test_fraction.is_some()),
             ("layout", self.layout.is_some()),
         ]

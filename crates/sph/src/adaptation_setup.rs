@@ -1,7 +1,8 @@
 //! What an adaptation begins with, made of its settings: the network, its optimizer and the images.
 
 use crate::config::AdaptArgs;
-use crate::error::Result;
+use crate::error::{Result, flags};
+use crate::model_source::Images;
 use sph_data::Division;
 use sph_optim::Optimizer;
 use sph_tensor::Pool;
@@ -29,8 +30,8 @@ impl AdaptationSetup {
     /// When the network, the data and the settings do not fit each other: there are no images, or fewer than are asked for; the network was
     /// trained on those that are to judge it; a batch is too small for BatchNorm.
     pub fn new(args: &AdaptArgs) -> Result<Self> {
-        let network = args.source.find(Some(&args.checkpoint), true)?;
-        let mut objective: Objective<f32> = network.objective(&Pool::new(), args.seed)?;
+        let network = args.source.find(Some(&args.checkpoint), Images::Parts)?;
+        let (mut objective, notes) = network.objective(&Pool::new(), args.seed)?;
         objective.loss = args.loss()?;
         args.optimizer.freeze(&mut objective.store)?;
         let optimizer = args.optimizer.build(objective.store.specs(), args.seed)?;
@@ -48,7 +49,8 @@ impl AdaptationSetup {
         };
         let images = AdaptationImages::choose(&network, &args.checkpoint, &choice)?;
         objective.curvature_fraction = args.optimizer.curvature_batch_in_adaptation(images.batch_size)?;
-        let mut notes: Vec<String> = network.note_of_classes()?.into_iter().collect();
+        let mut notes: Vec<String> = notes.iter().map(|note| flags(note)).collect();
+        notes.extend(network.note_of_classes()?);
         if args.eval_on == EvalOn::Validation && network.overlap == TrainingOverlap::Unknown {
             let path = args.checkpoint.display();
             let folder = if network.is_ours() { "; its run's folder does" } else { "" };

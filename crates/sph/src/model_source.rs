@@ -2,9 +2,10 @@
 
 use crate::config::{self, ModelSource, TrainArgs, shown};
 use crate::error::{Error, Result};
-use sph_data::{DataOptions, Division};
+use sph_data::sets::takes;
+use sph_data::{DataOptions, Dataset, Division};
 use sph_train::files::{Checkpoint, ModelFile, RunFolder};
-use sph_train::{LoadedModel, ModelInfo, TrainingOverlap};
+use sph_train::{LoadedModel, ModelInfo, NormalisedBy, TrainingOverlap};
 use std::path::Path;
 
 /// The CRC-32 of a model file, or of that of a run's best epoch; `None` where it cannot be read.
@@ -19,6 +20,19 @@ fn crc32_of_data(run: &RunFolder) -> Option<u32> {
     result.or_else(|| Checkpoint::read(&run.checkpoint()).ok()?.progress.data_crc32)
 }
 
+/// Which images a command works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Images {
+    /// None; the data set is read where no file tells images and classes.
+    None,
+    /// Training and test images.
+    Parts,
+    /// Training and test images, or all where the data set comes in one part and no fraction of it is to test on.
+    PartsOrAll,
+    /// All, however they are divided.
+    All,
+}
+
 /// Whether both read the same files, however their folder is spelled.
 fn same_files(a: &DataOptions, b: &DataOptions) -> bool {
     let place = |o: &DataOptions| o.data_dir.as_ref().map(|d| d.canonicalize().unwrap_or(d.clone()));
@@ -26,12 +40,12 @@ fn same_files(a: &DataOptions, b: &DataOptions) -> bool {
 }
 
 impl ModelSource {
-    /// The model of `path`, a run's folder (its best epoch) or a model file, or one with initial values. The data set is read when
-    /// `with_data`, or when there is no file that tells images and classes.
+    /// The model of `path`, a run's folder (its best epoch) or a model file, or one with initial values, with the `images` that a command
+    /// works on.
     ///
     /// # Errors
     /// When files and settings do not fit each other.
-    pub fn find(&self, path: Option<&Path>, with_data: bool) -> Result<LoadedModel> {
+    pub fn find(&self, path: Option<&Path>, images: Images) -> Result<LoadedModel> {
         let mut settings = None;
         let mut path = path.map(Path::to_path_buf);
         if let Some(folder) = path.as_deref().filter(|p| p.is_dir()) {
@@ -65,21 +79,43 @@ impl ModelSource {
             .clone()
             .or(said.as_ref().map(|i| i.dataset.clone()))
             .unwrap_or(sph_data::DEFAULT.into());
-        let options = DataOptions {
-            data_dir: self
-                .data
-                .data_dir
-                .clone()
-                .or(settings.as_ref().filter(|_| same.is_some()).and_then(|s| s.1.data.data_dir.clone())),
-            image_size: self.data.image_size.or(said.as_ref().and_then(|i| i.data.image_size)),
-            test_fraction: self.data.test_fraction.or(same.and_then(|i| i.data.test_fraction)),
-            layout: self.data.layout.or(same.and_then(|i| i.data.layout)),
+        let dir_of_run =
+            settings.as_ref().filter(|_| same.is_some()).and_then(|s| s.1.data.data_dir.as_ref());
+        // What the network's images were made to be, unless that is said anew, or the data set has none of it.
+        let given = &self.data;
+        let way = given.image_size.is_none() && given.resize.is_none() && given.crop.is_none();
+        let of_file = said.as_ref().map(|i| &i.data).filter(|_| way);
+        let pictures = of_file.filter(|_| takes(&dataset, "resize"));
+        let mut options = DataOptions {
+            data_dir: given.data_dir.clone().or(dir_of_run.cloned()),
+            image_size: given.image_size.or(of_file.and_then(|d| d.image_size)),
+            resize: given.resize.or(pictures.and_then(|d| d.resize)),
+            crop: given.crop.or(pictures.and_then(|d| d.crop)),
+            interpolation: given.interpolation.or(pictures.and_then(|d| d.interpolation)),
+            test_fraction: given.test_fraction,
+            layout: given.layout.or(same.and_then(|i| i.data.layout)),
+            whole: images != Images::Parts,
         };
         let other = same.is_none();
         let classes_of_file = said.as_ref().map(|i| i.class_names.clone());
-        let data = match with_data || said.is_none() {
-            true => Some(sph_data::load(&dataset, &options)?),
-            false => None,
+        // The scale of arrays is their own, and flags are on torchvision's.
+        let scaled = self.normalisation.mean.is_some() && takes(&dataset, "layout");
+        let fraction = same.filter(|_| images != Images::All).and_then(|i| i.data.test_fraction);
+        let data = match images != Images::None || said.is_none() || scaled {
+            true => {
+                if let Some(dir) = dir_of_run.filter(|dir| given.data_dir.is_none() && !dir.exists()) {
+                    return Err(moved(dir));
+                }
+                let elsewhere = settings.as_ref().filter(|s| !same_files(&s.1.data.options(), &options));
+                let data = read(&dataset, &mut options, fraction, elsewhere.map(|s| &s.0))?;
+                options.whole = data.is_whole();
+                Some(data)
+            }
+            false => {
+                options.test_fraction = options.test_fraction.or(fraction);
+                options.whole = false;
+                None
+            }
         };
         let overlap = match settings.as_ref().map(|(run, args)| (run, args, args.data.options())) {
             Some((_, run, data)) if !other && same_files(&data, &options) => {
@@ -105,12 +141,14 @@ impl ModelSource {
             None if file.is_some() => TrainingOverlap::Unknown,
             None => TrainingOverlap::None,
         };
-        let info = match (&data, said) {
+        let mut normalised_by = NormalisedBy::Images;
+        let mut info = match (&data, said) {
             (Some(data), said) => {
                 let mut info = ModelInfo::new(&model, &norm, &dataset, &options, data);
                 // What the network was trained with, where it fits.
                 if let Some(said) = said.filter(|s| s.input.2 == data.train.size.2) {
                     info.normalisation = said.normalisation;
+                    normalised_by = NormalisedBy::File;
                     if said.class_names.starts_with(&info.class_names) {
                         info.class_names = said.class_names;
                     }
@@ -118,13 +156,49 @@ impl ModelSource {
                 info
             }
             (None, Some(said)) => {
+                normalised_by = NormalisedBy::File;
                 let data = DataOptions { data_dir: None, ..options.clone() };
                 ModelInfo { model, norm, dataset, data, ..said }
             }
             (None, None) => return Err(Error::NoModel { path: None }),
         };
+        let flags = self.normalisation.given(info.input.2)?;
+        if let Some(flags) = &flags {
+            info.normalisation = flags.times(data.as_ref().map_or(255.0, |d| d.train.images.unit()));
+            normalised_by = NormalisedBy::Flags(flags.clone());
+        }
         let info = ModelInfo { decouple, stem, ..info };
         let division = settings.map_or(Division::default(), |s| s.1.division());
-        Ok(LoadedModel { info, data, options, division, overlap, classes_of_file, file })
+        Ok(LoadedModel { info, data, options, division, overlap, classes_of_file, normalised_by, file })
     }
+}
+
+/// That the data of a run are not where they were.
+pub(crate) fn moved(dir: &Path) -> Error {
+    Error::file(dir, "not found; the run was trained on it; name its new place with --data-dir")
+}
+
+/// The data set, with the `fraction` to test on that was trained with, unless another one is named or it is another data set: one with test
+/// images of its own, or, `elsewhere`, not the images of the run.
+fn read(
+    dataset: &str,
+    options: &mut DataOptions,
+    fraction: Option<f64>,
+    elsewhere: Option<&RunFolder>,
+) -> Result<Dataset> {
+    if options.test_fraction.is_some() || fraction.is_none() {
+        return Ok(sph_data::load(dataset, options)?);
+    }
+    options.test_fraction = fraction;
+    let own = match sph_data::load(dataset, options) {
+        Err(sph_data::Error::Setting { setting: "test-fraction", .. }) => None,
+        data => Some(data?),
+    };
+    // Where the run does not tell, it may be its data: none that was trained on is to be tested on.
+    let there = elsewhere.and_then(crc32_of_data);
+    if let Some(own) = own.filter(|data| there.is_none_or(|there| data.crc32() == there)) {
+        return Ok(own);
+    }
+    options.test_fraction = None;
+    Ok(sph_data::load(dataset, options)?)
 }

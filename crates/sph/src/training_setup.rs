@@ -2,6 +2,7 @@
 
 use crate::config::{self, TrainArgs};
 use crate::error::Result;
+use crate::model_source::moved;
 use sph_nn::Real;
 use sph_tensor::Pool;
 use sph_train::files::{Checkpoint, ModelFile, RunFolder};
@@ -16,16 +17,26 @@ pub fn begin<T: Real>(args: &TrainArgs, run: RunFolder) -> Result<(Trainer<T>, V
     let mut training = training(args)?;
     let mut notes = Vec::new();
     if let Some(path) = &args.init_checkpoint {
-        notes.extend(ModelFile::read(path)?.load_to_tune(&mut training.objective.store)?);
+        let file = ModelFile::read(path)?;
+        notes.extend(file.load_to_tune(&mut training.objective.store)?);
+        if args.normalisation.mean.is_none() && file.info()?.is_none() {
+            let path = path.display();
+            notes.push(format!(
+                "{path} does not say how its images are normalized: the training images' own --mean and --std are taken; name the network's"
+            ));
+        }
     }
     Ok((Trainer::new(training, run)?, notes))
 }
 
-/// The run that left `checkpoint` in `run`, with its own settings.
+/// The run that left `checkpoint` in `run`, with its own settings, or those of [`TrainArgs::going_on`].
 ///
 /// # Errors
 /// When the checkpoint does not fit them.
 pub fn resume<T: Real>(args: &TrainArgs, run: RunFolder, checkpoint: &Checkpoint) -> Result<Trainer<T>> {
+    if let Some(dir) = args.data.data_dir.as_ref().filter(|dir| !dir.exists()) {
+        return Err(moved(dir));
+    }
     let mut trainer = Trainer::new(training(args)?, run)?;
     trainer.restore(checkpoint)?;
     Ok(trainer)
@@ -34,7 +45,10 @@ pub fn resume<T: Real>(args: &TrainArgs, run: RunFolder, checkpoint: &Checkpoint
 /// The model and the data set that the settings name, with initial values, and how they are trained.
 fn training<T: Real>(args: &TrainArgs) -> Result<Training<T>> {
     let options = args.data.options();
-    let data = sph_data::load(&args.dataset, &options)?;
+    let mut data = sph_data::load(&args.dataset, &options)?;
+    if let Some(given) = args.normalisation.given(data.train.size.2)? {
+        data.normalisation = given.times(data.train.images.unit());
+    }
     let norm = config::norm(args.model.norm.as_deref(), &args.model.model)?.name;
     let info = ModelInfo {
         decouple: args.model.decouples(),

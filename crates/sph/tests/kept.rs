@@ -93,6 +93,29 @@ fn a_run_goes_on_with_its_own_images_only() {
     done(&format!("train --resume {out}/r"));
 }
 
+/// Where the rate does not depend on the length, a run that was trained on ends in the bits of one that was that long from the start.
+#[test]
+fn a_longer_run_is_what_it_would_have_been() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().display();
+    let train = |name: &str, epochs| {
+        let flags = "--model mlp --sched constant --opt sph --model-ema --val-split 0.1";
+        done(&format!("train {flags} --epochs {epochs} --experiment {name} --output {out}"));
+    };
+    train("longer", 2);
+    train("whole", 4);
+    done(&format!("train --resume {out}/longer --epochs 4"));
+    for file in ["last.safetensors", "best.safetensors", "last-ema.safetensors", "args.toml", "curvature.csv"]
+    {
+        let read = |run: &str| std::fs::read(dir.path().join(run).join(file)).unwrap();
+        assert!(read("longer") == read("whole"), "{file}");
+    }
+    mistake(
+        &format!("train --resume {out}/longer --epochs 3"),
+        &["--epochs 3", "the 4 that the run has begun"],
+    );
+}
+
 /// A run's best model with one tensor changed.
 fn changed(from: &Path, to: &Path, tensor: &str, shape: &[usize], values: &[f32]) {
     let bytes = std::fs::read(from).unwrap();

@@ -66,7 +66,7 @@ pub enum Error {
     },
     /// A run that would go on with other images than it was begun with.
     #[error(
-        "the images or labels of {dataset} are not those that {} was begun with; bring them back, or begin a new run",
+        "the images or labels of {dataset} are not those that {} was begun with; bring them back, name their place with `data-dir`, or begin a new run",
         run.display()
     )]
     OtherData {

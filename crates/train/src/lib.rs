@@ -34,7 +34,7 @@ pub mod timing;
 pub mod training;
 
 pub use error::{Divergence, Error, Result};
-pub use loaded_model::{LoadedModel, TrainingOverlap};
+pub use loaded_model::{LoadedModel, NormalisedBy, TrainingOverlap, as_flags};
 pub use model_info::ModelInfo;
 pub use objective::Objective;
 pub use sph_data::Batch;

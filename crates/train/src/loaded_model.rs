@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::files::ModelFile;
 use crate::model_info::ModelInfo;
 use crate::objective::Objective;
-use sph_data::{DataOptions, Dataset, Division};
+use sph_data::{DataOptions, Dataset, Division, Normalisation, Pixels};
 use sph_nn::{Network, Real};
 use sph_tensor::Pool;
 
@@ -22,8 +22,21 @@ pub struct LoadedModel {
     pub overlap: TrainingOverlap,
     /// What the file calls its classes, where it is one of this program.
     pub classes_of_file: Option<Vec<String>>,
+    /// Who says how images are normalized.
+    pub normalised_by: NormalisedBy,
     /// The file that values come from.
     pub file: Option<ModelFile>,
+}
+
+/// Who says how images are normalized.
+#[derive(Debug, Clone, PartialEq)]
+pub enum NormalisedBy {
+    /// The user, on torchvision's scale ([`Pixels::unit`]).
+    Flags(Normalisation),
+    /// The network's file.
+    File,
+    /// Nobody: the training images' own mean and deviation are taken.
+    Images,
 }
 
 /// Which training images of a data set a network was trained on.
@@ -46,16 +59,18 @@ impl LoadedModel {
         self.info.build(0.0)
     }
 
-    /// The network with the file's values, or initial ones drawn from `seed`.
+    /// The network with the file's values, or initial ones drawn from `seed`; and what a user should know of it, a line each.
     ///
     /// # Errors
     /// When the file is another model's.
-    pub fn objective<T: Real>(&self, pool: &Pool<T>, seed: u64) -> Result<Objective<T>> {
+    pub fn objective<T: Real>(&self, pool: &Pool<T>, seed: u64) -> Result<(Objective<T>, Vec<String>)> {
         let mut objective = Objective::new(self.network()?, pool, seed);
+        let mut notes = Vec::new();
         if let Some(file) = &self.file {
-            file.load(&mut objective.store)?;
+            notes.extend(file.load(&mut objective.store)?);
         }
-        Ok(objective)
+        notes.extend(self.note_of_normalisation());
+        Ok((objective, notes))
     }
 
     /// The data set.
@@ -81,8 +96,39 @@ impl LoadedModel {
         }))
     }
 
+    /// What these pixels are normalized by, on their own scale.
+    pub fn normalisation(&self, pixels: &Pixels) -> Normalisation {
+        match &self.normalised_by {
+            NormalisedBy::Flags(given) => given.times(pixels.unit()),
+            _ => self.info.normalisation.clone(),
+        }
+    }
+
+    /// What images are normalized by, as flags, where the file does not say it; and where nobody does, what is assumed.
+    fn note_of_normalisation(&self) -> Option<String> {
+        match (&self.normalised_by, &self.file, &self.data) {
+            (NormalisedBy::Flags(given), _, _) => {
+                Some(format!("images are normalized by {}", as_flags(given)))
+            }
+            (NormalisedBy::Images, Some(file), Some(data)) => {
+                let taken = as_flags(&self.info.normalisation.times(1.0 / data.train.images.unit()));
+                let (path, dataset) = (file.path().display(), &self.info.dataset);
+                Some(format!(
+                    "{path} does not say how its images are normalized: {taken}, those of the images of {dataset}, are taken; name the network's own"
+                ))
+            }
+            _ => None,
+        }
+    }
+
     /// The values came from a file of this program, which names its model and data.
     pub fn is_ours(&self) -> bool {
         self.classes_of_file.is_some()
     }
+}
+
+/// A normalisation on torchvision's scale, for people.
+pub fn as_flags(n: &Normalisation) -> String {
+    let list = |values: &[f64]| values.iter().map(|v| format!("{v:.4}")).collect::<Vec<_>>().join(",");
+    format!("`mean` {} `std` {}", list(&n.mean), list(&n.std))
 }

@@ -93,7 +93,7 @@ pub fn dataset(path: &Path, file: &mut dyn ArrayFile, options: &DataOptions) -> 
     };
     let all = set(x, y)?;
     let names = classes(&[&all]);
-    split_test(path, all, names, options.test_fraction)
+    split_test(path, all, names, options)
 }
 
 /// Inputs alone, for prediction: the first of the names of inputs that the file has, test sets first.

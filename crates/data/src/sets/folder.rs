@@ -8,9 +8,10 @@ use super::split_test;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::files;
-use crate::formats::image_file::{self, decode};
+use crate::formats::image_file::decode;
 use crate::image_set::{ImageSet, Pixels};
 use crate::options::DataOptions;
+use crate::preprocess::Preprocessing;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -23,6 +24,7 @@ type Files = Vec<(PathBuf, u32)>;
 pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     let dir = options.data_dir.as_deref();
     let dir = dir.ok_or_else(|| Error::setting("data-dir", None, "is needed by the data set 'folder'"))?;
+    let how = Preprocessing::of(options)?;
     let parts = ["train", "test", "val"].map(|part| dir.join(part));
     let [train, tests @ ..] = &parts;
     let test = tests.iter().find(|t| t.is_dir());
@@ -31,8 +33,8 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
             return Err(Error::file(train, format!("not found, but {} is there", test.display())));
         }
         let (names, found) = classes(dir)?;
-        let all = read(&found, None, options.image_size)?;
-        return split_test(dir, all, names, options.test_fraction);
+        let all = read(&found, None, how)?;
+        return split_test(dir, all, names, options);
     }
     let test = test.ok_or_else(|| {
         Error::file(&parts[1], "not found; a train folder needs a test or val folder beside it")
@@ -52,8 +54,8 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     // A class without test images is no mistake: numbers are those of the training classes.
     let number = |c: u32| names.iter().position(|n| *n == test_names[c as usize]).unwrap_or(0) as u32;
     let test_files: Files = test_files.into_iter().map(|(path, c)| (path, number(c))).collect();
-    let train = read(&train_files, None, options.image_size)?;
-    let test = read(&test_files, Some(train.size), options.image_size)?;
+    let train = read(&train_files, None, how)?;
+    let test = read(&test_files, Some(train.size), how)?;
     Ok(Dataset::new(train, test, names)?)
 }
 
@@ -101,16 +103,17 @@ fn is_image(path: &Path) -> bool {
     path.extension().is_some_and(known) && path.is_file()
 }
 
-/// Decodes files on all cores. Images are made `side`×`side`, or must have one size: that of `expected`, or of the first one.
-fn read(found: &Files, expected: Option<(usize, usize, usize)>, side: Option<usize>) -> Result<ImageSet> {
-    let decoded = |path: &Path| -> Result<image_file::Decoded> {
-        decode(&files::read(path)?).map_err(|e| Error::file(path, e))
+/// Decodes files on all cores. Images become squares by `how`, or must have one size: that of `expected`, or of the first one.
+fn read(found: &Files, expected: Option<(usize, usize, usize)>, how: Preprocessing) -> Result<ImageSet> {
+    let decoded = |path: &Path| -> Result<((usize, usize), Vec<u8>)> {
+        let picture = decode(&files::read(path)?).and_then(|picture| how.apply(picture, 3));
+        picture.map_err(|e| Error::file(path, e))
     };
-    let size = match (side, expected) {
+    let size = match (how.side(), expected) {
         (Some(side), _) => (side, side, 3),
         (None, Some(size)) => size,
         (None, None) => {
-            let (h, w) = decoded(&found[0].0)?.size();
+            let (h, w) = decoded(&found[0].0)?.0;
             (h, w, 3)
         }
     };
@@ -126,20 +129,14 @@ fn read(found: &Files, expected: Option<(usize, usize, usize)>, side: Option<usi
         return Err(Error::setting("image-size", None, reason));
     }
     let one = |path: &Path, out: &mut [u8]| -> Result<()> {
-        let mut image = decoded(path)?;
-        match side {
-            Some(side) => image = image.square(side),
-            None if image.size() != (size.0, size.1) => {
-                let (h, w) = image.size();
-                let reason = format!(
-                    "{h}×{w} pixels, others have {}×{}; `image-size` makes them alike",
-                    size.0, size.1
-                );
-                return Err(Error::file(path, reason));
-            }
-            None => {}
+        let ((h, w), bytes) = decoded(path)?;
+        if (h, w) != (size.0, size.1) {
+            let way = if how == Preprocessing::None { "image-size" } else { "crop" };
+            let reason =
+                format!("{h}×{w} pixels, others have {}×{}; `{way}` makes them alike", size.0, size.1);
+            return Err(Error::file(path, reason));
         }
-        out.copy_from_slice(&image.into_bytes(size.2).map_err(|e| Error::file(path, e))?);
+        out.copy_from_slice(&bytes);
         Ok(())
     };
     let mut images = vec![0u8; bytes as usize];

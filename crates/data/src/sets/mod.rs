@@ -43,13 +43,22 @@ pub fn load(name: &str, options: &DataOptions) -> Result<Dataset> {
     let mut data = (row.load)(options)?;
     if let Some(size) = options.image_size {
         // The normalisation stays that of the images as they came.
+        let whole = data.is_whole();
         for set in [&mut data.train, &mut data.test] {
             if (set.size.0, set.size.1) != (size, size) {
                 *set = Arc::new(fit(set, size)?);
             }
         }
+        if whole {
+            data.train = data.test.clone();
+        }
     }
     Ok(data)
+}
+
+/// Whether the data set called `name` takes `setting`.
+pub fn takes(name: &str, setting: &str) -> bool {
+    DATASETS.iter().any(|row| row.name == name && row.takes.contains(&setting))
 }
 
 /// Classes that have numbers for names.
@@ -57,14 +66,19 @@ fn numbered(classes: usize) -> Vec<String> {
     (0..classes).map(|i| i.to_string()).collect()
 }
 
-/// Takes a fraction of a single set away as test images, class by class; the split is the same for every run.
+/// Takes a fraction of a single set away as test images, class by class; the split is the same for every run. Without a fraction it may be
+/// taken whole.
 fn split_test(
     path: &Path,
     all: ImageSet,
     class_names: Vec<String>,
-    fraction: Option<f64>,
+    options: &DataOptions,
 ) -> Result<Dataset> {
-    let fraction = fraction.ok_or_else(|| {
+    if options.whole && options.test_fraction.is_none() {
+        let all = Arc::new(all);
+        return Ok(Dataset::new(all.clone(), all, class_names)?);
+    }
+    let fraction = options.test_fraction.ok_or_else(|| {
         let reason =
             format!("says how many images of {} to test on, which has no test images", path.display());
         Error::setting("test-fraction", None, reason)
@@ -108,7 +122,7 @@ pub const DATASETS: &[DatasetRow] = &[
     DatasetRow {
         name: "folder",
         about: "JPEG and PNG files as train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE",
-        takes: &["data-dir", "test-fraction"],
+        takes: &["data-dir", "test-fraction", "resize", "crop", "interpolation"],
         load: folder::load,
     },
     DatasetRow {

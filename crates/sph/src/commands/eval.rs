@@ -1,27 +1,31 @@
 //! `sph eval`: loss and accuracy of a trained network on a part of a data set.
 
 use crate::config::{ModelSource, shown, threads};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, flags};
+use crate::model_source::Images;
 use clap::{Args, ValueEnum};
 use sph_data::loader::Source;
 use sph_tensor::Pool;
+use sph_train::as_flags;
 use sph_train::evaluation::{Evaluation, evaluate};
 use std::path::PathBuf;
 
 /// Evaluate a trained network on a part of its data set, or of another.
 #[derive(Args, Debug, Clone)]
 #[command(
-    after_help = "The loss is plain cross-entropy. Images are normalized as the network's training images were.\n\nExamples:\n  sph eval \
-                  runs/first\n  sph eval runs/first --split train --json\n  sph eval best.safetensors --dataset folder --data-dir \
-                  photos --image-size 64"
+    after_help = "The loss is plain cross-entropy. Images are normalized as the network's training images were; of a file that does not say \
+                  how, name it.\n\nExamples:\n  sph eval runs/first\n  sph eval runs/first --split train --json\n  sph eval runs/first \
+                  --data-dir other/photos --split all\n  sph eval resnet50.safetensors --model resnet50 --dataset folder --data-dir photos \
+                  --resize 256 --crop 224 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"
 )]
 pub struct EvalArgs {
     /// The folder of a run, whose best epoch is taken, or a model file.
     #[arg(value_name = "RUN|FILE")]
     pub path: PathBuf,
-    /// Part of the data set; train and validation as the run's --val-split and --labels have them.
-    #[arg(long, value_enum, default_value = "test")]
-    pub split: Split,
+    /// Part of the data set; train and validation as the run's --val-split and --labels have them [default: test; all of a data set without
+    /// test images that is not the run's].
+    #[arg(long, value_enum)]
+    pub split: Option<Split>,
     /// Images evaluated at a time; the results depend on it only by rounding.
     #[arg(short, long, default_value = "256", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch_size: u32,
@@ -45,6 +49,8 @@ pub enum Split {
     Validation,
     /// The test images.
     Test,
+    /// All images, however they are divided.
+    All,
 }
 
 /// Evaluates and prints.
@@ -53,12 +59,20 @@ pub enum Split {
 /// For files and settings that do not fit each other.
 pub fn run(args: &EvalArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
-    let found = args.source.find(Some(&args.path), true)?;
+    let images = match args.split {
+        None => Images::PartsOrAll,
+        Some(Split::All) => Images::All,
+        Some(_) => Images::Parts,
+    };
+    let found = args.source.find(Some(&args.path), images)?;
     let pool = Pool::<f32>::new();
-    let objective = found.objective(&pool, 0)?;
+    let (objective, notes) = found.objective(&pool, 0)?;
+    super::note(&notes);
     let (info, mut data) = (&found.info, found.data()?.clone());
     super::warn(found.note_of_classes()?.as_slice());
-    let (name, set) = match args.split {
+    let split = args.split.unwrap_or(if data.is_whole() { Split::All } else { Split::Test });
+    let (name, set) = match split {
+        Split::All => ("all", data.all()),
         Split::Test => ("test", data.test.clone()),
         Split::Train => {
             data.divide(&found.division)?;
@@ -66,7 +80,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         }
         Split::Validation => ("validation", data.divide(&found.division)?),
     };
-    if args.split == Split::Validation && set.is_empty() {
+    if split == Split::Validation && set.is_empty() {
         return Err(Error::flag(
             "split",
             "validation".to_string(),
@@ -77,14 +91,21 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size as usize };
     let result = evaluate(&objective, &source, info.class_names.len())?;
     let file = found.file.as_ref().map(|file| shown(file.path())).unwrap_or_default();
-    match args.json {
-        true => super::say(&json(&result, &info.class_names, &info.dataset, name, &file).to_string()),
-        false => super::say(&table(
-            &result,
-            &info.class_names,
-            &format!("{file} on {} {name} images of {}", result.images(), info.dataset),
-        )),
+    // On torchvision's scale, as flags take it.
+    let normalisation = info.normalisation.times(1.0 / data.train.images.unit());
+    if args.json {
+        let mut record = json(&result, &info.class_names, &info.dataset, name, &file);
+        record["mean"] = serde_json::json!(normalisation.mean);
+        record["std"] = serde_json::json!(normalisation.std);
+        return super::say(&record.to_string());
     }
+    let count = match split {
+        Split::All => format!("all {} images", result.images()),
+        _ => format!("{} {name} images", result.images()),
+    };
+    let title = format!("{file} on {count} of {}", info.dataset);
+    let normalized = format!("images normalized by {}", flags(&as_flags(&normalisation)));
+    super::say(&table(&result, &info.class_names, &format!("{title}\n{normalized}")))
 }
 
 /// The fraction of a class that was classified correctly; `None` without images of it.

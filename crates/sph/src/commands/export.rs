@@ -2,6 +2,7 @@
 
 use crate::config::{ModelSource, shown};
 use crate::error::{Error, Result};
+use crate::model_source::Images;
 use clap::{Args, ValueEnum};
 use sph_tensor::Pool;
 use sph_train::export::{onnx, pytorch};
@@ -14,7 +15,7 @@ use std::path::PathBuf;
     after_help = "safetensors: PyTorch's names and layouts; beside it a Python module with the network's definition that loads it \
                   strictly. Decoupled layers become plain ones.\nonnx: from `images`, N×C×H×W as float32, normalized as (value − \
                   mean)/std, to `logits`, N×classes, for any N. Mean, std and classes are in the file's metadata.\n\nExamples:\n  sph \
-                  export runs/first --format onnx -o first.onnx\n  sph export runs/first --format safetensors -o first.safetensors"
+                  export runs/first --format onnx --opset 17 -o first.onnx\n  sph export runs/first --format safetensors -o first.safetensors"
 )]
 pub struct ExportArgs {
     /// The folder of a run, whose best epoch is taken, or a model file.
@@ -23,6 +24,9 @@ pub struct ExportArgs {
     /// Format.
     #[arg(long, value_enum)]
     pub format: Format,
+    /// Version of ONNX's operators, from 13 to 21, for a runtime that takes no newer ones [default: 18].
+    #[arg(long, value_parser = clap::value_parser!(u8).range(i64::from(*onnx::OPSET_RANGE.start())..=i64::from(*onnx::OPSET_RANGE.end())), value_name = "VERSION")]
+    pub opset: Option<u8>,
     /// The file to write.
     #[arg(short, long, value_name = "FILE")]
     pub output: PathBuf,
@@ -46,12 +50,17 @@ pub enum Format {
 /// For files that do not fit each other, or cannot be written.
 pub fn run(args: &ExportArgs) -> Result<()> {
     super::configure_threads(None)?;
-    let found = args.source.find(Some(&args.path), false)?;
-    let objective = found.objective(&Pool::<f32>::new(), 0)?;
+    if args.opset.is_some() && args.format != Format::Onnx {
+        return Err(Error::needs("opset", "--format onnx"));
+    }
+    let found = args.source.find(Some(&args.path), Images::None)?;
+    let (objective, notes) = found.objective(&Pool::<f32>::new(), 0)?;
+    super::note(&notes);
     let output = &args.output;
     match args.format {
         Format::Onnx => {
-            write_atomically(output, &onnx::export(&objective, &found.info)?)?;
+            let opset = args.opset.unwrap_or(onnx::OPSET);
+            write_atomically(output, &onnx::export(&objective, &found.info, opset)?)?;
             super::say(&format!("wrote {}", shown(output)))
         }
         Format::Safetensors => {

@@ -3,6 +3,7 @@
 
 use crate::config::{KernelArgs, ModelSource, seed, shown, threads};
 use crate::error::{Error, Result};
+use crate::model_source::Images;
 use clap::Args;
 use indicatif::ProgressBar;
 use sph_data::Batch;
@@ -98,9 +99,10 @@ pub fn run(args: &InspectArgs) -> Result<()> {
 }
 
 fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
-    let found = args.source.find(args.checkpoint.as_deref(), true)?;
+    let found = args.source.find(args.checkpoint.as_deref(), Images::PartsOrAll)?;
     let pool = Pool::<T>::new();
-    let mut f = found.objective(&pool, args.seed)?;
+    let (mut f, notes) = found.objective(&pool, args.seed)?;
+    super::note(&notes);
     let (about, data) = (&found.info, found.data()?);
     let dataset = &about.dataset;
     let (n, count) = (args.batch_size as usize, args.batches as usize);

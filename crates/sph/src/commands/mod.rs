@@ -12,7 +12,7 @@ pub mod predict;
 pub mod report;
 pub mod train;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, flags};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::path::Path;
@@ -34,6 +34,11 @@ fn bar(template: &str) -> ProgressBar {
 /// Says on stderr what a user should know.
 fn warn(notes: &[String]) {
     notes.iter().for_each(|note| drop(writeln!(std::io::stderr(), "warning: {note}")));
+}
+
+/// Says on stderr what was converted or assumed.
+fn note(notes: &[String]) {
+    notes.iter().for_each(|note| drop(writeln!(std::io::stderr(), "note: {}", flags(note))));
 }
 
 /// Calls `then` when stdin ends. An error is the same: whoever started this process is gone or wants it to stop.

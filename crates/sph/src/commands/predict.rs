@@ -2,6 +2,7 @@
 
 use crate::config::{ModelSource, threads};
 use crate::error::{Error, Result};
+use crate::model_source::Images;
 use clap::Args;
 use serde::Serialize;
 use sph_autodiff::ops::probabilities;
@@ -9,16 +10,16 @@ use sph_data::formats::arrays::{ArrayFile, NamedArray};
 use sph_data::formats::{image_file, npz, safetensors};
 use sph_data::loader::Source;
 use sph_data::sets::arrays;
-use sph_data::{DataOptions, ImageSet, Pixels, files, fit};
+use sph_data::{DataOptions, ImageSet, Pixels, Preprocessing, files, fit};
 use sph_tensor::Pool;
-use sph_train::{ModelInfo, Objective};
+use sph_train::{LoadedModel, ModelInfo, Objective};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Predict the classes of image files or arrays.
 #[derive(Args, Debug, Clone)]
 #[command(
-    after_help = "Images are made to have the network's size: those larger than it, and all for a network trained on --dataset folder, are \
+    after_help = "Images are made to have the network's size, by --resize and --crop where it was trained with them; else those larger than it, and all for a network trained on --dataset folder, are \
                   cut to the square in the middle and resized; smaller ones are enlarged by a whole factor and padded. Arrays are those \
                   called x, images, x_test or test_images, or the only one of a .npy file; they must have the network's size.\n\nExamples:\n  \
                   sph predict runs/first cat.jpg dog.png --top 3\n  sph predict runs/first images.npz --layout nchw --json"
@@ -66,8 +67,9 @@ struct Prediction {
 /// For files that do not fit the network.
 pub fn run(args: &PredictArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
-    let found = args.source.find(Some(&args.path), false)?;
-    let objective = found.objective(&Pool::<f32>::new(), 0)?;
+    let found = args.source.find(Some(&args.path), Images::None)?;
+    let (objective, notes) = found.objective(&Pool::<f32>::new(), 0)?;
+    super::note(&notes);
     let info = &found.info;
     let mut predictions = Vec::new();
     let batch = args.batch_size as usize;
@@ -82,7 +84,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
             let read = |path: &&PathBuf| image(path, info);
             let pixels = images.iter().map(read).collect::<Result<Vec<_>>>()?.concat();
             let names = images.drain(..).map(|p| p.display().to_string()).collect();
-            predict(&objective, info, Pixels::Bytes(pixels), names, batch, &mut predictions)?;
+            predict(&objective, &found, Pixels::Bytes(pixels), names, batch, &mut predictions)?;
         }
         if let Some(read) = arrays {
             let (size, pixels) = read(path, &files::read(path)?, &info.data)?;
@@ -92,7 +94,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
             }
             let n = pixels.len() / (size.0 * size.1 * size.2);
             let names = (0..n).map(|i| format!("{}[{i}]", path.display())).collect();
-            predict(&objective, info, pixels, names, batch, &mut predictions)?;
+            predict(&objective, &found, pixels, names, batch, &mut predictions)?;
         }
     }
     match args.json {
@@ -117,15 +119,17 @@ fn line(p: &Prediction, names: &[String], top: usize) -> String {
 
 fn predict(
     objective: &Objective<f32>,
-    info: &ModelInfo,
+    network: &LoadedModel,
     images: Pixels,
     names: Vec<String>,
     batch_size: usize,
     out: &mut Vec<Prediction>,
 ) -> Result<()> {
+    let info = &network.info;
+    let normalisation = network.normalisation(&images);
     // The labels are not known; the loss is not looked at.
     let set = Arc::new(ImageSet { size: info.input, images, labels: vec![0; names.len()] });
-    let source = Source { set, normalisation: info.normalisation.clone(), batch_size };
+    let source = Source { set, normalisation, batch_size };
     let mut names = names.into_iter();
     for batch in source.in_order(objective.pool()) {
         let (_, logits) = objective.evaluate_on(&batch)?;
@@ -157,6 +161,16 @@ fn image(path: &Path, info: &ModelInfo) -> Result<Vec<u8>> {
     let (h, w, channels) = info.input;
     let decoded = image_file::decode(&files::read(path)?).map_err(fail)?;
     let own = decoded.size();
+    if let how @ Preprocessing::Torchvision { .. } = Preprocessing::of(&info.data)? {
+        let (size, bytes) = how.apply(decoded, channels).map_err(fail)?;
+        let (left_h, left_w) = size;
+        return match size == (h, w) {
+            true => Ok(bytes),
+            false => Err(fail(format!(
+                "{left_h}×{left_w} pixels after --resize and --crop; the network takes {h}×{w}"
+            ))),
+        };
+    }
     if own == (h, w) {
         return decoded.into_bytes(channels).map_err(fail);
     }

@@ -3,6 +3,7 @@
 use crate::config::{ModelSource, TrainArgs, threads};
 use crate::error::Result;
 use crate::finished_run;
+use crate::model_source::Images;
 use clap::Args;
 use sph_data::loader::Source;
 use sph_report::run as report;
@@ -68,8 +69,8 @@ pub(crate) fn write(run: &RunFolder, path: &Path) -> Result<()> {
 
 /// What a run's best model says of the test images that the run evaluated on.
 fn mistakes(run: &RunFolder, args: &TrainArgs) -> Result<Mistakes> {
-    let found = ModelSource::default().find(Some(run.path()), true)?;
-    let objective = found.objective(&Pool::new(), args.seed)?;
+    let found = ModelSource::default().find(Some(run.path()), Images::Parts)?;
+    let (objective, _) = found.objective(&Pool::new(), args.seed)?;
     let (info, data) = (&found.info, found.data()?);
     let (set, numbers) = data.evaluated(&data.test, args.eval_images);
     let source = Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size };

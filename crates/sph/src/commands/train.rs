@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::training_setup::{begin, resume};
 use sph_train::files::{Checkpoint, RunFolder, RunResult};
 use sph_train::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
-use sph_train::training::TrainingResult;
+use sph_train::training::{Trainer, TrainingResult};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -16,6 +16,22 @@ pub enum TrainExit {
     Finished,
     /// Stopped early by the user; resumable.
     Interrupted,
+}
+
+/// How a run comes under way.
+enum Start {
+    /// For the first time; what a user should know of it, a line each.
+    Begins(Vec<String>),
+    /// Where it was.
+    GoesOn(GoesOn),
+}
+
+/// How a run goes on.
+struct GoesOn {
+    /// Its epochs as they were, and as they are now.
+    epochs: (usize, usize),
+    /// Its epochs or the place of its data are other ones now.
+    changed: bool,
 }
 
 /// Trains a new run, or goes on with one.
@@ -29,53 +45,70 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
         super::at_eof(|| stop.store(true, Ordering::Relaxed));
     }
     let mut console = Console::new(args.json, args.log_interval);
-    let resumed = |run: RunFolder| -> Result<(TrainArgs, RunFolder, Checkpoint)> {
+    let resumed = |run: RunFolder| -> Result<(Trainer<f32>, GoesOn)> {
         let checkpoint = Checkpoint::read(&run.checkpoint())?;
-        let settings = TrainArgs::from_toml(&checkpoint.progress.args, &shown(&run.checkpoint()))?;
+        let progress = &checkpoint.progress;
+        let own = TrainArgs::from_toml(&progress.args, &shown(&run.checkpoint()))?;
+        let settings = own.going_on(args, progress.epoch + usize::from(progress.step > 0))?;
+        if args.resumes_by_itself()
+            && let Some(difference) = args.difference(&settings)?
+        {
+            let path = run.path().to_path_buf();
+            let advice = Some(format!("go on with its own: sph train --resume {}", path.display()));
+            return Err(Error::OtherSettings { path, difference, other: "experiment", advice });
+        }
         settings.kernels.configure()?;
-        Ok((settings, run, checkpoint))
+        let how =
+            GoesOn { epochs: (own.epochs, settings.epochs), changed: own.difference(&settings)?.is_some() };
+        Ok((resume::<f32>(&settings, run, &checkpoint)?, how))
     };
-    let begun = |run: RunFolder| begin::<f32>(args, run).map(|(trainer, notes)| (trainer, Some(notes)));
+    let begun =
+        |run: RunFolder| begin::<f32>(args, run).map(|(trainer, notes)| (trainer, Start::Begins(notes)));
+    let goes_on = |run: RunFolder| resumed(run).map(|(trainer, how)| (trainer, Start::GoesOn(how)));
     // Data, model and settings are checked before a folder is made.
     let planned = || match &args.experiment {
         Some(name) => RunFolder::planned(&args.output, name),
         None => RunFolder::unnamed(&args.output, &args.model.model, &args.dataset),
     };
-    let (mut trainer, notes) = match &args.resume {
+    let (mut trainer, start) = match &args.resume {
         Some(_) if args.resumes_by_itself() => {
             // It has a name: that was checked.
             let run =
                 RunFolder::planned_or_begun(&args.output, args.experiment.as_deref().unwrap_or_default())?;
-            if run.checkpoint().is_file() {
-                let (settings, run, checkpoint) = resumed(run)?;
-                if let Some(difference) = args.difference(&settings)? {
-                    let path = run.path().to_path_buf();
-                    let advice = Some(format!("go on with its own: sph train --resume {}", path.display()));
-                    return Err(Error::OtherSettings { path, difference, other: "experiment", advice });
-                }
-                (resume::<f32>(&settings, run, &checkpoint)?, None)
-            } else {
-                begun(run)?
-            }
+            if run.checkpoint().is_file() { goes_on(run)? } else { begun(run)? }
         }
-        Some(path) => {
-            let (settings, run, checkpoint) = resumed(RunFolder::open(path)?)?;
-            (resume::<f32>(&settings, run, &checkpoint)?, None)
-        }
+        Some(path) => goes_on(RunFolder::open(path)?)?,
         None => begun(planned()?)?,
     };
-    if notes.is_some() {
+    if let Start::Begins(_) = start {
         trainer.begin()?;
     }
     let run = trainer.run().clone();
     let path = run.path().display();
-    if let Some(notes) = notes {
-        console.line(&format!("{}, --opt {} in {path}", trainer.describe(), args.optimizer.opt));
-        notes.iter().for_each(|note| console.line(note));
-    } else {
-        console.line(&format!("going on with {path} after epoch {}", trainer.epochs_done()));
-        // A folder that cannot be written to is found out now.
-        trainer.save()?;
+    match start {
+        Start::Begins(notes) => {
+            console.line(&format!("{}, --opt {} in {path}", trainer.describe(), args.optimizer.opt));
+            notes.iter().for_each(|note| console.line(note));
+        }
+        Start::GoesOn(GoesOn { epochs: (before, now), changed }) => {
+            let to = match before == now {
+                true => String::new(),
+                false => format!(
+                    ", to {now} epochs instead of {before}: the learning rate follows the schedule of that length from here on"
+                ),
+            };
+            console.line(&format!("going on with {path} after epoch {}{to}", trainer.epochs_done()));
+            // A folder that cannot be written to is found out now.
+            if changed {
+                trainer.keep_settings()?
+            } else {
+                trainer.save()?
+            }
+            if trainer.unfinished() {
+                // What says that the run is finished is true no longer.
+                run.unfinish();
+            }
+        }
     }
     let mut summary = Summary::new(&run.summary(), trainer.epochs_done())?;
     let mut curvature = CurvatureLog::new(&run.curvature(), trainer.epochs_done())?;

@@ -4,6 +4,7 @@ use super::job::RunArgs;
 use super::plan::PlannedRun;
 use crate::config::AdaptArgs;
 use crate::error::Error;
+use crate::model_source::Images;
 use sph_data::corrupt::Corruption;
 use sph_report::corruption::{Reading, Sheet};
 use sph_train::LoadedModel;
@@ -36,7 +37,7 @@ fn readings(runs: &[PlannedRun]) -> (Vec<(Reading, Vec<Corruption>)>, Vec<String
         let at = match known.iter().find(|k| place(k.0) == place(args)) {
             Some((_, at)) => *at,
             None => {
-                let at = match args.source.find(Some(&args.checkpoint), false) {
+                let at = match args.source.find(Some(&args.checkpoint), Images::None) {
                     Ok(LoadedModel { info, options, .. }) => {
                         let seed = args.corrupt_seed.unwrap_or(AdaptArgs::CORRUPT_SEED);
                         let reading = Reading { dataset: info.dataset, options, seed };

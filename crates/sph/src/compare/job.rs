@@ -76,13 +76,18 @@ impl RunArgs {
     pub fn difference(&self, there: &serde_json::Value) -> Result<Option<String>> {
         // Through the parser: the record of an older program may lack what has its default here.
         let parsed = match self {
-            RunArgs::Train(_) => toml::to_string(there)
-                .ok()
-                .and_then(|text| TrainArgs::from_toml(&text, "settings of a record").ok())
-                .map(|args| by_name(&args)),
-            RunArgs::Adapt(_) => AdaptArgs::from_record(there).ok().map(|args| args.settings()),
+            RunArgs::Train(args) => {
+                let text = toml::to_string(there).ok();
+                let there = text.and_then(|text| TrainArgs::from_toml(&text, "settings of a record").ok());
+                if let Some(there) = there {
+                    return args.difference(&there);
+                }
+                None
+            }
+            RunArgs::Adapt(_) => {
+                AdaptArgs::from_record(there).ok().map(|args| args.settings()).transpose()?
+            }
         };
-        let parsed = parsed.transpose()?;
         Ok(difference(&self.settings()?, parsed.as_ref().unwrap_or(there)))
     }
 

@@ -1,10 +1,10 @@
 //! Settings of the data.
 
-use super::values::{between, pixels};
+use super::values::{between, from_root, pixels};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::{Deserialize, Serialize};
-use sph_data::{DataOptions, Layout};
+use sph_data::{DataOptions, Interpolation, Layout};
 use std::path::PathBuf;
 
 /// Where data files are and how they are read; every data set takes some of these.
@@ -20,6 +20,18 @@ pub struct DatasetArgs {
     #[arg(long, value_parser = pixels, value_name = "PIXELS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_size: Option<usize>,
+    /// Resize the shorter side of pictures in folders to this, as torchvision's Resize does.
+    #[arg(long, value_parser = pixels, value_name = "PIXELS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resize: Option<usize>,
+    /// Then cut the square of this side from the middle, as torchvision's CenterCrop does.
+    #[arg(long, value_parser = pixels, value_name = "PIXELS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<usize>,
+    /// How --resize makes new pixels of those that they cover [default: bilinear].
+    #[arg(long, value_parser = PossibleValuesParser::new(Interpolation::NAMES.map(|l| l.0)).try_map(|name| name.parse::<Interpolation>()))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub interpolation: Option<Interpolation>,
     /// Fraction of the images to test on, where folder, npz or safetensors come without a test set; the split is always the same.
     #[arg(long, value_parser = between, value_name = "FRACTION")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -31,13 +43,24 @@ pub struct DatasetArgs {
 }
 
 impl DatasetArgs {
+    /// With the place of the files from the root on, so that it is the same from every folder.
+    #[must_use]
+    pub fn from_root(mut self) -> Self {
+        self.data_dir = self.data_dir.map(from_root);
+        self
+    }
+
     /// What the data sets are asked for.
     pub fn options(&self) -> DataOptions {
         DataOptions {
             data_dir: self.data_dir.clone(),
             image_size: self.image_size,
+            resize: self.resize,
+            crop: self.crop,
+            interpolation: self.interpolation,
             test_fraction: self.test_fraction,
             layout: self.layout,
+            whole: false,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Settings of the model that a command works on, where it has a file for it or none.
 
-use super::DatasetArgs;
 use super::values::{dataset_names, decouple_names, model_names, norm_names, stem_names};
+use super::{DatasetArgs, NormalisationArgs};
 use clap::Args;
 use serde::Serialize;
 
@@ -33,4 +33,8 @@ pub struct ModelSource {
     #[command(flatten)]
     #[serde(flatten)]
     pub data: DatasetArgs,
+    /// What images are normalized by.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub normalisation: NormalisationArgs,
 }

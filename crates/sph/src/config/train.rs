@@ -1,9 +1,9 @@
 //! Settings of a training.
 
-use super::values::{below_one, count, dataset_names, seed, threads};
+use super::values::{below_one, count, dataset_names, from_root, seed, threads};
 use super::{
-    AugmentArgs, AverageArgs, DatasetArgs, KernelArgs, ModelArgs, OptArgs, ScheduleArgs, by_name, difference,
-    flags_of_settings, flags_of_toml, shown,
+    AugmentArgs, AverageArgs, DatasetArgs, KernelArgs, ModelArgs, NormalisationArgs, OptArgs, ScheduleArgs,
+    by_name, difference, flags_of_settings, flags_of_toml, shown,
 };
 use crate::error::{Error, Result, one_line};
 use clap::parser::ValueSource;
@@ -48,6 +48,10 @@ pub struct TrainArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub data: DatasetArgs,
+    /// What images are normalized by.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub normalisation: NormalisationArgs,
     /// Model.
     #[command(flatten)]
     #[serde(flatten)]
@@ -60,7 +64,7 @@ pub struct TrainArgs {
     /// Images per batch; a last batch of an epoch that is not whole is left out.
     #[arg(short, long, default_value = "64", value_parser = count)]
     pub batch_size: usize,
-    /// Passes over the training images.
+    /// Passes over the training images; beside --resume how many there are in all from then on, and the schedule's length.
     #[arg(long, default_value = "20", value_parser = count)]
     pub epochs: usize,
     /// Batches of --batch-size whose gradients and curvature are averaged for a step.
@@ -88,11 +92,16 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NAME")]
     #[serde(skip)]
     pub experiment: Option<String>,
-    /// Go on with the run in this folder, bit for bit; its settings are used. `auto` means that of --output and --experiment, if it is
-    /// there: with the settings given, which must be its own; otherwise it is begun.
+    /// Go on with the run in this folder, bit for bit; its settings are used, but for --data-dir and --epochs where they are given. `auto`
+    /// means that of --output and --experiment, if it is there: with the settings given, which must be its own (--data-dir may be another
+    /// place, and --epochs more); otherwise it is begun.
     #[arg(long, value_name = "RUN")]
     #[serde(skip)]
     pub resume: Option<PathBuf>,
+    /// `--epochs`, where it stands beside `--resume`.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub resume_to: Option<usize>,
     /// Write a line to stderr every so many steps (0: none).
     #[arg(long, default_value_t = 0, value_name = "STEPS")]
     #[serde(skip)]
@@ -133,7 +142,8 @@ pub struct TrainArgs {
 }
 
 /// Flags that may stand beside `--resume`.
-const WITH_RESUME: &[&str] = &["resume", "json", "threads", "log_interval", "no_tensorboard", "stop_on_eof"];
+const WITH_RESUME: &[&str] =
+    &["resume", "data_dir", "epochs", "json", "threads", "log_interval", "no_tensorboard", "stop_on_eof"];
 
 /// Flags that are about how a run is carried out; all others are settings that make it what it is.
 pub(crate) const NOT_SETTINGS: &[&str] = &[
@@ -171,16 +181,19 @@ impl TrainArgs {
             let decided = |a: &&clap::Arg| !WITH_RESUME.contains(&a.get_id().as_str());
             if let Some(arg) = command.get_arguments().filter(given).find(decided) {
                 let flag = arg.get_long().unwrap_or_default();
-                let reason = "cannot stand beside --resume: the run goes on with its own settings";
+                let reason = "cannot stand beside --resume: the run goes on with its own settings, but for --data-dir and --epochs; to train \
+                              on with others, begin a run with --init-checkpoint";
                 return Err(Error::flag(flag, None, reason));
             }
         }
+        let mut epochs = command.get_arguments().filter(given).any(|a| a.get_id() == "epochs");
         let args = match &cli.config {
             None => cli,
             Some(path) => {
                 let text = std::fs::read_to_string(path).map_err(|e| Error::settings(&shown(path), e))?;
                 // Flags stand behind the file's and override them.
                 let mut flags = flags_of_toml(&text, &command, &shown(path))?;
+                epochs |= flags.iter().any(|flag| flag.starts_with("--epochs="));
                 for arg in command.get_arguments().filter(given) {
                     let values = matches.get_raw(arg.get_id().as_str()).into_iter().flatten();
                     let name = arg.get_long().unwrap_or_default();
@@ -189,7 +202,8 @@ impl TrainArgs {
                 Self::from_arg_matches(&command.try_get_matches_from(with_name(&flags))?)?
             }
         };
-        let args = args.resolved()?;
+        let mut args = args.resolved()?;
+        args.resume_to = args.resume.as_ref().filter(|_| epochs).map(|_| args.epochs);
         args.validate()?;
         Ok(args)
     }
@@ -199,12 +213,40 @@ impl TrainArgs {
         self.resume.as_deref() == Some(Path::new("auto"))
     }
 
+    /// These settings of a run that has begun `begun` epochs, with the place of the data and the epochs that `asked` names instead. By itself a
+    /// run only becomes longer.
+    ///
+    /// # Errors
+    /// For fewer epochs than were begun, or a schedule that they do not fit.
+    pub fn going_on(&self, asked: &TrainArgs, begun: usize) -> Result<TrainArgs> {
+        let mut args = self.clone();
+        if asked.data.data_dir.is_some() {
+            args.data.data_dir = asked.data.clone().from_root().data_dir;
+        }
+        let longer = |epochs: &usize| !asked.resumes_by_itself() || *epochs > self.epochs;
+        if let Some(epochs) = asked.resume_to.filter(longer) {
+            if epochs < begun {
+                let reason =
+                    format!("is less than the {begun} that the run has begun; name more to train on");
+                return Err(Error::flag("epochs", epochs.to_string(), reason));
+            }
+            args.epochs = epochs;
+        }
+        args.validate()?;
+        Ok(args)
+    }
+
     /// The first setting that is another one in `other`, with both values, when they make different runs.
     ///
     /// # Errors
     /// As [`TrainArgs::to_toml`].
     pub fn difference(&self, other: &TrainArgs) -> Result<Option<String>> {
-        Ok(difference(&by_name(self)?, &by_name(other)?))
+        // A path is the same however it is spelled.
+        let of = |args: &TrainArgs| {
+            let init_checkpoint = args.init_checkpoint.clone().map(from_root);
+            by_name(&TrainArgs { data: args.data.clone().from_root(), init_checkpoint, ..args.clone() })
+        };
+        Ok(difference(&of(self)?, &of(other)?))
     }
 
     /// Settings from TOML alone, as [`TrainArgs::to_toml`] wrote them.
@@ -273,10 +315,12 @@ impl TrainArgs {
         self.schedule.build(self.epochs, self.optimizer.lr()?)
     }
 
-    /// With the settings of the optimizer that suit the model, where none are given. They stand in `args.toml`, so that a run keeps them.
+    /// With the settings of the optimizer that suit the model, where none are given, and paths from the root on. They stand in `args.toml`, so
+    /// that a run keeps them and is itself from every folder.
     fn resolved(self) -> Result<Self> {
         let optimizer = self.model.suited(self.optimizer)?;
-        Ok(TrainArgs { optimizer, ..self })
+        let init_checkpoint = self.init_checkpoint.map(from_root);
+        Ok(TrainArgs { optimizer, data: self.data.from_root(), init_checkpoint, ..self })
     }
 }
 

@@ -6,6 +6,7 @@ use sph_data::sets::DATASETS;
 use sph_nn::models::{self, STEMS};
 use sph_nn::{Selection, norms};
 use sph_optim::settings::Range;
+use std::path::PathBuf;
 
 /// A parser of names from a table with what each is; clap answers a wrong one with the nearest.
 pub(crate) fn names(rows: impl Iterator<Item = (&'static str, &'static str)>) -> PossibleValuesParser {
@@ -116,6 +117,11 @@ pub(crate) fn stem_names() -> PossibleValuesParser {
 
 pub(crate) fn selection(text: &str) -> std::result::Result<String, String> {
     text.parse::<Selection>().map(|s| s.to_string()).map_err(|e| e.to_string())
+}
+
+/// The path from the root on; as it is where that has no form as text.
+pub(crate) fn from_root(path: PathBuf) -> PathBuf {
+    std::path::absolute(&path).ok().filter(|absolute| absolute.to_str().is_some()).unwrap_or(path)
 }
 
 /// The row called `name` of a table; names were checked against the table when they were parsed.

@@ -6,7 +6,7 @@
 
 use super::onnx_graph::{Graph, Order};
 use super::onnx_ops::{ONNX, Step};
-use super::onnx_proto::{IR_VERSION, ModelProto, OPSET, OperatorSetIdProto, StringStringEntryProto};
+use super::onnx_proto::{ModelProto, OPSETS, OperatorSetIdProto, StringStringEntryProto};
 use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
 use crate::objective::Objective;
@@ -18,11 +18,20 @@ pub const INPUT: &str = "images";
 /// See [`INPUT`].
 pub const OUTPUT: &str = "logits";
 
-/// The bytes of an ONNX file of the network.
+/// The version of ONNX's operators that is written when none is named.
+pub const OPSET: u8 = 18;
+
+/// The oldest and the newest version of ONNX's operators that can be written.
+pub const OPSET_RANGE: std::ops::RangeInclusive<u8> = OPSETS[0].0..=OPSETS[OPSETS.len() - 1].0;
+
+/// The bytes of an ONNX file of the network, in version `opset` of the operators.
 ///
 /// # Errors
-/// When an op has no counterpart in ONNX.
-pub fn export(objective: &Objective<f32>, info: &ModelInfo) -> Result<Vec<u8>> {
+/// When an op has no counterpart in ONNX, or the version is out of [`OPSET_RANGE`].
+pub fn export(objective: &Objective<f32>, info: &ModelInfo, opset: u8) -> Result<Vec<u8>> {
+    let version = OPSETS.iter().find(|(o, _)| *o == opset);
+    let unknown = || Error::setting("opset", opset, "is not one of 13 to 21");
+    let (_, ir_version) = *version.ok_or_else(unknown)?;
     let (h, w, c) = info.input;
     let record = |n: usize| {
         let mut images = Array::stale(objective.pool(), Shape::new(&[n, h, w, c]));
@@ -30,7 +39,7 @@ pub fn export(objective: &Objective<f32>, info: &ModelInfo) -> Result<Vec<u8>> {
         objective.recorded_on(&images)
     };
     let ((tape, logits), (other, _)) = (record(2)?, record(3)?);
-    let mut graph = Graph::default();
+    let mut graph = Graph::new(opset);
     let store = &objective.store;
     for (i, (spec, value)) in store.specs().iter().zip(&store.values).enumerate() {
         let name = graph.floats(&spec.name, &spec.shape, value.as_slice().iter().copied());
@@ -53,11 +62,11 @@ pub fn export(objective: &Objective<f32>, info: &ModelInfo) -> Result<Vec<u8>> {
         value: value.to_string(),
     };
     let model = ModelProto {
-        ir_version: IR_VERSION,
+        ir_version,
         producer_name: "sph".into(),
         producer_version: env!("CARGO_PKG_VERSION").into(),
         graph: Some(graph),
-        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: OPSET }],
+        opset_import: vec![OperatorSetIdProto { domain: String::new(), version: opset.into() }],
         metadata_props: vec![
             entry("mean", serde_json::json!(info.normalisation.mean)),
             entry("std", serde_json::json!(info.normalisation.std)),
@@ -73,7 +82,7 @@ fn the_file_says_how_images_are_normalized_and_convolutions_pad() {
     let digits = sph_data::load("digits", &DataOptions::default()).unwrap();
     let info = ModelInfo::new("resnet8", "bn", "digits", &DataOptions::default(), &digits);
     let objective = Objective::<f32>::new(info.build(0.0).unwrap(), &sph_tensor::Pool::new(), 0);
-    let model = ModelProto::decode(&export(&objective, &info).unwrap()[..]).unwrap();
+    let model = ModelProto::decode(&export(&objective, &info, OPSET).unwrap()[..]).unwrap();
     let entry = |key: &str| -> serde_json::Value {
         serde_json::from_str(&model.metadata_props.iter().find(|e| e.key == key).unwrap().value).unwrap()
     };
@@ -94,4 +103,28 @@ fn the_file_says_how_images_are_normalized_and_convolutions_pad() {
     for (node, kernel) in convolutions.iter().zip(kernels) {
         assert_eq!(ints(node, "pads"), [kernel / 2; 4]);
     }
+}
+
+#[test]
+fn reductions_take_their_axes_as_their_version_does() {
+    use sph_data::DataOptions;
+    let digits = sph_data::load("digits", &DataOptions::default()).unwrap();
+    let info = ModelInfo::new("mlp", "ln", "digits", &DataOptions::default(), &digits);
+    let objective = Objective::<f32>::new(info.build(0.0).unwrap(), &sph_tensor::Pool::new(), 0);
+    for opset in OPSET_RANGE {
+        let model = ModelProto::decode(&export(&objective, &info, opset).unwrap()[..]).unwrap();
+        assert_eq!(model.opset_import[0].version, i64::from(opset));
+        let nodes = model.graph.unwrap().node;
+        let means: Vec<_> = nodes.iter().filter(|n| n.op_type == "ReduceMean").collect();
+        assert!(!means.is_empty());
+        for mean in means {
+            let attribute = mean.attribute.iter().any(|a| a.name == "axes" && a.ints == [1]);
+            assert_eq!(
+                (mean.input.len(), attribute),
+                if opset < 18 { (1, true) } else { (2, false) },
+                "{opset}"
+            );
+        }
+    }
+    assert!(export(&objective, &info, 22).unwrap_err().to_string().contains("`opset` 22"));
 }

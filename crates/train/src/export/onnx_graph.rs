@@ -36,8 +36,8 @@ pub enum Attribute {
 }
 
 /// A graph under construction.
-#[derive(Default)]
 pub struct Graph {
+    opset: u8,
     nodes: Vec<NodeProto>,
     initializers: Vec<TensorProto>,
     values: BTreeMap<usize, Names>,
@@ -45,6 +45,22 @@ pub struct Graph {
 }
 
 impl Graph {
+    /// An empty graph for this version of the operators.
+    pub fn new(opset: u8) -> Self {
+        Graph { opset, nodes: Vec::new(), initializers: Vec::new(), values: BTreeMap::new(), names: 0 }
+    }
+
+    /// Adds a reduction (`ReduceMean`, `ReduceL2`) over these axes, which stay with extent 1. From version 18 of the operators on the axes are
+    /// an input.
+    pub fn reduce(&mut self, op: &str, x: &str, axes: Vec<usize>) -> String {
+        let keep = ("keepdims", Attribute::Int(1));
+        if self.opset < 18 {
+            return self.node(op, &[x], &[("axes", Attribute::Ints(axes)), keep]);
+        }
+        let axes = self.ints(axes.into_iter().map(|axis| axis as i64));
+        self.node(op, &[x, &axes], &[keep])
+    }
+
     /// Says that value `number` of the tape is called `name`.
     pub fn set(&mut self, number: usize, order: Order, name: String) {
         let names = self.values.entry(number).or_default();

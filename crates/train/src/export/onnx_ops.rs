@@ -225,8 +225,7 @@ pub const ONNX: &[OnnxRow] = &[
     row("weight_norm", |g, s| {
         let (v, gamma) = (s.tape(g, 0)?, s.tape(g, 1)?);
         let rank = s.r.x[0].rank();
-        let axes = g.ints(1..rank as i64);
-        let norm = g.node("ReduceL2", &[&v, &axes], &[("keepdims", Int(1))]);
+        let norm = g.reduce("ReduceL2", &v, (1..rank).collect());
         let shape = std::iter::once(s.r.x[0][0] as i64).chain(std::iter::repeat_n(1, rank - 1));
         let gamma = g.reshape(&gamma, shape);
         let scale = g.node("Div", &[&gamma, &norm], &[]);
@@ -323,8 +322,8 @@ fn group_norm(g: &mut Graph, s: &Step<'_>) -> Output {
             (Order::Tape, s.tape(g, 0)?, false, op.centered, op.eps)
         }
     };
-    let axis = g.ints([-1]);
-    let mean = |g: &mut Graph, x: &str| g.node("ReduceMean", &[x, &axis], &[("keepdims", Int(1))]);
+    let last = if reshaped { 2 } else { s.r.x[0].rank() - 1 };
+    let mean = |g: &mut Graph, x: &str| g.reduce("ReduceMean", x, vec![last]);
     let mut y = x;
     if centered {
         let m = mean(g, &y);

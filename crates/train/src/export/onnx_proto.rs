@@ -1,12 +1,12 @@
-//! The messages of ONNX that are written here (onnx.proto, IR version 8), with the field numbers of the format.
+//! The messages of ONNX that are written here (onnx.proto, IR versions 7 to 10), with the field numbers of the format.
 //!
 //! prost's derive makes them without a protobuf compiler; the crates that hold all of ONNX's messages are not kept up.
 
 use prost::Message;
 
-/// The format's version, and that of the operators.
-pub const IR_VERSION: i64 = 8;
-pub const OPSET: i64 = 18;
+/// Versions of the operators that can be written, and the oldest version of the format that has each.
+pub const OPSETS: [(u8, i64); 9] =
+    [(13, 7), (14, 7), (15, 8), (16, 8), (17, 8), (18, 8), (19, 9), (20, 9), (21, 10)];
 
 /// A whole file.
 #[derive(Clone, PartialEq, Message)]

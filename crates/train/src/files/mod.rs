@@ -1,6 +1,7 @@
 //! Files that a run leaves and goes on from.
 
 mod checkpoint;
+mod foreign;
 mod model_file;
 mod progress;
 mod run_folder;

@@ -1,6 +1,7 @@
 //! Model files: a network's state alone, as PyTorch loads it, with what built the network in the metadata.
 
 use super::checkpoint::MAGIC;
+use super::foreign::{Tidied, tidy};
 use super::state::{load_state, state_tensors};
 use super::tensors::{Tensor, about, parse, part, to_safetensors};
 use super::write::write_atomically;
@@ -9,6 +10,7 @@ use crate::model_info::ModelInfo;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use sph_nn::{ParamSpec, Real, Store};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// Writes a network's state, so that PyTorch's strict loading takes the file.
@@ -57,7 +59,22 @@ impl ModelFile {
                 "a run's checkpoint, not model state; name last.safetensors or best.safetensors beside it";
             return Err(Error::checkpoint(&self.path, reason));
         }
+        // What torch.save writes is a zip file, or a pickle.
+        if self.bytes.starts_with(b"PK\x03\x04") || self.bytes.starts_with(&[0x80, 2, 0x8a, 0x0a]) {
+            let reason = "a pickle of torch.save; write the state with safetensors.torch.save_file(model.state_dict(), FILE)";
+            return Err(Error::checkpoint(&self.path, reason));
+        }
         parse(&self.path, &self.bytes)
+    }
+
+    /// Its tensors, as the network calls them, and what was done to them for it, as a line for the user.
+    fn tidied<T: Real>(
+        &self,
+        store: &Store<T>,
+    ) -> Result<(BTreeMap<String, TensorView<'_>>, Option<String>)> {
+        let Tidied { tensors, done } = tidy(part(&self.tensors()?, ""), store);
+        let line = (!done.is_empty()).then(|| format!("{}: {}", self.path.display(), done.join("; ")));
+        Ok((tensors, line))
     }
 
     /// What it says about the model in it; `None` in a file that another program wrote.
@@ -83,23 +100,25 @@ impl ModelFile {
         Ok(info)
     }
 
-    /// Loads the model's state, strictly: every tensor of the network must be there with its shape, and no other.
+    /// Loads the model's state, strictly: every tensor of the network must be there with its shape, and no other. What wrappers and profilers
+    /// leave in names and files is no tensor, and what counts batches may be missing; what was done for that is returned, for the user.
     ///
     /// # Errors
     /// Naming the first tensor that is missing, unexpected or of another shape or type. The store is unchanged then.
-    pub fn load<T: Real>(&self, store: &mut Store<T>) -> Result<()> {
-        load_state(&self.path, &part(&self.tensors()?, ""), store)
+    pub fn load<T: Real>(&self, store: &mut Store<T>) -> Result<Option<String>> {
+        let (found, done) = self.tidied(store)?;
+        load_state(&self.path, &found, store)?;
+        Ok(done)
     }
 
     /// Loads the model's state to train on from: as [`ModelFile::load`], but a classifier of the same width for another number of classes
-    /// is left out, and the store's own stays; then what to tell the user is returned.
+    /// is left out, and the store's own stays. Returns what to tell the user.
     ///
     /// # Errors
     /// As [`ModelFile::load`].
-    pub fn load_to_tune<T: Real>(&self, store: &mut Store<T>) -> Result<Option<String>> {
+    pub fn load_to_tune<T: Real>(&self, store: &mut Store<T>) -> Result<Vec<String>> {
         let path = &self.path;
-        let file = self.tensors()?;
-        let mut found = part(&file, "");
+        let (mut found, done) = self.tidied(store)?;
         let own = state_tensors(store);
         // A decoupled layer takes plain weights, too.
         let plain =
@@ -120,11 +139,12 @@ impl ModelFile {
             }
             load_state(path, &found, store)?;
             let path = path.display();
-            return Ok(Some(format!(
+            let anew = format!(
                 "the classifier begins with random values: that of {path} is for {there} classes, not {here}"
-            )));
+            );
+            return Ok(done.into_iter().chain([anew]).collect());
         }
         load_state(path, &found, store)?;
-        Ok(None)
+        Ok(done.into_iter().collect())
     }
 }

@@ -135,6 +135,16 @@ impl RunFolder {
         self.lock()
     }
 
+    /// Puts other settings in the place of those in the folder.
+    ///
+    /// # Errors
+    /// When it cannot be written to.
+    pub fn rewrite(&mut self, args: &str) -> Result<()> {
+        write_atomically(&self.args(), args.as_bytes())?;
+        // It is another file now.
+        self.lock()
+    }
+
     /// Takes back what [`RunFolder::create`] made, for a run that could not begin.
     pub fn discard(&self) {
         self.remove_temporary();
@@ -174,6 +184,11 @@ impl RunFolder {
         let text =
             serde_json::to_string_pretty(result).map_err(|e| Error::write(&self.result(), e.into()))?;
         write_atomically(&self.result(), format!("{text}\n").as_bytes())
+    }
+
+    /// Takes back that the run ended: it goes on.
+    pub fn unfinish(&self) {
+        let _ = std::fs::remove_file(self.result());
     }
 
     /// How the run ended; `None` before its end.

@@ -47,7 +47,10 @@ pub(super) fn load_state<T: Real>(
             )));
         }
         let read = decode(view).ok_or_else(|| {
-            fail(format!("tensor '{name}' has type {:?}; F32, F64 or I64 is expected", view.dtype()))
+            fail(format!(
+                "tensor '{name}' has type {:?}; F32, F64, F16, BF16, I64 or I32 is expected",
+                view.dtype()
+            ))
         })?;
         match read.iter().all(|v| v.is_finite()) {
             true => Ok(read),

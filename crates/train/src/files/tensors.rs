@@ -94,7 +94,7 @@ pub(super) fn part<'a>(file: &SafeTensors<'a>, prefix: &str) -> BTreeMap<String,
     file.tensors().into_iter().filter_map(strip).collect()
 }
 
-/// The values of a tensor; `None` when they are of another type than F32, F64 or I64.
+/// The values of a tensor; `None` when they are of a type that no state has.
 pub(super) fn decode(view: &TensorView<'_>) -> Option<Vec<f64>> {
     fn each<const N: usize>(bytes: &[u8], value: fn([u8; N]) -> f64) -> Vec<f64> {
         bytes.as_chunks().0.iter().map(|b| value(*b)).collect()
@@ -103,6 +103,9 @@ pub(super) fn decode(view: &TensorView<'_>) -> Option<Vec<f64>> {
         Dtype::F64 => Some(each(view.data(), f64::from_le_bytes)),
         Dtype::I64 => Some(each(view.data(), |b| i64::from_le_bytes(b) as f64)),
         Dtype::F32 => Some(each(view.data(), |b| f32::from_le_bytes(b).into())),
+        Dtype::F16 => Some(each(view.data(), |b| half::f16::from_le_bytes(b).into())),
+        Dtype::BF16 => Some(each(view.data(), |b| half::bf16::from_le_bytes(b).into())),
+        Dtype::I32 => Some(each(view.data(), |b| i32::from_le_bytes(b).into())),
         _ => None,
     }
 }

@@ -134,6 +134,16 @@ impl<T: Real> Trainer<T> {
         Ok(())
     }
 
+    /// Keeps the settings that it was made with as those of a run that had others before: in the checkpoint, then in the folder.
+    ///
+    /// # Errors
+    /// When the folder cannot be written to.
+    pub fn keep_settings(&mut self) -> Result<()> {
+        self.progress.args = self.settings.record.clone();
+        self.save()?;
+        self.run.rewrite(&self.progress.args)
+    }
+
     /// Makes the folder of a new run, with its settings and a first checkpoint: what cannot be written is found out before training, and a
     /// run that fails early can be gone on with. Leaves nothing when it fails.
     ///

@@ -1,0 +1,226 @@
+//! What torchvision does to a picture before a network sees it: `Resize`, then `CenterCrop`.
+//!
+//! Resizing is Pillow's, over all pixels that a new one covers (antialiasing), to a unit of 255.
+
+use crate::error::{Error, Result};
+use crate::formats::image_file::{Decoded, MAX_PIXELS};
+use crate::options::DataOptions;
+use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
+
+/// How new pixels are made of old ones: torchvision's modes for pictures that antialias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Interpolation {
+    /// A triangle.
+    Bilinear,
+    /// Catmull and Rom's cubic.
+    Bicubic,
+    /// Hamming's window.
+    Hamming,
+    /// A sinc over three pixels each way.
+    Lanczos,
+}
+
+impl Interpolation {
+    /// All modes by name.
+    pub const NAMES: [(&str, Interpolation); 4] = [
+        ("bilinear", Interpolation::Bilinear),
+        ("bicubic", Interpolation::Bicubic),
+        ("hamming", Interpolation::Hamming),
+        ("lanczos", Interpolation::Lanczos),
+    ];
+
+    fn algorithm(self) -> ResizeAlg {
+        match self {
+            Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+            Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+            Interpolation::Hamming => ResizeAlg::Convolution(FilterType::Hamming),
+            Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+        }
+    }
+}
+
+impl std::str::FromStr for Interpolation {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let found = Self::NAMES.iter().find(|(name, _)| *name == text);
+        found.map(|(_, mode)| *mode).ok_or_else(|| format!("'{text}' is no way of interpolating"))
+    }
+}
+
+/// How a picture gets the size that a network takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Preprocessing {
+    /// It keeps its own.
+    None,
+    /// The square in the middle, resized to this side.
+    Square(usize),
+    /// torchvision's transforms, those that there are.
+    Torchvision {
+        /// `Resize`: the length of the shorter side.
+        resize: Option<(usize, Interpolation)>,
+        /// `CenterCrop`: the side of the square in the middle; black is added where the picture is smaller.
+        crop: Option<usize>,
+    },
+}
+
+/// Height and width.
+type Size = (usize, usize);
+
+impl Preprocessing {
+    /// What the settings say.
+    ///
+    /// # Errors
+    /// When they do not fit each other.
+    pub fn of(options: &DataOptions) -> Result<Self> {
+        let refuse = |setting, reason: &str| Err(Error::setting(setting, None, reason));
+        let DataOptions { image_size, resize, crop, interpolation, .. } = *options;
+        if interpolation.is_some() && resize.is_none() {
+            return refuse("interpolation", "needs `resize`");
+        }
+        match (image_size, resize, crop) {
+            (None, None, None) => Ok(Preprocessing::None),
+            (Some(side), None, None) => Ok(Preprocessing::Square(side)),
+            (Some(_), _, _) => {
+                refuse("image-size", "cuts and resizes by itself; leave it out beside `resize` and `crop`")
+            }
+            (None, resize, crop) => {
+                let interpolation = interpolation.unwrap_or(Interpolation::Bilinear);
+                Ok(Preprocessing::Torchvision { resize: resize.map(|side| (side, interpolation)), crop })
+            }
+        }
+    }
+
+    /// The side of the squares that come out, where they are squares.
+    pub fn side(self) -> Option<usize> {
+        match self {
+            Preprocessing::None => None,
+            Preprocessing::Square(side) => Some(side),
+            Preprocessing::Torchvision { crop, .. } => crop,
+        }
+    }
+
+    /// Size and bytes (NHWC) of a picture that was given its size; it has 1 or 3 channels.
+    ///
+    /// # Errors
+    /// For another number of channels, and for a picture that would become too large.
+    pub fn apply(self, picture: Decoded, channels: usize) -> std::result::Result<(Size, Vec<u8>), String> {
+        let (resize, crop) = match self {
+            Preprocessing::None => (None, None),
+            Preprocessing::Square(side) => {
+                return Ok(((side, side), picture.square(side).into_bytes(channels)?));
+            }
+            Preprocessing::Torchvision { resize, crop } => (resize, crop),
+        };
+        let (mut size, mut bytes) = (picture.size(), picture.into_bytes(channels)?);
+        if let Some((side, mode)) = resize {
+            (size, bytes) = resized(size, channels, bytes, side, mode)?;
+        }
+        if let Some(side) = crop {
+            bytes = center_crop(size, channels, &bytes, side);
+            size = (side, side);
+        }
+        Ok((size, bytes))
+    }
+}
+
+/// The shorter side becomes `side`, the longer one side·long/short, rounded down.
+fn resized(
+    (h, w): Size,
+    channels: usize,
+    bytes: Vec<u8>,
+    side: usize,
+    mode: Interpolation,
+) -> std::result::Result<(Size, Vec<u8>), String> {
+    let short = h.min(w);
+    let (new_h, new_w) = (side * h / short, side * w / short);
+    if (new_h, new_w) == (h, w) {
+        return Ok(((h, w), bytes));
+    }
+    if new_h.max(h) as u64 * new_w as u64 > MAX_PIXELS {
+        return Err(format!(
+            "{h}×{w} pixels, resized {new_h}×{new_w}, are more than {MAX_PIXELS}, the limit of this program"
+        ));
+    }
+    let kind = if channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
+    let options = ResizeOptions::new().resize_alg(mode.algorithm());
+    // Rows, then columns: what lies between is rounded to bytes, and Pillow takes them in this order.
+    let from = ImageRef::new(w as u32, h as u32, &bytes, kind).map_err(|e| e.to_string())?;
+    let (mut rows, mut to) =
+        (Image::new(new_w as u32, h as u32, kind), Image::new(new_w as u32, new_h as u32, kind));
+    let mut resizer = Resizer::new();
+    resizer.resize(&from, &mut rows, &options).map_err(|e| e.to_string())?;
+    resizer.resize(&rows, &mut to, &options).map_err(|e| e.to_string())?;
+    Ok(((new_h, new_w), to.into_vec()))
+}
+
+/// The square in the middle, black where the picture has no pixels.
+fn center_crop((h, w): Size, channels: usize, bytes: &[u8], side: usize) -> Vec<u8> {
+    let (top, left) = (first(h, side), first(w, side));
+    let mut out = vec![0; side * side * channels];
+    for (y, row) in out.chunks_exact_mut(side * channels).enumerate() {
+        let Some(from) = usize::try_from(top + y as i64).ok().filter(|y| *y < h) else { continue };
+        let (skipped, start) = ((-left).max(0) as usize, left.max(0) as usize);
+        let len = side.min(w) * channels;
+        let at = (from * w + start) * channels;
+        row[skipped * channels..][..len].copy_from_slice(&bytes[at..at + len]);
+    }
+    out
+}
+
+/// Where a stretch of `side` begins in one of `length`: in its middle, by Python's `round` (halves to even), or so far before it that it is
+/// in the middle of the stretch.
+fn first(length: usize, side: usize) -> i64 {
+    match length.checked_sub(side) {
+        Some(left) if left % 4 == 3 => left as i64 / 2 + 1,
+        Some(left) => left as i64 / 2,
+        None => -((side - length) as i64 / 2),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::formats::image_file::{decode, tests::file};
+    use image::ImageFormat;
+
+    /// A picture of `h`×`w` pixels, none like its neighbours.
+    fn picture(h: u32, w: u32) -> Decoded {
+        let level = |x: u32, y: u32, c: u32| ((x * 37 + y * 101 + c * 53 + x * y) % 256) as u8;
+        decode(&file(w, h, ImageFormat::Png, |x, y| [0, 1, 2].map(|c| level(x, y, c)))).unwrap()
+    }
+
+    fn of(options: DataOptions) -> Preprocessing {
+        Preprocessing::of(&options).unwrap()
+    }
+
+    #[test]
+    fn the_middle_is_where_torchvision_has_it() {
+        // int(round((length - side) / 2.0)) in Python.
+        assert_eq!([5, 6, 7, 8, 9].map(|length| first(length, 4)), [0, 1, 2, 2, 2]);
+        // Padding of (side - length) // 2 in front.
+        assert_eq!([1, 2, 3].map(|length| first(length, 4)), [-1, -1, 0]);
+        let crop = of(DataOptions { crop: Some(4), ..DataOptions::default() });
+        let (size, bytes) = crop.apply(picture(3, 7), 3).unwrap();
+        assert_eq!((size, bytes.len()), ((4, 4), 48));
+        let whole = picture(3, 7).into_bytes(3).unwrap();
+        // The row is padded behind; columns begin at 2.
+        assert_eq!(&bytes[..12], &whole[6..18]);
+        assert_eq!(bytes[36..], [0; 12]);
+    }
+
+    #[test]
+    fn settings_of_two_ways_are_refused() {
+        let e = |options: DataOptions| Preprocessing::of(&options).unwrap_err().to_string();
+        let default = DataOptions::default;
+        let e1 = e(DataOptions { image_size: Some(4), resize: Some(4), ..default() });
+        assert!(e1.contains("`image-size`") && e1.contains("`resize`"), "{e1}");
+        let e2 = e(DataOptions { crop: Some(4), interpolation: Some(Interpolation::Hamming), ..default() });
+        assert!(e2.contains("`interpolation` needs `resize`"), "{e2}");
+        let wide = of(DataOptions { resize: Some(1024), ..default() }).apply(picture(1, 60_000), 3);
+        assert!(wide.unwrap_err().contains("1×60000"));
+    }
+}
