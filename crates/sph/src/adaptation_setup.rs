@@ -48,10 +48,10 @@ impl AdaptationSetup {
         };
         let images = AdaptationImages::choose(&network, &args.checkpoint, &choice)?;
         objective.curvature_fraction = args.optimizer.curvature_batch_in_adaptation(images.batch_size)?;
-        let mut notes: Vec<String> = network.note_of_classes()?.into_iter().collect();
+        let mut notes: Vec<String> = network.notes.clone();
         if args.eval_on == EvalOn::Validation && network.overlap == TrainingOverlap::Unknown {
             let path = args.checkpoint.display();
-            let folder = if network.is_ours() { "; its run's folder does" } else { "" };
+            let folder = if network.is_ours { "; its run's folder does" } else { "" };
             notes.push(format!(
                 "{path} does not tell what it was trained on, maybe on these images, too{folder}"
             ));

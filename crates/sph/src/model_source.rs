@@ -2,10 +2,10 @@
 
 use crate::config::{self, ModelSource, TrainArgs, shown};
 use crate::error::{Error, Result};
-use sph_data::{DataOptions, Division};
+use sph_data::{DataOptions, Dataset, Division, only_numbered};
 use sph_train::files::{Checkpoint, ModelFile, RunFolder};
 use sph_train::{LoadedModel, ModelInfo, TrainingOverlap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The CRC-32 of a model file, or of that of a run's best epoch; `None` where it cannot be read.
 pub fn crc32_of(path: &Path) -> Option<u32> {
@@ -19,10 +19,25 @@ fn crc32_of_data(run: &RunFolder) -> Option<u32> {
     result.or_else(|| Checkpoint::read(&run.checkpoint()).ok()?.progress.data_crc32)
 }
 
-/// Whether both read the same files, however their folder is spelled.
+/// Whether both read the same files, however their places are spelled.
 fn same_files(a: &DataOptions, b: &DataOptions) -> bool {
-    let place = |o: &DataOptions| o.data_dir.as_ref().map(|d| d.canonicalize().unwrap_or(d.clone()));
-    place(a) == place(b)
+    let place = |path: &Option<PathBuf>| path.as_ref().map(|p| p.canonicalize().unwrap_or(p.clone()));
+    let files = |o: &DataOptions| (place(&o.data_dir), place(&o.labels_file), o.emnist_split.clone());
+    files(a) == files(b)
+}
+
+/// Gives the data the classes of the network, and says what is assumed of both, a line each.
+fn notes(data: &mut Dataset, said: Option<&ModelInfo>, file: Option<&ModelFile>) -> Result<Vec<String>> {
+    let mut notes = data.notes.clone();
+    match (said, file) {
+        (Some(said), _) => notes.extend(data.take_classes(&said.class_names)?),
+        (None, Some(file)) if !only_numbered(&data.class_names) => notes.push(format!(
+            "{} does not name its classes: the order of the data's is taken to be the same",
+            file.path().display()
+        )),
+        _ => (),
+    }
+    Ok(notes)
 }
 
 impl ModelSource {
@@ -65,21 +80,27 @@ impl ModelSource {
             .clone()
             .or(said.as_ref().map(|i| i.dataset.clone()))
             .unwrap_or(sph_data::DEFAULT.into());
+        // What the user does not say is as the run had it, or the file, of the same data set; files belong to their folder.
+        let given = self.data.options();
+        let run = settings.as_ref().filter(|_| same.is_some() && given.data_dir.is_none());
+        let run = run.map(|s| s.1.data.options()).unwrap_or_default();
         let options = DataOptions {
-            data_dir: self
-                .data
-                .data_dir
-                .clone()
-                .or(settings.as_ref().filter(|_| same.is_some()).and_then(|s| s.1.data.data_dir.clone())),
-            image_size: self.data.image_size.or(said.as_ref().and_then(|i| i.data.image_size)),
-            test_fraction: self.data.test_fraction.or(same.and_then(|i| i.data.test_fraction)),
-            layout: self.data.layout.or(same.and_then(|i| i.data.layout)),
+            data_dir: given.data_dir.or(run.data_dir),
+            image_size: given.image_size.or(said.as_ref().and_then(|i| i.data.image_size)),
+            test_fraction: given.test_fraction.or(same.and_then(|i| i.data.test_fraction)),
+            layout: given.layout.or(same.and_then(|i| i.data.layout)),
+            class_names: given.class_names.or(run.class_names),
+            labels_file: given.labels_file.or(run.labels_file),
+            emnist_split: given.emnist_split.or(same.and_then(|i| i.data.emnist_split.clone())),
         };
-        let other = same.is_none();
-        let classes_of_file = said.as_ref().map(|i| i.class_names.clone());
-        let data = match with_data || said.is_none() {
+        let (other, is_ours) = (same.is_none(), said.is_some());
+        let mut data = match with_data || said.is_none() {
             true => Some(sph_data::load(&dataset, &options)?),
             false => None,
+        };
+        let notes = match &mut data {
+            Some(data) => notes(data, said.as_ref(), file.as_ref())?,
+            None => Vec::new(),
         };
         let overlap = match settings.as_ref().map(|(run, args)| (run, args, args.data.options())) {
             Some((_, run, data)) if !other && same_files(&data, &options) => {
@@ -111,20 +132,17 @@ impl ModelSource {
                 // What the network was trained with, where it fits.
                 if let Some(said) = said.filter(|s| s.input.2 == data.train.size.2) {
                     info.normalisation = said.normalisation;
-                    if said.class_names.starts_with(&info.class_names) {
-                        info.class_names = said.class_names;
-                    }
                 }
                 info
             }
             (None, Some(said)) => {
-                let data = DataOptions { data_dir: None, ..options.clone() };
+                let data = options.without_places();
                 ModelInfo { model, norm, dataset, data, ..said }
             }
             (None, None) => return Err(Error::NoModel { path: None }),
         };
         let info = ModelInfo { decouple, stem, ..info };
         let division = settings.map_or(Division::default(), |s| s.1.division());
-        Ok(LoadedModel { info, data, options, division, overlap, classes_of_file, file })
+        Ok(LoadedModel { info, data, options, division, overlap, notes, is_ours, file })
     }
 }

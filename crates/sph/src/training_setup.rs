@@ -14,9 +14,12 @@ use sph_train::{ModelInfo, Objective};
 /// When data, model and settings do not fit each other.
 pub fn begin<T: Real>(args: &TrainArgs, run: RunFolder) -> Result<(Trainer<T>, Vec<String>)> {
     let mut training = training(args)?;
-    let mut notes = Vec::new();
+    let mut notes = training.data.notes.clone();
+    notes.extend(training.data.doubts());
     if let Some(path) = &args.init_checkpoint {
-        notes.extend(ModelFile::read(path)?.load_to_tune(&mut training.objective.store)?);
+        notes.extend(
+            ModelFile::read(path)?.load_to_tune(&mut training.objective.store, &training.info.class_names)?,
+        );
     }
     Ok((Trainer::new(training, run)?, notes))
 }

@@ -12,7 +12,7 @@ pub mod predict;
 pub mod report;
 pub mod train;
 
-use crate::error::{Error, Result};
+use crate::error::{self, Error, Result};
 use std::io::Write;
 use std::path::Path;
 
@@ -24,9 +24,14 @@ fn configure_threads(threads: Option<usize>) -> Result<usize> {
     Ok(threads)
 }
 
-/// Says on stderr what a user should know.
+/// What a user should know, as a line; settings are flags in it.
+fn warning(note: &str) -> String {
+    format!("warning: {}", error::in_one_line(&error::flags(note)))
+}
+
+/// Says such lines on stderr.
 fn warn(notes: &[String]) {
-    notes.iter().for_each(|note| drop(writeln!(std::io::stderr(), "warning: {note}")));
+    notes.iter().for_each(|note| drop(writeln!(std::io::stderr(), "{}", warning(note))));
 }
 
 /// Calls `then` when stdin ends. An error is the same: whoever started this process is gone or wants it to stop.

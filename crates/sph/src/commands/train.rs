@@ -71,7 +71,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
     let path = run.path().display();
     if let Some(notes) = notes {
         console.line(&format!("{}, --opt {} in {path}", trainer.describe(), args.optimizer.opt));
-        notes.iter().for_each(|note| console.line(note));
+        super::warn(&notes);
     } else {
         console.line(&format!("going on with {path} after epoch {}", trainer.epochs_done()));
         // A folder that cannot be written to is found out now.
