@@ -1,4 +1,4 @@
-//! EMNIST (Cohen, Afshar, Tapson and van Schaik 2017, "EMNIST: an extension of MNIST to handwritten letters"; free to use), one of its six
+//! EMNIST (Cohen, Afshar, Tapson and van Schaik 2017, "EMNIST: an extension of MNIST to handwritten letters"), one of its six
 //! splits, from four IDX files, in the folder given or in the cache. The published pictures are transposed, and stay so, as in torchvision.
 
 use super::idx::{self, Files};
