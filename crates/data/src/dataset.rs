@@ -17,6 +17,8 @@ pub struct Dataset {
     pub class_names: Vec<String>,
     /// (value − mean)/std per channel, on the files' own scale, taken over all training images.
     pub normalisation: Normalisation,
+    /// What was left out, converted or assumed when the files were read, a line each. Settings stand in backquotes.
+    pub notes: Vec<String>,
 }
 
 /// Mean and standard deviation per channel, on the files' own scale.
@@ -60,7 +62,7 @@ impl Dataset {
         }
         let (mean, std) = train.images.moments(train.size.2);
         let normalisation = Normalisation { mean, std };
-        Ok(Dataset { train, test, class_names, normalisation })
+        Ok(Dataset { train, test, class_names, normalisation, notes: Vec::new() })
     }
 
     /// All images are both training and test images: they came in one part and none were set aside.

@@ -36,6 +36,24 @@ pub enum Error {
     /// Images and labels that make no data set.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// Images of a class that a network has no output for.
+    #[error(
+        "the class '{class}' of the data is none of the network's: {known}; rename it, or leave its images out"
+    )]
+    UnknownClass {
+        /// Its name.
+        class: String,
+        /// The network's classes, for people.
+        known: String,
+    },
+    /// More classes than a network has outputs, where no names tell which are which.
+    #[error("the data has {found} classes, the network {known}")]
+    TooManyClasses {
+        /// Classes of the data.
+        found: usize,
+        /// Classes of the network.
+        known: usize,
+    },
     /// Images that cannot be corrupted.
     #[error("{0}")]
     Images(String),

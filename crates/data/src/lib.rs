@@ -16,6 +16,7 @@
 
 pub mod augment;
 mod batch;
+mod classes;
 pub mod corrupt;
 mod dataset;
 mod error;
@@ -31,6 +32,7 @@ pub mod sets;
 mod split;
 
 pub use batch::Batch;
+pub use classes::{numbers_among, only_numbered};
 pub use dataset::{Dataset, Normalisation};
 pub use error::{DatasetError, Error, Result};
 pub use fit::fit;

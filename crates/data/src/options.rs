@@ -32,6 +32,15 @@ pub struct DataOptions {
     /// Order of the axes of 4-D arrays in npz and safetensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
+    /// A file with the names of classes, a line each, for idx, npz and safetensors.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_names: Option<PathBuf>,
+    /// A CSV file with the classes of a folder's pictures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels_file: Option<PathBuf>,
+    /// Which of EMNIST's splits is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emnist_split: Option<String>,
     /// What comes in one part, without `test_fraction`, is taken whole: all images are both training and test images.
     #[serde(skip)]
     pub whole: bool,
@@ -62,6 +71,12 @@ impl FromStr for Layout {
 }
 
 impl DataOptions {
+    /// The same without places of files, which are nobody else's business.
+    #[must_use]
+    pub fn without_places(&self) -> Self {
+        DataOptions { data_dir: None, class_names: None, labels_file: None, ..self.clone() }
+    }
+
     /// The settings that were given, by name.
     pub(crate) fn given(&self) -> impl Iterator<Item = &'static str> {
         [
@@ -72,6 +87,9 @@ impl DataOptions {
             ("interpolation", self.interpolation.is_some()),
             ("test-fraction", self.test_fraction.is_some()),
             ("layout", self.layout.is_some()),
+            ("class-names", self.class_names.is_some()),
+            ("labels-file", self.labels_file.is_some()),
+            ("emnist-split", self.emnist_split.is_some()),
         ]
         .into_iter()
         .filter_map(|(name, given)| given.then_some(name))

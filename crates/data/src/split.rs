@@ -73,7 +73,7 @@ pub fn sample(labels: &[u32], among: Vec<usize>, classes: usize, count: Option<u
     stratified(&labels, classes, count, "eval").1.into_iter().map(|k| among[k]).collect()
 }
 
-/// `count` of the image numbers `among`, from each class, drawn by the stream (`seed`, "labels", class); in ascending order.
+/// `count` of the image numbers `among`, from each class that has images, drawn by the stream (`seed`, "labels", class); in ascending order.
 ///
 /// # Errors
 /// The first class that has fewer, and how many it has.
@@ -86,6 +86,10 @@ fn per_class(
 ) -> std::result::Result<Vec<usize>, (usize, usize)> {
     let mut taken = Vec::with_capacity(classes * count);
     for class in 0..classes {
+        // A class that the data has no image of has none to draw from.
+        if !labels.iter().any(|label| *label as usize == class) {
+            continue;
+        }
         let mut members: Vec<usize> =
             among.iter().copied().filter(|&i| labels[i] as usize == class).collect();
         if members.len() < count {
@@ -144,5 +148,6 @@ mod tests {
         assert!((0..3).all(|c| taken.iter().filter(|&&i| labels[i] == c).count() == 5));
         assert_ne!(per_class(&labels, &among, 3, 5, 2).unwrap(), taken);
         assert_eq!(per_class(&labels, &among, 3, 17, 1), Err((0, 16)));
+        assert_eq!(per_class(&labels, &among, 4, 5, 1).unwrap(), taken, "a fourth class has no image at all");
     }
 }

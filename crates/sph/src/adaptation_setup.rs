@@ -1,7 +1,7 @@
 //! What an adaptation begins with, made of its settings: the network, its optimizer and the images.
 
 use crate::config::AdaptArgs;
-use crate::error::{Result, flags};
+use crate::error::Result;
 use crate::model_source::Images;
 use sph_data::Division;
 use sph_optim::Optimizer;
@@ -49,11 +49,10 @@ impl AdaptationSetup {
         };
         let images = AdaptationImages::choose(&network, &args.checkpoint, &choice)?;
         objective.curvature_fraction = args.optimizer.curvature_batch_in_adaptation(images.batch_size)?;
-        let mut notes: Vec<String> = notes.iter().map(|note| flags(note)).collect();
-        notes.extend(network.note_of_classes()?);
+        let mut notes: Vec<String> = notes.into_iter().chain(network.notes.clone()).collect();
         if args.eval_on == EvalOn::Validation && network.overlap == TrainingOverlap::Unknown {
             let path = args.checkpoint.display();
-            let folder = if network.is_ours() { "; its run's folder does" } else { "" };
+            let folder = if network.is_ours { "; its run's folder does" } else { "" };
             notes.push(format!(
                 "{path} does not tell what it was trained on, maybe on these images, too{folder}"
             ));

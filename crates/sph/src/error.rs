@@ -219,6 +219,12 @@ pub(crate) fn one_line(e: &clap::Error) -> String {
     first + &tips.collect::<String>()
 }
 
+/// A message as one line, whatever a path, a name or a key in a file contains.
+pub fn in_one_line(message: &str) -> String {
+    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+    message.chars().map(escaped).collect()
+}
+
 /// Libraries call settings by their names in backquotes; here they are flags.
 pub(crate) fn flags(message: &str) -> String {
     let mut parts = message.split('`');

@@ -17,7 +17,7 @@ mod finished_run;
 pub mod model_source;
 pub mod training_setup;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, in_one_line};
 
 /// The Rust blocks of the README and of the book's chapters are compiled, and run, as tests of documentation.
 #[cfg(doctest)]

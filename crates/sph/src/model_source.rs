@@ -3,10 +3,10 @@
 use crate::config::{self, ModelSource, TrainArgs, shown};
 use crate::error::{Error, Result};
 use sph_data::sets::takes;
-use sph_data::{DataOptions, Dataset, Division};
+use sph_data::{DataOptions, Dataset, Division, only_numbered};
 use sph_train::files::{Checkpoint, ModelFile, RunFolder};
 use sph_train::{LoadedModel, ModelInfo, NormalisedBy, TrainingOverlap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The CRC-32 of a model file, or of that of a run's best epoch; `None` where it cannot be read.
 pub fn crc32_of(path: &Path) -> Option<u32> {
@@ -33,10 +33,25 @@ pub enum Images {
     All,
 }
 
-/// Whether both read the same files, however their folder is spelled.
+/// Whether both read the same files, however their places are spelled.
 fn same_files(a: &DataOptions, b: &DataOptions) -> bool {
-    let place = |o: &DataOptions| o.data_dir.as_ref().map(|d| d.canonicalize().unwrap_or(d.clone()));
-    place(a) == place(b)
+    let place = |path: &Option<PathBuf>| path.as_ref().map(|p| p.canonicalize().unwrap_or(p.clone()));
+    let files = |o: &DataOptions| (place(&o.data_dir), place(&o.labels_file), o.emnist_split.clone());
+    files(a) == files(b)
+}
+
+/// Gives the data the classes of the network, and says what is assumed of both, a line each.
+fn notes(data: &mut Dataset, said: Option<&ModelInfo>, file: Option<&ModelFile>) -> Result<Vec<String>> {
+    let mut notes = data.notes.clone();
+    match (said, file) {
+        (Some(said), _) => notes.extend(data.take_classes(&said.class_names)?),
+        (None, Some(file)) if !only_numbered(&data.class_names) => notes.push(format!(
+            "{} does not name its classes: the order of the data's is taken to be the same",
+            file.path().display()
+        )),
+        _ => (),
+    }
+    Ok(notes)
 }
 
 impl ModelSource {
@@ -79,32 +94,35 @@ impl ModelSource {
             .clone()
             .or(said.as_ref().map(|i| i.dataset.clone()))
             .unwrap_or(sph_data::DEFAULT.into());
-        let dir_of_run =
-            settings.as_ref().filter(|_| same.is_some()).and_then(|s| s.1.data.data_dir.as_ref());
+        let given = self.data.options();
+        // What the user does not say is as the run had it, or the file, of the same data set; files belong to their folder.
+        let run = settings.as_ref().filter(|_| same.is_some() && given.data_dir.is_none());
+        let run = run.map(|s| s.1.data.options()).unwrap_or_default();
         // What the network's images were made to be, unless that is said anew, or the data set has none of it.
-        let given = &self.data;
         let way = given.image_size.is_none() && given.resize.is_none() && given.crop.is_none();
         let of_file = said.as_ref().map(|i| &i.data).filter(|_| way);
         let pictures = of_file.filter(|_| takes(&dataset, "resize"));
         let mut options = DataOptions {
-            data_dir: given.data_dir.clone().or(dir_of_run.cloned()),
+            data_dir: given.data_dir.clone().or(run.data_dir.clone()),
             image_size: given.image_size.or(of_file.and_then(|d| d.image_size)),
             resize: given.resize.or(pictures.and_then(|d| d.resize)),
             crop: given.crop.or(pictures.and_then(|d| d.crop)),
             interpolation: given.interpolation.or(pictures.and_then(|d| d.interpolation)),
             test_fraction: given.test_fraction,
             layout: given.layout.or(same.and_then(|i| i.data.layout)),
+            class_names: given.class_names.or(run.class_names),
+            labels_file: given.labels_file.or(run.labels_file),
+            emnist_split: given.emnist_split.or(same.and_then(|i| i.data.emnist_split.clone())),
             whole: images != Images::Parts,
         };
-        let other = same.is_none();
-        let classes_of_file = said.as_ref().map(|i| i.class_names.clone());
+        let (other, is_ours) = (same.is_none(), said.is_some());
         // The scale of arrays is their own, and flags are on torchvision's.
         let scaled = self.normalisation.mean.is_some() && takes(&dataset, "layout");
         let fraction = same.filter(|_| images != Images::All).and_then(|i| i.data.test_fraction);
-        let data = match images != Images::None || said.is_none() || scaled {
+        let mut data = match images != Images::None || said.is_none() || scaled {
             true => {
-                if let Some(dir) = dir_of_run.filter(|dir| given.data_dir.is_none() && !dir.exists()) {
-                    return Err(moved(dir));
+                if let Some(dir) = run.data_dir.filter(|dir| !dir.exists()) {
+                    return Err(moved(&dir));
                 }
                 let elsewhere = settings.as_ref().filter(|s| !same_files(&s.1.data.options(), &options));
                 let data = read(&dataset, &mut options, fraction, elsewhere.map(|s| &s.0))?;
@@ -116,6 +134,10 @@ impl ModelSource {
                 options.whole = false;
                 None
             }
+        };
+        let notes = match &mut data {
+            Some(data) => notes(data, said.as_ref(), file.as_ref())?,
+            None => Vec::new(),
         };
         let overlap = match settings.as_ref().map(|(run, args)| (run, args, args.data.options())) {
             Some((_, run, data)) if !other && same_files(&data, &options) => {
@@ -149,15 +171,12 @@ impl ModelSource {
                 if let Some(said) = said.filter(|s| s.input.2 == data.train.size.2) {
                     info.normalisation = said.normalisation;
                     normalised_by = NormalisedBy::File;
-                    if said.class_names.starts_with(&info.class_names) {
-                        info.class_names = said.class_names;
-                    }
                 }
                 info
             }
             (None, Some(said)) => {
                 normalised_by = NormalisedBy::File;
-                let data = DataOptions { data_dir: None, ..options.clone() };
+                let data = options.without_places();
                 ModelInfo { model, norm, dataset, data, ..said }
             }
             (None, None) => return Err(Error::NoModel { path: None }),
@@ -169,7 +188,7 @@ impl ModelSource {
         }
         let info = ModelInfo { decouple, stem, ..info };
         let division = settings.map_or(Division::default(), |s| s.1.division());
-        Ok(LoadedModel { info, data, options, division, overlap, classes_of_file, normalised_by, file })
+        Ok(LoadedModel { info, data, options, division, overlap, notes, is_ours, normalised_by, file })
     }
 }
 

@@ -15,10 +15,11 @@ use sph_train::{ModelInfo, Objective};
 /// When data, model and settings do not fit each other.
 pub fn begin<T: Real>(args: &TrainArgs, run: RunFolder) -> Result<(Trainer<T>, Vec<String>)> {
     let mut training = training(args)?;
-    let mut notes = Vec::new();
+    let mut notes = training.data.notes.clone();
+    notes.extend(training.data.doubts());
     if let Some(path) = &args.init_checkpoint {
         let file = ModelFile::read(path)?;
-        notes.extend(file.load_to_tune(&mut training.objective.store)?);
+        notes.extend(file.load_to_tune(&mut training.objective.store, &training.info.class_names)?);
         if args.normalisation.mean.is_none() && file.info()?.is_none() {
             let path = path.display();
             notes.push(format!(

@@ -16,7 +16,7 @@ use proptest::test_runner::TestRunner;
 use sph::config::TrainArgs;
 use sph_data::formats::arrays::ArrayFile;
 use sph_data::formats::image_file::{self, MAX_PIXELS};
-use sph_data::formats::{idx, npz, safetensors};
+use sph_data::formats::{idx, labels_csv, npz, safetensors};
 use sph_data::sets::{arrays, cifar};
 use sph_data::{DataOptions, Layout, files};
 use sph_nn::Store;
@@ -182,14 +182,22 @@ fn npy(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
     [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), data].concat()
 }
 
-fn npz(deflated: bool) -> Vec<u8> {
+/// Floats and whole labels, or big-endian ones and names.
+fn npz(deflated: bool, rich: bool) -> Vec<u8> {
     use zip::CompressionMethod::{Deflated, Stored};
     let options =
         zip::write::SimpleFileOptions::default().compression_method(if deflated { Deflated } else { Stored });
     let mut to = zip::ZipWriter::new(Cursor::new(Vec::new()));
-    for (name, bytes) in
-        [("x", npy("<f8", "True", "(4, 2)", &[0; 64])), ("y", npy("<i8", "False", "(4,)", &[0; 32]))]
-    {
+    let plain =
+        vec![("x", npy("<f8", "True", "(4, 2)", &[0; 64])), ("y", npy("<i8", "False", "(4,)", &[0; 32]))];
+    let names: Vec<u8> = "ab".chars().flat_map(|c| u32::from(c).to_le_bytes()).collect();
+    let rich_ones = vec![
+        ("X", npy(">f2", "False", "(2L, 2L)", &[0; 8])),
+        ("y", npy("|S1", "False", "(2,)", b"ba")),
+        ("class_names", npy("<U1", "False", "(2,)", &names)),
+        ("val_images", npy("|b1", "False", "(1,)", &[1])),
+    ];
+    for (name, bytes) in if rich { rich_ones } else { plain } {
         to.start_file(format!("{name}.npy"), options).unwrap();
         to.write_all(&bytes).unwrap();
     }
@@ -209,22 +217,44 @@ fn data_set(file: &mut dyn ArrayFile) -> Result<(), String> {
 #[test]
 fn npz_files() {
     // Out of deflate, growing by doubling; whole numbers of one byte become eight, floats beside them; then the two sets.
-    holds(vec![npz(true), npz(false)], 32 * DEFLATE, CLASSES, |b| data_set(&mut npz::File::parse(b)?));
+    let files = vec![npz(true, false), npz(false, false), npz(true, true), npz(false, true)];
+    holds(files, 32 * DEFLATE, CLASSES, |b| data_set(&mut npz::File::parse(b)?));
     let arrays = [
         npy("|u1", "False", "(2, 3)", &[1; 6]),
         npy("<f8", "True", "(2, 3, 1)", &[0; 48]),
         npy("|i1", "False", "(5,)", &[0; 5]),
+        npy(">i2", "True", "(2, 2)", &[0; 8]),
+        npy("<f2", "False", "(2,)", &[0; 4]),
+        npy("|S1", "False", "(2L,)", b"ab"),
     ];
-    // Whole numbers of one byte become eight.
-    holds(arrays.to_vec(), 10, 4 * KIB, |b| npz::parse_npy(b).map(drop));
+    // Text of one byte becomes a string with its length, capacity and place.
+    holds(arrays.to_vec(), 40, 4 * KIB, |b| npz::parse_npy(b).map(drop));
 }
 
 #[test]
 fn safetensors_files() {
     let header = r#"{"x":{"dtype":"U8","shape":[4,2,1,1],"data_offsets":[0,8]},"y":{"dtype":"I64","shape":[4],"data_offsets":[8,40]}}"#;
-    let file = [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), &[0; 40]].concat();
+    let file = |header: &str, data: &[u8]| {
+        [&(header.len() as u64).to_le_bytes()[..], header.as_bytes(), data].concat()
+    };
+    let named = r#"{"__metadata__":{"class_names":"[\"a\",\"b\"]"},"x":{"dtype":"F16","shape":[2,1],"data_offsets":[0,4]},"y":{"dtype":"BF16","shape":[2,2],"data_offsets":[4,12]}}"#;
+    let one_hot = [0, 0, 0, 0, 0x80, 0x3f, 0, 0, 0, 0, 0x80, 0x3f];
     // Names and shapes of the header are kept beside it.
-    holds(vec![file], 100, CLASSES, |b| data_set(&mut safetensors::File::parse(b)?));
+    holds(vec![file(header, &[0; 40]), file(named, &one_hot)], 100, CLASSES, |b| {
+        data_set(&mut safetensors::File::parse(b)?)
+    });
+}
+
+#[test]
+fn csv_files_of_classes() {
+    let files =
+        ["image,label\n1.png,a\n2.png,\"b\"\n", "1.png;a\n2.png;b\n", "\u{feff}id\tbreed\n1\tcafe\u{301}\n"];
+    // Two strings a row of at least three bytes, and a buffer of the reader.
+    holds(files.map(|f| f.as_bytes().to_vec()).to_vec(), 60, 64 * KIB, |b| {
+        let rows = labels_csv::parse(b, |cell| cell.ends_with(".png"))?;
+        assert!(!rows.is_empty() && rows.iter().all(|row| !row.class.is_empty() && !row.file.is_empty()));
+        Ok(())
+    });
 }
 
 #[test]
@@ -240,7 +270,7 @@ fn checkpoints() {
     holds(vec![read("best.safetensors")], 100, 1024 * KIB, |b| {
         let file = ModelFile::new(Path::new("file"), b.to_vec());
         file.info().map_err(|e| e.to_string())?;
-        file.load(&mut store.clone()).map_err(|e| e.to_string())
+        file.load(&mut store.clone()).map(drop).map_err(|e| e.to_string())
     });
     holds(vec![read("last.ckpt")], 100, 1024 * KIB, |b| {
         // A checksum that is right lets the rest be seen.
@@ -310,7 +340,7 @@ fn names_in_folders() {
     type Name = Vec<u8>;
     let mut png = Cursor::new(Vec::new());
     image::RgbImage::new(1, 1).write_to(&mut png, image::ImageFormat::Png).unwrap();
-    let contents = [png.into_inner(), b"no image".to_vec()];
+    let contents = [png.into_inner(), b"no image".to_vec(), b"a.png,a\nc.png,b\n".to_vec()];
     let root = tempfile::tempdir().unwrap();
     let path = root.path().join("data");
     let load = |entries: &[(Vec<Name>, Option<Name>, usize)], fraction: Option<f64>| {
@@ -341,7 +371,24 @@ fn names_in_folders() {
     let (first, second) = (image(&["\n"]), image(&["a"]));
     assert!(load(&[first, second], Some(0.5)).unwrap_err().to_string().contains("rename it"));
 
-    let known = ["train", "test", "val", "a", "b", ".hidden", "c.png", "\n", "é", "\u{202e}x"].map(bytes);
+    let known = [
+        "train",
+        "test",
+        "val",
+        "a",
+        "b",
+        ".hidden",
+        "c.png",
+        "train.csv",
+        "labels.csv",
+        "test.csv",
+        "cafe\u{301}",
+        "caf\u{e9}",
+        "\n",
+        "é",
+        "\u{202e}x",
+    ]
+    .map(bytes);
     let any_name =
         || prop_oneof![4 => select(known.to_vec()), 1 => vec(1u8.., 1..300), 1 => vec(1u8.., 1..4)];
     let part = select(["train", "test", "val"].map(bytes).to_vec());
@@ -352,8 +399,11 @@ fn names_in_folders() {
     ];
     let ending = select(vec![".png", ".png", ".PNG", ".jpeg", ".png.", ""]);
     let file = (any_name(), ending).prop_map(|(name, ending)| [&name, ending.as_bytes()].concat());
-    let entry =
-        (folders, proptest::option::weighted(0.9, file), prop_oneof![9 => Just(0usize), 1 => Just(1)]);
+    let entry = (
+        folders,
+        proptest::option::weighted(0.9, file),
+        prop_oneof![9 => Just(0usize), 1 => Just(1), 2 => Just(2)],
+    );
     let inputs = (vec(entry, 1..5), proptest::option::of(0.1..0.9f64));
     let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
     let check = |(entries, fraction): (Vec<_>, _)| {

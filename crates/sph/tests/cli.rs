@@ -148,8 +148,24 @@ fn data_files() {
     std::fs::write(&labels, idx(&[19], |_| 1)).unwrap();
     mistake(&train, &["t10k-labels-idx1-ubyte", "20 images"]);
     assert!(!data.join("runs").exists(), "a run that could not begin leaves nothing");
+    std::fs::write(&labels, idx(&[20], |i| (i + 7) as u8)).unwrap();
+    mistake(&train, &["t10k-labels-idx1-ubyte", "labels go from 0 to 26", "--dataset emnist"]);
+    let other = |dataset: &str| train.replace("fashion-mnist", dataset);
+    mistake(&other("idx").replace("--data-dir", "--output"), &["--data-dir is needed by the data set 'idx'"]);
+    let names = data.join("names.txt");
+    std::fs::write(&names, "a\nb\n").unwrap();
+    let named = format!("{} --class-names {}", other("idx"), names.display());
+    mistake(&named, &["names.txt", "2 names for the 27 classes"]);
+    mistake(
+        &format!("{} --class-names x", other("mnist")),
+        &["mnist does not take --class-names", "idx, npz, safetensors"],
+    );
+    mistake(&format!("{} --emnist-split letter", other("emnist")), &["--emnist-split", "letters"]);
+    mistake(&other("folder"), &["no class folders", "--labels-file"]);
     std::fs::write(&labels, &good.1).unwrap();
-    sph(&train).assert().success();
+    let run = sph(&train).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success() && said.contains("not those of Fashion-MNIST"), "{said}");
 }
 
 #[test]
@@ -212,7 +228,7 @@ fn training_begins_with_the_values_of_a_file() {
         );
         let run = sph(&format!("{flags} --init-checkpoint {}", checkpoint.display())).output().unwrap();
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
-        (String::from_utf8(run.stdout).unwrap(), tensors(&dir.path().join(name).join("last-ema.safetensors")))
+        (String::from_utf8(run.stderr).unwrap(), tensors(&dir.path().join(name).join("last-ema.safetensors")))
     };
     let there = tensors(Path::new(&file));
     let (said, here) = tuned(Path::new(&file), "same");

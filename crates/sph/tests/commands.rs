@@ -125,6 +125,49 @@ fn a_folder_of_pictures_is_trained_on_and_predicted() {
     mistake("data stats digits --layout nchw", &["digits does not take --layout", "npz, safetensors"]);
 }
 
+#[test]
+fn networks_and_data_go_together_by_the_names_of_classes() {
+    let dir = TempDir::new().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let pictures = |folder: &str, class: &str, left: u8, right: u8| {
+        let folder = dir.path().join(folder).join(class);
+        std::fs::create_dir_all(&folder).unwrap();
+        (0..12).for_each(|i| png(&folder.join(format!("{i}.png")), (8, 8), left + i, right - i));
+    };
+    pictures("photos", "dark_left", 20, 220);
+    pictures("photos", "dark_right", 220, 20);
+    let data = format!("folder --data-dir {} --test-fraction 0.25", at("photos"));
+    let (run, said) = run(&dir, &format!("--dataset {data} --model mlp --batch-size 5 --epochs 6"));
+    assert_eq!(said["test_accuracy"], 1.0);
+    // The second class alone, which is the first of its folder.
+    pictures("few", "dark_right", 220, 20);
+    let few = format!("--data-dir {}", at("few"));
+    let found = json(&format!("eval {run} {few}"));
+    let classes: Vec<(&Value, &Value)> =
+        found["classes"].as_array().unwrap().iter().map(|c| (&c["images"], &c["accuracy"])).collect();
+    assert_eq!(classes, [(&Value::from(0), &Value::Null), (&Value::from(3), &Value::from(1.0))]);
+    let said = sph(&format!("eval {run} {few}")).output().unwrap();
+    assert!(String::from_utf8_lossy(&said.stdout).contains("no images"));
+    assert!(String::from_utf8_lossy(&said.stderr).contains("no images of 'dark_left'"));
+    json(&format!("adapt --checkpoint {run} {few} --labels 5 --steps 1"));
+    // Names that are exchanged exchange the classes, and the rows of a classifier to begin with.
+    stdout(&format!("data corrupt {data} --corrupt brightness:1 --output {}", at("copy.npz")));
+    let copy = format!("--dataset npz --data-dir {} --layout nhwc", at("copy.npz"));
+    std::fs::write(at("names.txt"), "dark_right\ndark_left\n").unwrap();
+    let exchanged = format!("{copy} --class-names {}", at("names.txt"));
+    assert_eq!(json(&format!("eval {run} {copy}"))["accuracy"], 1.0);
+    assert_eq!(json(&format!("eval {run} {exchanged}"))["accuracy"], 0.0);
+    let tuned = |data: &str, name: &str| {
+        let flags = "--model mlp --opt sgd --lr 1e-30 --weight-decay 0 --batch-size 6 --epochs 1";
+        let begin = format!("--init-checkpoint {run}/best.safetensors --output {}", at("runs"));
+        json(&format!("train {data} {flags} {begin} --experiment {name}"))["test_accuracy"].clone()
+    };
+    assert_eq!(tuned(&copy, "as-they-were"), 1.0);
+    assert_eq!(tuned(&exchanged, "exchanged"), 0.0);
+    std::fs::write(at("names.txt"), "dark_right\nemu\n").unwrap();
+    mistake(&format!("eval {run} {exchanged}"), &["'emu'", "'dark_left', 'dark_right'"]);
+}
+
 /// A `.npy` file of values of one type.
 fn npy<const N: usize>(descr: &str, shape: &str, values: impl Iterator<Item = [u8; N]>) -> Vec<u8> {
     let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");

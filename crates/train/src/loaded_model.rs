@@ -20,8 +20,10 @@ pub struct LoadedModel {
     pub division: Division,
     /// Which of the data set's training images the network was trained on.
     pub overlap: TrainingOverlap,
-    /// What the file calls its classes, where it is one of this program.
-    pub classes_of_file: Option<Vec<String>>,
+    /// What was assumed of the data and its classes, a line each.
+    pub notes: Vec<String>,
+    /// The values came from a file of this program, which names its model, data and classes.
+    pub is_ours: bool,
     /// Who says how images are normalized.
     pub normalised_by: NormalisedBy,
     /// The file that values come from.
@@ -81,21 +83,6 @@ impl LoadedModel {
         self.data.as_ref().ok_or(Error::NoData)
     }
 
-    /// That the data set's classes are not called what the network's are.
-    ///
-    /// # Errors
-    /// When the data set was not read.
-    pub fn note_of_classes(&self) -> Result<Option<String>> {
-        let data = self.data()?;
-        let other = self.classes_of_file.as_ref().is_some_and(|names| !names.starts_with(&data.class_names));
-        let dataset = &self.info.dataset;
-        Ok(other.then(|| {
-            format!(
-                "the classes of {dataset} have other names than the network's; they are compared by number"
-            )
-        }))
-    }
-
     /// What these pixels are normalized by, on their own scale.
     pub fn normalisation(&self, pixels: &Pixels) -> Normalisation {
         match &self.normalised_by {
@@ -119,11 +106,6 @@ impl LoadedModel {
             }
             _ => None,
         }
-    }
-
-    /// The values came from a file of this program, which names its model and data.
-    pub fn is_ours(&self) -> bool {
-        self.classes_of_file.is_some()
     }
 }
 

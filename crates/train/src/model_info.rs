@@ -41,7 +41,7 @@ impl ModelInfo {
             decouple: false,
             stem: None,
             dataset: dataset.into(),
-            data: DataOptions { data_dir: None, ..options.clone() },
+            data: options.without_places(),
             input: data.train.size,
             class_names: data.class_names.clone(),
             normalisation: data.normalisation.clone(),

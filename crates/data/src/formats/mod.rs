@@ -3,5 +3,6 @@
 pub mod arrays;
 pub mod idx;
 pub mod image_file;
+pub mod labels_csv;
 pub mod npz;
 pub mod safetensors;

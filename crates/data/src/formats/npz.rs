@@ -38,7 +38,7 @@ impl ArrayFile for File<'_> {
 }
 
 /// A data set as the bytes of a `.npz` file, as the data set `npz` reads it (with the layout NHWC where images have several channels): `x_train`, `y_train`,
-/// `x_test`, `y_test`.
+/// `x_test`, `y_test`, and `class_names`.
 ///
 /// # Errors
 /// When an array has more than 4 GiB, which this form of zip files does not hold.
@@ -60,6 +60,16 @@ pub fn write(data: &Dataset) -> std::result::Result<Vec<u8>, String> {
             to.write_all(&bytes).map_err(|e| e.to_string())?;
         }
     }
+    // Text of as many characters as the longest has, at least one.
+    let width = data.class_names.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(1);
+    let point = |name: &str| {
+        let points = name.chars().map(u32::from).chain(std::iter::repeat(0)).take(width);
+        points.flat_map(u32::to_le_bytes).collect::<Vec<u8>>()
+    };
+    let names: Vec<u8> = data.class_names.iter().flat_map(|name| point(name)).collect();
+    let shape = format!("({},)", data.class_names.len());
+    to.start_file("class_names.npy", SimpleFileOptions::default()).map_err(|e| e.to_string())?;
+    to.write_all(&npy(&format!("<U{width}"), "False", &shape, &names)).map_err(|e| e.to_string())?;
     to.finish().map(Cursor::into_inner).map_err(|e| e.to_string())
 }
 
@@ -74,6 +84,9 @@ fn npy(descr: &str, fortran: &str, shape: &str, data: &[u8]) -> Vec<u8> {
 
 /// Headers are short: longer ones describe records, which are not read here.
 const MAX_HEADER: usize = 4096;
+
+/// Text has at most so many characters: it is read for names of classes.
+const MAX_TEXT: usize = 1024;
 
 /// The array in the bytes of a `.npy` file.
 ///
@@ -100,24 +113,30 @@ pub fn parse_npy(bytes: &[u8]) -> std::result::Result<NamedArray, String> {
     };
     let descr = field("descr")?.strip_prefix('\'').and_then(|t| t.split_once('\'')).map(|t| t.0);
     let descr = descr.ok_or("records, which are not read here; save plain arrays")?;
-    let dtype = match descr {
-        "|b1" => Dtype::Bool,
-        "|u1" => Dtype::U8,
-        "|i1" => Dtype::I8,
-        "<u2" => Dtype::U16,
-        "<i2" => Dtype::I16,
-        "<u4" => Dtype::U32,
-        "<i4" => Dtype::I32,
-        "<u8" => Dtype::U64,
-        "<i8" => Dtype::I64,
-        "<f4" => Dtype::F32,
-        "<f8" => Dtype::F64,
-        other => {
-            let other: String = other.chars().take(20).collect();
-            return Err(format!(
-                "elements of type '{other}'; save little-endian whole numbers, float32 or float64"
-            ));
-        }
+    // The first character is the order of an element's bytes, which those of one byte do not have.
+    let (order_of_bytes, kind) = descr.split_at_checked(1).unwrap_or(("", ""));
+    let text =
+        |letter: char| kind.strip_prefix(letter).and_then(|n| n.parse().ok()).filter(|n| *n <= MAX_TEXT);
+    let dtype = match kind {
+        "b1" => Some(Dtype::Bool),
+        "u1" => Some(Dtype::U8),
+        "i1" => Some(Dtype::I8),
+        "u2" => Some(Dtype::U16),
+        "i2" => Some(Dtype::I16),
+        "u4" => Some(Dtype::U32),
+        "i4" => Some(Dtype::I32),
+        "u8" => Some(Dtype::U64),
+        "i8" => Some(Dtype::I64),
+        "f2" => Some(Dtype::F16),
+        "f4" => Some(Dtype::F32),
+        "f8" => Some(Dtype::F64),
+        _ => text('U').map(Dtype::Unicode).or_else(|| text('S').map(Dtype::Ascii)),
+    };
+    let Some(dtype) = dtype.filter(|_| ["<", ">", "|"].contains(&order_of_bytes)) else {
+        let other: String = descr.chars().take(20).collect();
+        return Err(format!(
+            "elements of type '{other}'; save whole numbers, floating-point ones or text (no objects)"
+        ));
     };
     let order = field("fortran_order")?;
     let fortran = match (order.starts_with("False"), order.starts_with("True")) {
@@ -127,12 +146,16 @@ pub fn parse_npy(bytes: &[u8]) -> std::result::Result<NamedArray, String> {
     };
     let shape = field("shape")?.strip_prefix('(').and_then(|t| t.split_once(')')).map(|t| t.0);
     let shape = shape.ok_or("a .npy header without a shape")?;
-    let extents = shape.split(',').map(str::trim).filter(|d| !d.is_empty()).map(str::parse);
+    // Python 2 wrote long integers with an L.
+    let extents = shape.split(',').map(|d| d.trim().trim_end_matches('L')).filter(|d| !d.is_empty());
+    let extents = extents.map(str::parse);
     let shape: Vec<usize> =
         extents.collect::<std::result::Result<_, _>>().map_err(|_| format!("shape ({shape})"))?;
     if shape.len() > 8 {
         return Err(format!("shape {shape:?} has more than 8 axes"));
     }
+    let swapped = (order_of_bytes == ">").then(|| little_endian(data, dtype));
+    let data = swapped.as_deref().unwrap_or(data);
     match fortran && shape.len() > 1 {
         false => NamedArray::decode(&shape, dtype, data),
         true => {
@@ -140,6 +163,18 @@ pub fn parse_npy(bytes: &[u8]) -> std::result::Result<NamedArray, String> {
             NamedArray::decode(&shape, dtype, &c_order(data, &shape, dtype.size()))
         }
     }
+}
+
+/// Big-endian elements as little-endian ones.
+fn little_endian(data: &[u8], dtype: Dtype) -> Vec<u8> {
+    let size = match dtype {
+        Dtype::Unicode(_) => 4,
+        Dtype::Ascii(_) => 1,
+        other => other.size(),
+    };
+    let mut data = data.to_vec();
+    data.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+    data
 }
 
 /// Elements of `size` bytes in Fortran's order (first axis fastest), as C has them (last axis fastest).
@@ -247,7 +282,7 @@ mod tests {
         for (x, message) in [
             (npy("<f4", "False", "(10, 1)", &le([f32::NAN; 10].map(f32::to_le_bytes))), "value 0 is NaN"),
             (npy("<f4", "False", "(10,)", &[0; 40]), "2 to 4 axes"),
-            (npy(">f4", "False", "(10, 1)", &[0; 40]), "'>f4'"),
+            (npy("<c8", "False", "(10, 1)", &[0; 80]), "'<c8'"),
             (npy("<f4", "False", "(11, 1)", &[0; 44]), "10 labels for the 11 inputs"),
             (npy("<f4", "False", "(18446744073709551615, 9)", &[0; 40]), "do not fill"),
             (npy("|u1", "False", "(10, 0, 3)", &[]), "is empty"),
@@ -262,5 +297,84 @@ mod tests {
         let x = npy("|u1", "False", "(2, 1)", &[0, 255]);
         let e = read(&[("x", x), ("y", negative)], &options).unwrap_err();
         assert!(e.contains("'y': label -1"), "{e}");
+    }
+
+    #[test]
+    fn elements_keep_their_values_as_numpy_writes_them() {
+        use crate::formats::arrays::Values;
+        let of_shape = |descr, shape, bytes: &[u8]| parse_npy(&npy(descr, "False", shape, bytes));
+        let two = |descr, bytes: &[u8]| of_shape(descr, "(2,)", bytes).unwrap().values;
+        let text = |a: &str, b: &str| Values::Text(vec![a.into(), b.into()]);
+        let floats = Values::Floats(vec![1.0, -2.5]);
+        assert_eq!(two("<f2", &[0x00, 0x3c, 0x00, 0xc1]), floats);
+        assert_eq!(two(">f2", &[0x3c, 0x00, 0xc1, 0x00]), floats);
+        assert_eq!(two(">f4", &[0x3f, 0x80, 0, 0, 0xc0, 0x20, 0, 0]), floats);
+        assert_eq!(two(">f8", &[0x3f, 0xf0, 0, 0, 0, 0, 0, 0, 0xc0, 0x04, 0, 0, 0, 0, 0, 0]), floats);
+        assert_eq!(two(">i2", &[0, 1, 0xff, 0xfe]), Values::Ints(vec![1, -2]));
+        assert_eq!(two("|b1", &[1, 0]), Values::Bytes(vec![1, 0]));
+        assert_eq!(two("|S2", b"a\0bc"), text("a", "bc"));
+        assert_eq!(two("<U1", &[0x61, 0, 0, 0, 0xe9, 0, 0, 0]), text("a", "\u{e9}"));
+        assert_eq!(two(">U1", &[0, 0, 0, 0x61, 0, 0, 0, 0xe9]), text("a", "\u{e9}"));
+        assert_eq!(of_shape("|u1", "(2L, 1L)", &[1, 2]).unwrap().shape, [2, 1], "as Python 2 wrote it");
+        assert!(of_shape("<U0", "(99,)", &[]).unwrap_err().contains("without characters"));
+        assert!(of_shape("<U1", "(1,)", &[0, 0, 0, 0xff]).unwrap_err().contains("not Unicode"));
+        assert!(of_shape("|O", "(1,)", &[]).unwrap_err().contains("'|O'"));
+    }
+
+    #[test]
+    fn labels_come_in_many_ways() {
+        let x = npy("|u1", "False", "(4, 2)", &[7; 8]);
+        let options = DataOptions { test_fraction: Some(0.5), ..DataOptions::default() };
+        let data = |labels: Vec<u8>| read(&[("X", x.clone()), ("Y", labels)], &options);
+        let classes = |labels: Vec<u8>| {
+            let data = data(labels).unwrap();
+            let mut labels = [&data.train.labels[..], &data.test.labels].concat();
+            labels.sort_unstable();
+            (labels, data.class_names, data.notes)
+        };
+        let floats = |v: [f32; 4]| npy("<f4", "False", "(4,)", &le(v.map(f32::to_le_bytes)));
+        let (labels, names, notes) = classes(floats([0.0, 1.0, 1.0, 0.0]));
+        assert_eq!((labels, names), (vec![0, 0, 1, 1], vec!["0".to_string(), "1".into()]));
+        assert!(notes.len() == 1 && notes[0].contains("'Y' are floating-point"), "{notes:?}");
+        assert!(data(floats([0.0, 0.5, 1.0, 1.0])).unwrap_err().contains("label 0.5"));
+        assert!(data(floats([0.0, f32::NAN, 1.0, 1.0])).unwrap_err().contains("label NaN"));
+        // A class that no row has is one all the same.
+        let (labels, names, notes) =
+            classes(npy("|u1", "False", "(4, 3)", &[1, 0, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0]));
+        assert_eq!((labels, names.len()), (vec![0, 0, 1, 1], 3));
+        assert!(notes[0].contains("one-hot, of 3 classes"), "{notes:?}");
+        assert!(
+            data(npy("|u1", "False", "(4, 2)", &[1, 0, 1, 1, 0, 1, 1, 0])).unwrap_err().contains("row 1")
+        );
+        let (labels, names, _) = classes(npy("|S3", "False", "(4,)", b"dogcatdogcat"));
+        assert_eq!((labels, names), (vec![0, 0, 1, 1], vec!["cat".to_string(), "dog".into()]));
+        // Names in the file, and labels beyond them.
+        let named = |labels: &[u8]| {
+            let labels = npy("|u1", "False", "(4,)", labels);
+            let names = npy("|S1", "False", "(2,)", b"ba");
+            read(&[("x", x.clone()), ("y", labels), ("class_names", names)], &options)
+        };
+        assert_eq!(named(&[0, 1, 0, 1]).unwrap().class_names, ["b", "a"]);
+        assert!(named(&[0, 1, 2, 1]).unwrap_err().contains("2 names of classes, and labels up to 2"));
+    }
+
+    #[test]
+    fn arrays_for_validation_are_not_lost_in_silence() {
+        let x = npy("|u1", "False", "(2, 2)", &[7; 4]);
+        let y = npy("|u1", "False", "(2,)", &[0, 1]);
+        let mut members =
+            vec![("x_train", x.clone()), ("y_train", y.clone()), ("x_val", x.clone()), ("y_val", y.clone())];
+        let data = read(&members, &DataOptions::default()).unwrap();
+        assert!(
+            data.test.len() == 2 && data.notes[0].contains("'x_val' and 'y_val' are those to test on"),
+            "{:?}",
+            data.notes
+        );
+        members.extend([("x_test", x), ("y_test", y)]);
+        let notes = read(&members, &DataOptions::default()).unwrap().notes;
+        assert!(
+            notes.len() == 1 && notes[0].contains("'x_val' and 'y_val' of f.npz are not used"),
+            "{notes:?}"
+        );
     }
 }

@@ -1,17 +1,22 @@
 //! A folder of JPEG and PNG files: `train/CLASS/FILE` and `test/CLASS/FILE` (or `val/`), or `CLASS/FILE` alone, which
-//! `test-fraction` splits.
+//! `test-fraction` splits. In place of a folder per class a CSV file may tell them: `train.csv` beside `train/FILE`, `labels.csv` beside or
+//! among the files.
 //!
-//! Classes are the folders' names, Unicode without control characters, in the order of their bytes. Files of other kinds, hidden ones, and folders inside a class are
-//! left alone. All images are decoded when the set is read, on all cores, and held as bytes; see [`MAX_DECODED`].
+//! Classes are the folders' names, Unicode without control characters, with accents composed (NFC), in the order of their bytes. Files of
+//! other kinds, hidden ones, and folders inside a class are left alone. All images are decoded when the set is read, on all cores, and held
+//! as bytes; see [`MAX_DECODED`].
 
 use super::split_test;
+use crate::classes::{composed, is_name};
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::files;
 use crate::formats::image_file::decode;
+use crate::formats::labels_csv;
 use crate::image_set::{ImageSet, Pixels};
 use crate::options::DataOptions;
 use crate::preprocess::Preprocessing;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -21,81 +26,227 @@ pub const MAX_DECODED: u64 = 16 << 30;
 /// Files and their classes.
 type Files = Vec<(PathBuf, u32)>;
 
+/// The files of each class, in order; a folder may be empty.
+type Classes = BTreeMap<String, Vec<PathBuf>>;
+
+/// Folders of images to test on; the first that has classes is the test set.
+const TESTS: [&str; 4] = ["test", "val", "valid", "validation"];
+
 pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     let dir = options.data_dir.as_deref();
     let dir = dir.ok_or_else(|| Error::setting("data-dir", None, "is needed by the data set 'folder'"))?;
     let how = Preprocessing::of(options)?;
-    let parts = ["train", "test", "val"].map(|part| dir.join(part));
-    let [train, tests @ ..] = &parts;
-    let test = tests.iter().find(|t| t.is_dir());
-    if !train.is_dir() {
-        if let Some(test) = test {
-            return Err(Error::file(train, format!("not found, but {} is there", test.display())));
+    let train_dir = dir.join("train");
+    let tests: Vec<PathBuf> = TESTS.iter().map(|part| dir.join(part)).filter(|t| t.is_dir()).collect();
+    let mut notes = Vec::new();
+    let alone = |classes, notes| single(dir, classes, notes, options);
+    if !train_dir.is_dir() {
+        if let Some(test) = tests.first() {
+            return Err(Error::file(&train_dir, format!("not found, but {} is there", test.display())));
         }
-        let (names, found) = classes(dir)?;
-        let all = read(&found, None, how)?;
-        return split_test(dir, all, names, options);
+        let tables = [dir.join("train.csv"), dir.join("labels.csv")];
+        return alone(classes(dir, options.labels_file.as_deref(), &tables, &mut notes)?, notes);
     }
-    let test = test.ok_or_else(|| {
-        Error::file(&parts[1], "not found; a train folder needs a test or val folder beside it")
-    })?;
+    let tables = [
+        dir.join("train.csv"),
+        dir.join("train_labels.csv"),
+        dir.join("labels.csv"),
+        train_dir.join("labels.csv"),
+    ];
+    let train = classes(&train_dir, options.labels_file.as_deref(), &tables, &mut notes)?;
+    let mut test: Option<(&PathBuf, Classes)> = None;
+    for other in &tests {
+        let found = test_classes(other, &mut notes)?;
+        match (found, &test) {
+            (None, _) => notes.push(format!(
+                "{} has no classes, neither folders of images nor a CSV file that tells them: it is left out",
+                other.display()
+            )),
+            (Some(found), None) => test = Some((other, found)),
+            (Some(_), Some((first, _))) => notes.push(format!(
+                "{} is not used, as {} is the test set: `val-split` holds out training images",
+                other.display(),
+                first.display()
+            )),
+        }
+    }
+    let Some((test_dir, test)) = test else {
+        if options.test_fraction.is_some() || options.whole {
+            return alone(train, notes);
+        }
+        let reason = "no folder of images with classes to test on; a train folder needs a test or val folder beside it, or `test-fraction`";
+        return Err(Error::file(dir, reason));
+    };
+    if test_dir.file_name() != Some(TESTS[0].as_ref()) {
+        notes.push(format!("{} is the test set", test_dir.display()));
+    }
     if options.test_fraction.is_some() {
         let reason = format!("{} has test images already", dir.display());
         return Err(Error::setting("test-fraction", None, reason));
     }
-    let (names, train_files) = classes(train)?;
-    let (test_names, test_files) = classes(test)?;
-    if let Some(other) = test_names.iter().find(|n| !names.contains(n)) {
-        return Err(Error::file(
-            &test.join(other),
-            format!("a class that {} does not have", train.display()),
-        ));
+    let names: Vec<String> = train.keys().cloned().collect();
+    let mut test_files = Files::new();
+    for (name, found) in &test {
+        let class = names.binary_search(name);
+        if found.is_empty() {
+            notes.push(format!("{} has no images", test_dir.join(name).display()));
+        } else if class.is_err() {
+            let reason = format!("a class that {} does not have", train_dir.display());
+            return Err(Error::file(&test_dir.join(name), reason));
+        }
+        // Numbers are those of the training classes.
+        test_files.extend(found.iter().map(|path| (path.clone(), class.unwrap_or(0) as u32)));
     }
-    // A class without test images is no mistake: numbers are those of the training classes.
-    let number = |c: u32| names.iter().position(|n| *n == test_names[c as usize]).unwrap_or(0) as u32;
-    let test_files: Files = test_files.into_iter().map(|(path, c)| (path, number(c))).collect();
-    let train = read(&train_files, None, how)?;
+    let train = read(&numbered(&train), None, how)?;
     let test = read(&test_files, Some(train.size), how)?;
-    Ok(Dataset::new(train, test, names)?)
+    let mut data = Dataset::new(train, test, names)?;
+    data.notes = notes;
+    Ok(data)
 }
+
+/// The data set of one set of files, which `test-fraction` splits.
+fn single(dir: &Path, classes: Classes, notes: Vec<String>, options: &DataOptions) -> Result<Dataset> {
+    let all = read(&numbered(&classes), None, Preprocessing::of(options)?)?;
+    let mut data = split_test(dir, all, classes.into_keys().collect(), options)?;
+    data.notes = notes;
+    Ok(data)
+}
+
+/// The files with the numbers of their classes.
+fn numbered(classes: &Classes) -> Files {
+    let of_class = |(class, files): (u32, &Vec<PathBuf>)| {
+        files.iter().map(|path| (path.clone(), class)).collect::<Files>()
+    };
+    (0..).zip(classes.values()).flat_map(of_class).collect()
+}
+
+/// What systems and programs leave in folders, beside hidden files.
+const LEFT_BY_OTHERS: [&str; 2] = ["__MACOSX", "@eaDir"];
 
 fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let listed = std::fs::read_dir(dir).and_then(|d| d.map(|e| e.map(|e| e.path())).collect());
     let mut listed: Vec<PathBuf> = listed.map_err(|e| Error::file(dir, e.to_string()))?;
-    listed.retain(|p| p.file_name().is_some_and(|n| !n.as_encoded_bytes().starts_with(b".")));
+    let is_ours = |name: &std::ffi::OsStr| {
+        !name.as_encoded_bytes().starts_with(b".") && LEFT_BY_OTHERS.iter().all(|other| name != *other)
+    };
+    listed.retain(|p| p.file_name().is_some_and(is_ours));
     // The system's order is any.
     listed.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
     Ok(listed)
 }
 
-/// The names of the classes in `dir`, and their files.
-fn classes(dir: &Path) -> Result<(Vec<String>, Files)> {
-    let (mut names, mut found) = (Vec::new(), Files::new());
+/// The images directly in `dir`.
+fn images(dir: &Path) -> Result<Vec<PathBuf>> {
+    Ok(entries(dir)?.into_iter().filter(|p| is_image(p)).collect())
+}
+
+/// The folders in `dir` as classes, with their images; one may have none.
+fn folders(dir: &Path) -> Result<Classes> {
+    let mut classes = Classes::new();
     for class in entries(dir)?.into_iter().filter(|p| p.is_dir()) {
-        let before = found.len();
-        found.extend(entries(&class)?.into_iter().filter(|p| is_image(p)).map(|p| (p, names.len() as u32)));
-        if found.len() == before {
-            return Err(Error::file(
-                &class,
-                "no JPEG or PNG file (.jpg, .jpeg, .png) in it; each class has a folder of them",
-            ));
-        }
-        names.push(class_name(&class)?);
+        // A name that is spelled in two ways is one class.
+        classes.entry(class_name(&class)?).or_default().extend(images(&class)?);
     }
-    if names.is_empty() {
-        return Err(Error::file(
-            dir,
-            "no class folders in it; images are expected as CLASS/FILE.jpg or .png",
+    Ok(classes)
+}
+
+/// The classes of the images to learn from: as the CSV file that the user named tells, else by folders, else as one of `tables` tells.
+fn classes(dir: &Path, named: Option<&Path>, tables: &[PathBuf], notes: &mut Vec<String>) -> Result<Classes> {
+    if let Some(table) = named {
+        return by_table(table, dir, notes);
+    }
+    let found = folders(dir)?;
+    // One folder alone is where the images are, not what they are.
+    if found.values().filter(|files| !files.is_empty()).count() < 2
+        && let Some(table) = tables.iter().find(|table| table.is_file())
+    {
+        notes.push(format!("{} tells the classes of the images", table.display()));
+        return by_table(table, dir, notes);
+    }
+    if let Some(empty) = found.iter().find(|(_, files)| files.is_empty()) {
+        let reason = "no JPEG or PNG file (.jpg, .jpeg, .png) in it; each class has a folder of them";
+        return Err(Error::file(&dir.join(empty.0), reason));
+    }
+    if found.is_empty() {
+        let reason = "no class folders in it; images are expected as CLASS/FILE.jpg or .png, or with a CSV file that tells their classes \
+                      (`labels-file`)";
+        return Err(Error::file(dir, reason));
+    }
+    Ok(found)
+}
+
+/// The classes of the images in `dir` to test on, by folders or a CSV file; `None` where nothing tells them.
+fn test_classes(dir: &Path, notes: &mut Vec<String>) -> Result<Option<Classes>> {
+    let found = folders(dir)?;
+    if found.values().any(|files| !files.is_empty()) {
+        return Ok(Some(found));
+    }
+    let mut beside = dir.as_os_str().to_os_string();
+    beside.push(".csv");
+    let tables = [PathBuf::from(beside), dir.join("labels.csv")];
+    let Some(table) = tables.iter().find(|table| table.is_file()) else { return Ok(None) };
+    // Competitions give such a file without classes, too.
+    match by_table(table, dir, notes) {
+        Ok(found) => Ok(Some(found)),
+        Err(e) => {
+            notes.push(e.to_string());
+            Ok(None)
+        }
+    }
+}
+
+/// The images of `dir`, or of folders in it, with the classes that a CSV file tells.
+fn by_table(table: &Path, dir: &Path, notes: &mut Vec<String>) -> Result<Classes> {
+    let fail = |reason: String| Error::file(table, reason);
+    let beside = table.parent().unwrap_or(Path::new(""));
+    let mut places = vec![dir.to_path_buf(), beside.to_path_buf()];
+    places.extend(entries(dir)?.into_iter().filter(|p| p.is_dir()));
+    // Names without their ending, for files that are named by an id.
+    let mut by_stem: HashMap<PathBuf, PathBuf> = HashMap::new();
+    for place in places.iter().filter(|p| p.is_dir()) {
+        for image in images(place)? {
+            by_stem.entry(image.with_extension("")).or_insert(image);
+        }
+    }
+    let find = |name: &str| -> Option<PathBuf> {
+        let inside = Path::new(name).components().all(|c| matches!(c, std::path::Component::Normal(_)));
+        let place = |place: &PathBuf| {
+            let path = place.join(name);
+            if is_image(&path) { Some(path) } else { by_stem.get(&path).cloned() }
+        };
+        // Nothing in a file leads elsewhere.
+        if inside { places.iter().find_map(place) } else { None }
+    };
+    let rows = labels_csv::parse(&files::read(table)?, |cell| find(cell).is_some()).map_err(fail)?;
+    let mut classes = Classes::new();
+    let mut lines: HashMap<PathBuf, u64> = HashMap::new();
+    for row in rows {
+        let path = find(&row.file).ok_or_else(|| {
+            let reason = format!("line {}: no image '{}' in {}", row.line, row.file, dir.display());
+            fail(reason)
+        })?;
+        if let Some(line) = lines.insert(path.clone(), row.line) {
+            return Err(fail(format!("lines {line} and {} are both of '{}'", row.line, row.file)));
+        }
+        classes.entry(row.class).or_default().push(path);
+    }
+    classes.values_mut().for_each(|files| files.sort_unstable());
+    let others = images(dir)?.iter().filter(|image| !lines.contains_key(*image)).count();
+    if others > 0 {
+        notes.push(format!(
+            "{others} images in {} are not in {}: they are left out",
+            dir.display(),
+            table.display()
         ));
     }
-    Ok((names, found))
+    Ok(classes)
 }
 
 /// What a class is called goes into files and tables as it is, and tells it from the others.
 fn class_name(folder: &Path) -> Result<String> {
-    let name = folder.file_name().and_then(|n| n.to_str()).filter(|n| !n.contains(char::is_control));
+    let name = folder.file_name().and_then(|n| n.to_str()).filter(|n| is_name(n));
     let reason = "a class is called like its folder, and this name is not Unicode or holds a control character; rename it";
-    name.map(String::from).ok_or_else(|| Error::file(folder, reason))
+    name.map(composed).ok_or_else(|| Error::file(folder, reason))
 }
 
 fn is_image(path: &Path) -> bool {
@@ -209,8 +360,18 @@ mod tests {
         let first: Vec<u8> = data.train.images.bytes().unwrap().chunks(12).map(|image| image[5]).collect();
         assert_eq!(first, [100, 101, 102, 200, 201, 202]);
         assert_eq!(load(&options(dir.path(), None)).unwrap().train.size, (4, 6, 3));
+        // A folder without images is no class of theirs.
         std::fs::create_dir(dir.path().join("val/c")).unwrap();
-        assert!(load(&options(dir.path(), None)).unwrap_err().to_string().contains("no JPEG or PNG file"));
+        let data = load(&options(dir.path(), None)).unwrap();
+        assert!(
+            data.classes() == 2 && data.notes.iter().any(|n| n.contains("val/c has no images")),
+            "{:?}",
+            data.notes
+        );
+        std::fs::create_dir(dir.path().join("train/c")).unwrap();
+        let e = load(&options(dir.path(), None)).unwrap_err().to_string();
+        assert!(e.contains("train/c") && e.contains("no JPEG or PNG file"), "{e}");
+        std::fs::remove_dir(dir.path().join("train/c")).unwrap();
         std::fs::write(dir.path().join("val/c/1.jpg"), file(6, 4, ImageFormat::Jpeg, |_, _| [0; 3])).unwrap();
         let e = load(&options(dir.path(), None)).unwrap_err().to_string();
         assert!(e.contains("val/c") && e.contains("does not have"), "{e}");
@@ -231,5 +392,102 @@ mod tests {
         std::fs::write(dir.path().join("a/1.PNG"), "<html>").unwrap();
         let e = load(&fraction).unwrap_err().to_string();
         assert!(e.contains("a/1.PNG: neither"), "the first file that is wrong: {e}");
+    }
+
+    fn flat(dir: &Path, files: &[&str]) {
+        std::fs::create_dir_all(dir).unwrap();
+        for (i, name) in files.iter().enumerate() {
+            std::fs::write(dir.join(name), file(2, 2, ImageFormat::Png, |_, _| [i as u8; 3])).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_csv_file_tells_the_classes() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path();
+        flat(&dir.join("train"), &["1.png", "2.png", "3.png", "4.png"]);
+        std::fs::write(dir.join("train.csv"), "id,label\n3,b\n1,a\n2,b\n").unwrap();
+        flat(&dir.join("test"), &["9.png"]);
+        std::fs::write(dir.join("test.csv"), "id,width,height\n9,2,2\n").unwrap();
+        let e = load(&options(dir, None)).unwrap_err().to_string();
+        assert!(e.contains("to test on") && e.contains("`test-fraction`"), "{e}");
+        let data = load(&DataOptions { test_fraction: Some(0.34), ..options(dir, None) }).unwrap();
+        let mut values: Vec<(u8, u32)> = Vec::new();
+        for set in [&data.train, &data.test] {
+            values
+                .extend(set.images.bytes().unwrap().chunks(12).map(|image| image[0]).zip(set.labels.clone()));
+        }
+        values.sort_unstable();
+        assert_eq!(
+            (data.class_names, values),
+            (vec!["a".to_string(), "b".into()], vec![(0, 0), (1, 1), (2, 1)])
+        );
+        for part in ["train.csv tells", "1 images in", "test has no classes"] {
+            assert!(data.notes.iter().any(|n| n.contains(part)), "{part}: {:?}", data.notes);
+        }
+        // Test images with classes.
+        std::fs::write(dir.join("test.csv"), "file;class\n9.png;b\n").unwrap();
+        let data = load(&options(dir, None)).unwrap();
+        assert_eq!((data.train.len(), &data.test.labels[..]), (3, &[1][..]));
+        // One folder is a place, no class.
+        let other = tempfile::tempdir().unwrap();
+        flat(&other.path().join("images"), &["1.png", "2.png"]);
+        std::fs::write(other.path().join("labels.csv"), "1.png,b\n2.png,a\n").unwrap();
+        let half = DataOptions { test_fraction: Some(0.5), ..options(other.path(), None) };
+        assert_eq!(load(&half).unwrap().class_names, ["a", "b"]);
+        // A file that the user names.
+        let other = dir.join("other.csv");
+        let named = DataOptions { labels_file: Some(other.clone()), ..options(dir, None) };
+        std::fs::write(&other, "1.png,b\n4.png,c\n").unwrap();
+        assert_eq!(load(&named).unwrap().class_names, ["b", "c"]);
+        for (text, words) in [
+            ("1.png,b\n5.png,b\n", "line 2: no image '5.png'"),
+            ("1.png,b\n1,c\n", "lines 1 and 2 are both of '1'"),
+            ("file,label\n../train/1.png,b\n", "no image '../train/1.png'"),
+        ] {
+            std::fs::write(&other, text).unwrap();
+            let e = load(&named).unwrap_err().to_string();
+            assert!(e.contains("other.csv") && e.contains(words), "{words}: {e}");
+        }
+    }
+
+    #[test]
+    fn folders_as_they_are() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path();
+        folder(&dir.join("train"));
+        folder(&dir.join("val"));
+        for part in ["train", "val"] {
+            for other in ["__MACOSX", ".ipynb_checkpoints", "@eaDir"] {
+                flat(&dir.join(part).join(other), &["x.png"]);
+            }
+            std::fs::write(dir.join(part).join("Thumbs.db"), "x").unwrap();
+        }
+        flat(&dir.join("test"), &["x.png"]);
+        let data = load(&options(dir, None)).unwrap();
+        assert_eq!((data.class_names, data.test.len()), (vec!["a".to_string(), "b".into()], 6));
+        assert!(
+            data.notes[0].contains("test has no classes") && data.notes[1].contains("val is the test set"),
+            "{:?}",
+            data.notes
+        );
+        // Two that have classes.
+        folder(&dir.join("test"));
+        let data = load(&options(dir, None)).unwrap();
+        assert!(data.notes.len() == 1 && data.notes[0].contains("val is not used"), "{:?}", data.notes);
+    }
+
+    #[test]
+    fn names_are_compared_with_their_accents_composed() {
+        let root = tempfile::tempdir().unwrap();
+        let dir = root.path();
+        for (part, name) in [("train", "caf\u{e9}"), ("train", "bar"), ("test", "cafe\u{301}")] {
+            flat(&dir.join(part).join(name), &["1.png"]);
+        }
+        let data = load(&options(dir, None)).unwrap();
+        assert_eq!(
+            (&data.class_names[..], &data.test.labels[..]),
+            (&["bar".to_string(), "caf\u{e9}".into()][..], &[1][..])
+        );
     }
 }

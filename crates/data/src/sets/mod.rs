@@ -3,17 +3,23 @@
 pub mod arrays;
 pub mod cifar;
 mod digits;
+mod emnist;
 mod fashion_mnist;
 pub mod folder;
+mod idx;
+mod kmnist;
+mod mnist;
 mod npz;
 mod safetensors;
 
+use crate::classes::numbered;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::fit::fit;
 use crate::image_set::ImageSet;
 use crate::options::DataOptions;
 use crate::split::stratified;
+pub use emnist::EMNIST_SPLITS;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -61,11 +67,6 @@ pub fn takes(name: &str, setting: &str) -> bool {
     DATASETS.iter().any(|row| row.name == name && row.takes.contains(&setting))
 }
 
-/// Classes that have numbers for names.
-fn numbered(classes: usize) -> Vec<String> {
-    (0..classes).map(|i| i.to_string()).collect()
-}
-
 /// Takes a fraction of a single set away as test images, class by class; the split is the same for every run. Without a fraction it may be
 /// taken whole.
 fn split_test(
@@ -108,6 +109,30 @@ pub const DATASETS: &[DatasetRow] = &[
         load: fashion_mnist::load,
     },
     DatasetRow {
+        name: "mnist",
+        about: "MNIST's handwritten digits, 28×28, 60,000 training and 10,000 test images, IDX files",
+        takes: &["data-dir"],
+        load: mnist::load,
+    },
+    DatasetRow {
+        name: "kmnist",
+        about: "Kuzushiji-MNIST, ten characters of cursive Japanese, as MNIST",
+        takes: &["data-dir"],
+        load: kmnist::load,
+    },
+    DatasetRow {
+        name: "emnist",
+        about: "EMNIST, handwritten letters and digits, 28×28, one of its splits, IDX files",
+        takes: &["data-dir", "emnist-split"],
+        load: emnist::load,
+    },
+    DatasetRow {
+        name: "idx",
+        about: "any images in four IDX files that are called like MNIST's",
+        takes: &["data-dir", "class-names"],
+        load: idx::load,
+    },
+    DatasetRow {
         name: "cifar10",
         about: "CIFAR-10, 32×32, 50,000 training and 10,000 test images, the binary version's files",
         takes: &["data-dir"],
@@ -121,20 +146,20 @@ pub const DATASETS: &[DatasetRow] = &[
     },
     DatasetRow {
         name: "folder",
-        about: "JPEG and PNG files as train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE",
-        takes: &["data-dir", "test-fraction", "resize", "crop", "interpolation"],
+        about: "JPEG and PNG files as train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE, or with a CSV file of classes",
+        takes: &["data-dir", "test-fraction", "resize", "crop", "interpolation", "labels-file"],
         load: folder::load,
     },
     DatasetRow {
         name: "npz",
         about: "arrays of a NumPy .npz file: x_train, y_train, x_test and y_test, or x and y",
-        takes: &["data-dir", "test-fraction", "layout"],
+        takes: &["data-dir", "test-fraction", "layout", "class-names"],
         load: npz::load,
     },
     DatasetRow {
         name: "safetensors",
         about: "the same arrays in a safetensors file",
-        takes: &["data-dir", "test-fraction", "layout"],
+        takes: &["data-dir", "test-fraction", "layout", "class-names"],
         load: safetensors::load,
     },
 ];

@@ -160,6 +160,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
     }
     check_outputs([&args.output, &args.sheet].into_iter().flatten())?;
     let data = sph_data::load(&args.dataset, &args.data.options())?;
+    super::warn(&data.notes);
     let range = Range::of(&data.train)?;
     if let Some(path) = &args.sheet {
         let shown_there = corruption::of_all(&args.dataset, &data, usize::from(args.images), args.seed)?;
@@ -189,6 +190,8 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
 
 fn stats(args: &StatsArgs) -> Result<()> {
     let data = sph_data::load(&args.dataset, &args.data.options())?;
+    super::warn(&data.notes);
+    super::warn(&data.doubts());
     let count = |set: &ImageSet| {
         let mut counts = vec![0u64; data.classes()];
         set.labels.iter().for_each(|l| counts[*l as usize] += 1);

@@ -69,7 +69,6 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let (objective, notes) = found.objective(&pool, 0)?;
     super::note(&notes);
     let (info, mut data) = (&found.info, found.data()?.clone());
-    super::warn(found.note_of_classes()?.as_slice());
     let split = args.split.unwrap_or(if data.is_whole() { Split::All } else { Split::Test });
     let (name, set) = match split {
         Split::All => ("all", data.all()),
@@ -87,6 +86,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
             "needs a run with --val-split, which held images out",
         ));
     }
+    // What is refused is one line.
+    super::warn(&found.notes);
     let source =
         Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size as usize };
     let result = evaluate(&objective, &source, info.class_names.len())?;
@@ -116,10 +117,10 @@ fn accuracy((images, right): (u64, u64)) -> Option<f64> {
 fn table(r: &Evaluation, names: &[String], title: &str) -> String {
     let width = names.iter().map(|n| n.chars().count()).max().unwrap_or(0).max(5);
     let head = format!("loss {:.4}, accuracy {:.2} %", r.loss, 100.0 * r.accuracy());
-    let mut lines = vec![title.to_string(), head, format!("{:width$}  images  accuracy", "class")];
+    let mut lines = vec![title.to_string(), head, format!("{:width$}  images   accuracy", "class")];
     for (name, class) in names.iter().zip(&r.classes) {
-        let accuracy = accuracy(*class).map_or("-".into(), |a| format!("{:.2} %", 100.0 * a));
-        lines.push(format!("{name:width$}  {:6}  {accuracy:>8}", class.0));
+        let accuracy = accuracy(*class).map_or("no images".into(), |a| format!("{:.2} %", 100.0 * a));
+        lines.push(format!("{name:width$}  {:6}  {accuracy:>9}", class.0));
     }
     lines.join("\n")
 }

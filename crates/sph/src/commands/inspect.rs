@@ -118,6 +118,8 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         let reason = format!("of --batch-size {n} are more than the {images} training images of {dataset}");
         return Err(Error::flag("batches", count.to_string(), reason));
     }
+    // What is refused is one line.
+    super::warn(&found.notes);
     let mut numbers: Vec<usize> = (0..images).collect();
     Rng::new(args.seed, "shuffle", 0, 0).shuffle(&mut numbers);
     let source =

@@ -12,7 +12,7 @@ pub mod predict;
 pub mod report;
 pub mod train;
 
-use crate::error::{Error, Result, flags};
+use crate::error::{self, Error, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
 use std::path::Path;
@@ -31,14 +31,21 @@ fn bar(template: &str) -> ProgressBar {
     ProgressBar::new(0).with_style(style.progress_chars("=> "))
 }
 
-/// Says on stderr what a user should know.
+/// What a user should know, as a line; settings are flags in it.
+fn warning(note: &str) -> String {
+    format!("warning: {}", error::in_one_line(&error::flags(note)))
+}
+
+/// Says such lines on stderr.
 fn warn(notes: &[String]) {
-    notes.iter().for_each(|note| drop(writeln!(std::io::stderr(), "warning: {note}")));
+    notes.iter().for_each(|note| drop(writeln!(std::io::stderr(), "{}", warning(note))));
 }
 
 /// Says on stderr what was converted or assumed.
 fn note(notes: &[String]) {
-    notes.iter().for_each(|note| drop(writeln!(std::io::stderr(), "note: {}", flags(note))));
+    notes.iter().for_each(|note| {
+        drop(writeln!(std::io::stderr(), "note: {}", error::in_one_line(&error::flags(note))))
+    });
 }
 
 /// Calls `then` when stdin ends. An error is the same: whoever started this process is gone or wants it to stop.

@@ -10,7 +10,7 @@ use sph_data::formats::arrays::{ArrayFile, NamedArray};
 use sph_data::formats::{image_file, npz, safetensors};
 use sph_data::loader::Source;
 use sph_data::sets::arrays;
-use sph_data::{DataOptions, ImageSet, Pixels, Preprocessing, files, fit};
+use sph_data::{ImageSet, Pixels, Preprocessing, files, fit};
 use sph_tensor::Pool;
 use sph_train::{LoadedModel, ModelInfo, Objective};
 use std::path::{Path, PathBuf};
@@ -87,7 +87,7 @@ pub fn run(args: &PredictArgs) -> Result<()> {
             predict(&objective, &found, Pixels::Bytes(pixels), names, batch, &mut predictions)?;
         }
         if let Some(read) = arrays {
-            let (size, pixels) = read(path, &files::read(path)?, &info.data)?;
+            let (size, pixels) = read(path, &files::read(path)?, info)?;
             if size != info.input {
                 let (takes, reason) = (info.input, "inputs are (height, width, channels)");
                 return Err(Error::file(path, format!("{reason} {size:?}; the network takes {takes:?}")));
@@ -186,19 +186,19 @@ fn image(path: &Path, info: &ModelInfo) -> Result<Vec<u8>> {
 }
 
 /// A reader of inputs in the bytes of a file of arrays, by its ending.
-type Reader = fn(&Path, &[u8], &DataOptions) -> sph_data::Result<((usize, usize, usize), Pixels)>;
+type Reader = fn(&Path, &[u8], &ModelInfo) -> sph_data::Result<((usize, usize, usize), Pixels)>;
 
 fn reader(path: &Path) -> Option<Reader> {
     match path.extension()?.to_str()? {
-        "npz" => Some(|path, bytes, options| {
+        "npz" => Some(|path, bytes, info| {
             let mut file = npz::File::parse(bytes).map_err(|e| sph_data::Error::file(path, e))?;
-            arrays::inputs_only(path, &mut file, options)
+            arrays::inputs_only(path, &mut file, &info.data, info.input)
         }),
-        "safetensors" => Some(|path, bytes, options| {
+        "safetensors" => Some(|path, bytes, info| {
             let mut file = safetensors::File::parse(bytes).map_err(|e| sph_data::Error::file(path, e))?;
-            arrays::inputs_only(path, &mut file, options)
+            arrays::inputs_only(path, &mut file, &info.data, info.input)
         }),
-        "npy" => Some(|path, bytes, options| arrays::inputs_only(path, &mut Npy(bytes), options)),
+        "npy" => Some(|path, bytes, info| arrays::inputs_only(path, &mut Npy(bytes), &info.data, info.input)),
         _ => None,
     }
 }

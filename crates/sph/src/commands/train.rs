@@ -88,7 +88,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
     match start {
         Start::Begins(notes) => {
             console.line(&format!("{}, --opt {} in {path}", trainer.describe(), args.optimizer.opt));
-            notes.iter().for_each(|note| console.line(note));
+            super::warn(&notes);
         }
         Start::GoesOn(GoesOn { epochs: (before, now), changed }) => {
             let to = match before == now {

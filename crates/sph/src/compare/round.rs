@@ -85,12 +85,14 @@ impl<'a> Round<'a> {
             if *found == RunState::Nothing && !checked.contains(&run.configuration) {
                 checked.push(run.configuration);
                 let fits = match &run.args {
-                    RunArgs::Train(args) => begin::<f32>(args, self.launch.folder(run)).map(drop),
+                    RunArgs::Train(args) => {
+                        begin::<f32>(args, self.launch.folder(run)).map(|(_, found)| notes.extend(found))
+                    }
                     RunArgs::Adapt(args) => AdaptationSetup::new(args).and_then(|setup| {
                         notes.extend(setup.notes);
                         // A file of another program has no run's folder; what is known of it, a note says.
                         let untold =
-                            setup.network.overlap == TrainingOverlap::Unknown && setup.network.is_ours();
+                            setup.network.overlap == TrainingOverlap::Unknown && setup.network.is_ours;
                         match args.eval_on == EvalOn::Validation && untold {
                             true => {
                                 Err(PlanError::UnknownTraining(args.checkpoint.display().to_string()).into())

@@ -4,6 +4,7 @@ use super::values::{between, from_root, pixels};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::{Deserialize, Serialize};
+use sph_data::sets::EMNIST_SPLITS;
 use sph_data::{DataOptions, Interpolation, Layout};
 use std::path::PathBuf;
 
@@ -40,13 +41,28 @@ pub struct DatasetArgs {
     #[arg(long, value_parser = PossibleValuesParser::new(Layout::NAMES.map(|l| l.0)).try_map(|name| name.parse::<Layout>()))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
+    /// File with the names of the classes, a line each, for idx, npz and safetensors [default: those in the files, or numbers].
+    #[arg(long, value_name = "FILE.txt")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_names: Option<PathBuf>,
+    /// CSV file that tells the classes of the pictures of --dataset folder, one of them a row [default: folders are classes, or
+    /// train.csv or labels.csv in the folder].
+    #[arg(long, value_name = "FILE.csv")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels_file: Option<PathBuf>,
+    /// Which split of --dataset emnist is read [default: the only one there].
+    #[arg(long, value_parser = PossibleValuesParser::new(EMNIST_SPLITS))]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub emnist_split: Option<String>,
 }
 
 impl DatasetArgs {
     /// With the place of the files from the root on, so that it is the same from every folder.
     #[must_use]
     pub fn from_root(mut self) -> Self {
-        self.data_dir = self.data_dir.map(from_root);
+        for place in [&mut self.data_dir, &mut self.class_names, &mut self.labels_file] {
+            *place = place.take().map(from_root);
+        }
         self
     }
 
@@ -60,6 +76,9 @@ impl DatasetArgs {
             interpolation: self.interpolation,
             test_fraction: self.test_fraction,
             layout: self.layout,
+            class_names: self.class_names.clone(),
+            labels_file: self.labels_file.clone(),
+            emnist_split: self.emnist_split.clone(),
             whole: false,
         }
     }

@@ -111,12 +111,13 @@ impl ModelFile {
         Ok(done)
     }
 
-    /// Loads the model's state to train on from: as [`ModelFile::load`], but a classifier of the same width for another number of classes
-    /// is left out, and the store's own stays. Returns what to tell the user.
+    /// Loads the model's state to train on from, for the classes `class_names`: as [`ModelFile::load`], but a classifier of the same width
+    /// for another number of classes is left out, and the store's own stays; one for the same classes in another order is put in this one.
+    /// Returns what to tell the user.
     ///
     /// # Errors
     /// As [`ModelFile::load`].
-    pub fn load_to_tune<T: Real>(&self, store: &mut Store<T>) -> Result<Vec<String>> {
+    pub fn load_to_tune<T: Real>(&self, store: &mut Store<T>, class_names: &[String]) -> Result<Vec<String>> {
         let path = &self.path;
         let (mut found, done) = self.tidied(store)?;
         let own = state_tensors(store);
@@ -144,7 +145,37 @@ impl ModelFile {
             );
             return Ok(done.into_iter().chain([anew]).collect());
         }
+        let theirs = self.info()?.map(|info| info.class_names);
+        let order = theirs.as_ref().and_then(|theirs| sph_data::numbers_among(class_names, theirs));
+        let moved = order.as_ref().filter(|order| !order.is_sorted()).map(|order| {
+            let names = head.iter().flat_map(|s| [s.name.clone(), plain(&s.name)]);
+            let names = names.collect::<std::collections::BTreeSet<String>>();
+            let rows = |name: String| Some((in_order(found.get(&name)?, order)?, name));
+            names.into_iter().filter_map(rows).collect::<Vec<_>>()
+        });
+        for (Tensor { dtype, shape, data }, name) in moved.iter().flatten() {
+            let view = TensorView::new(*dtype, shape.clone(), data);
+            found.insert(name.clone(), view.map_err(|e| Error::checkpoint(path, e.to_string()))?);
+        }
+        let unknown = !head.is_empty() && order.is_none();
         load_state(path, &found, store)?;
-        Ok(done.into_iter().collect())
+        let unknown = unknown && (theirs.is_some() || !sph_data::only_numbered(class_names));
+        let order = unknown.then(|| {
+            let what =
+                if theirs.is_some() { "has other names of classes" } else { "does not name its classes" };
+            format!("{} {what}: the order of the data's is taken to be the same", path.display())
+        });
+        Ok(done.into_iter().chain(order).collect())
     }
+}
+
+/// The rows of a tensor in another order; `None` where it has not so many.
+fn in_order(tensor: &TensorView, order: &[usize]) -> Option<Tensor> {
+    let data = tensor.data();
+    let row = data.len() / order.len();
+    (tensor.shape().first() == Some(&order.len())).then(|| Tensor {
+        dtype: tensor.dtype(),
+        shape: tensor.shape().to_vec(),
+        data: order.iter().flat_map(|&i| &data[i * row..(i + 1) * row]).copied().collect(),
+    })
 }
