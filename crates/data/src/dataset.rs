@@ -17,6 +17,8 @@ pub struct Dataset {
     pub class_names: Vec<String>,
     /// (value − mean)/std per channel, on the files' own scale, taken over all training images.
     pub normalisation: Normalisation,
+    /// What a user should know of how it was read, a line each.
+    pub notes: Vec<String>,
 }
 
 /// Mean and standard deviation per channel, on the files' own scale.
@@ -50,7 +52,13 @@ impl Dataset {
         }
         let (mean, std) = train.images.moments(train.size.2);
         let normalisation = Normalisation { mean, std };
-        Ok(Dataset { train: Arc::new(train), test: Arc::new(test), class_names, normalisation })
+        Ok(Dataset {
+            train: Arc::new(train),
+            test: Arc::new(test),
+            class_names,
+            normalisation,
+            notes: Vec::new(),
+        })
     }
 
     /// Number of classes.

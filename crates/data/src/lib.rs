@@ -26,6 +26,7 @@ pub mod formats;
 mod image_set;
 pub mod loader;
 mod options;
+pub mod pictures;
 pub mod sets;
 mod split;
 

@@ -22,6 +22,12 @@ pub struct DataOptions {
     /// Order of the axes of 4-D arrays in npz and safetensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
+    /// Pictures of the data set `folder` that cannot be read are left out; else they are errors.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skip_broken: bool,
+    /// Pictures stay as their files hold them; else they are turned as their EXIF orientation says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_exif: bool,
 }
 
 /// The order of the axes of an array of images.
@@ -56,6 +62,8 @@ impl DataOptions {
             ("image-size", self.image_size.is_some()),
             ("test-fraction", self.test_fraction.is_some()),
             ("layout", self.layout.is_some()),
+            ("skip-broken", self.skip_broken),
+            ("no-exif", self.no_exif),
         ]
         .into_iter()
         .filter_map(|(name, given)| given.then_some(name))

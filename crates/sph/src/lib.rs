@@ -12,12 +12,13 @@ pub mod adaptation_setup;
 pub mod commands;
 pub mod compare;
 pub mod config;
+mod data_source;
 mod error;
 mod finished_run;
 pub mod model_source;
 pub mod training_setup;
 
-pub use error::{Error, Result};
+pub use error::{Error, Result, escaped};
 
 /// The Rust blocks of the README and of the book's chapters are compiled, and run, as tests of documentation.
 #[cfg(doctest)]

@@ -65,10 +65,7 @@ fn main() -> ExitCode {
 }
 
 fn fail(message: &str, code: i32) -> ExitCode {
-    // One line, whatever a path or a key in a file contains.
-    let escaped = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
-    let line: String = message.chars().map(escaped).collect();
-    let _ = writeln!(std::io::stderr(), "error: {line}");
+    let _ = writeln!(std::io::stderr(), "error: {}", sph::escaped(message));
     ExitCode::from(code as u8)
 }
 

@@ -1,6 +1,7 @@
 //! The model that a command works on: that of a run, of a model file, or one with initial values.
 
 use crate::config::{self, ModelSource, TrainArgs, shown};
+use crate::data_source;
 use crate::error::{Error, Result};
 use sph_data::{DataOptions, Division};
 use sph_train::files::{Checkpoint, ModelFile, RunFolder};
@@ -74,11 +75,13 @@ impl ModelSource {
             image_size: self.data.image_size.or(said.as_ref().and_then(|i| i.data.image_size)),
             test_fraction: self.data.test_fraction.or(same.and_then(|i| i.data.test_fraction)),
             layout: self.data.layout.or(same.and_then(|i| i.data.layout)),
+            skip_broken: self.data.skip_broken.unwrap_or(same.is_some_and(|i| i.data.skip_broken)),
+            no_exif: self.data.no_exif.unwrap_or(same.is_some_and(|i| i.data.no_exif)),
         };
         let other = same.is_none();
         let classes_of_file = said.as_ref().map(|i| i.class_names.clone());
         let data = match with_data || said.is_none() {
-            true => Some(sph_data::load(&dataset, &options)?),
+            true => Some(data_source::load(&dataset, &options)?),
             false => None,
         };
         let overlap = match settings.as_ref().map(|(run, args)| (run, args, args.data.options())) {

@@ -1,6 +1,7 @@
 //! A training, made of its settings.
 
 use crate::config::{self, TrainArgs};
+use crate::data_source;
 use crate::error::Result;
 use sph_nn::Real;
 use sph_tensor::Pool;
@@ -34,7 +35,7 @@ pub fn resume<T: Real>(args: &TrainArgs, run: RunFolder, checkpoint: &Checkpoint
 /// The model and the data set that the settings name, with initial values, and how they are trained.
 fn training<T: Real>(args: &TrainArgs) -> Result<Training<T>> {
     let options = args.data.options();
-    let data = sph_data::load(&args.dataset, &options)?;
+    let data = data_source::load(&args.dataset, &options)?;
     let norm = config::norm(args.model.norm.as_deref(), &args.model.model)?.name;
     let info = ModelInfo {
         decouple: args.model.decouples(),

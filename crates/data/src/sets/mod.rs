@@ -107,8 +107,8 @@ pub const DATASETS: &[DatasetRow] = &[
     },
     DatasetRow {
         name: "folder",
-        about: "JPEG and PNG files as train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE",
-        takes: &["data-dir", "test-fraction"],
+        about: "pictures as train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE",
+        takes: &["data-dir", "test-fraction", "skip-broken", "no-exif"],
         load: folder::load,
     },
     DatasetRow {
