@@ -6,9 +6,6 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Mutex;
 
-/// What such a line begins with.
-pub(crate) const NOTE: &str = "note: ";
-
 /// The data set called `name`; on stderr, what a user should know of it.
 ///
 /// # Errors
@@ -26,7 +23,7 @@ pub(crate) fn note(notes: &[String]) {
     let mut said = SAID.lock().unwrap_or_else(|e| e.into_inner());
     for note in notes {
         if said.insert(note.clone()) {
-            let _ = writeln!(std::io::stderr(), "{NOTE}{}", escaped(note));
+            let _ = writeln!(std::io::stderr(), "note: {}", escaped(note));
         }
     }
 }
