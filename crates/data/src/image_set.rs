@@ -36,6 +36,19 @@ impl Pixels {
         if self.bytes().is_some() { 255.0 } else { 1.0 }
     }
 
+    /// All values of `parts`, one behind the other: bytes where all are bytes.
+    pub fn concat(parts: Vec<Pixels>) -> Pixels {
+        let bytes: Option<Vec<&[u8]>> = parts.iter().map(Pixels::bytes).collect();
+        if let Some(bytes) = bytes {
+            return Pixels::Bytes(bytes.concat());
+        }
+        let floats = parts.into_iter().flat_map(|part| match part {
+            Pixels::Bytes(v) => v.into_iter().map(f32::from).collect(),
+            Pixels::Floats(v) => v,
+        });
+        Pixels::Floats(floats.collect())
+    }
+
     /// Stretches of `len` values, put together in this order, as numbers.
     pub fn numbers(&self, stretches: &[usize], len: usize) -> Vec<f64> {
         let range = |&i: &usize| i * len..(i + 1) * len;

@@ -32,6 +32,12 @@ pub struct DataOptions {
     /// Order of the axes of 4-D arrays in npz and safetensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub layout: Option<Layout>,
+    /// Pictures of the data set `folder` that cannot be read are left out; else they are errors.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skip_broken: bool,
+    /// Pictures stay as their files hold them; else they are turned as their EXIF orientation says.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub no_exif: bool,
     /// A file with the names of classes, a line each, for idx, npz and safetensors.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class_names: Option<PathBuf>,
@@ -90,6 +96,8 @@ impl DataOptions {
             ("class-names", self.class_names.is_some()),
             ("labels-file", self.labels_file.is_some()),
             ("emnist-split", self.emnist_split.is_some()),
+            ("skip-broken", self.skip_broken),
+            ("no-exif", self.no_exif),
         ]
         .into_iter()
         .filter_map(|(name, given)| given.then_some(name))

@@ -4,8 +4,9 @@
 
 use crate::error::{Error, Result};
 use crate::formats::image_file::{Decoded, MAX_PIXELS};
+use crate::image_set::Pixels;
 use crate::options::DataOptions;
-use fast_image_resize::images::{Image, ImageRef};
+use fast_image_resize::images::Image;
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
@@ -103,27 +104,30 @@ impl Preprocessing {
         }
     }
 
-    /// Size and bytes (NHWC) of a picture that was given its size; it has 1 or 3 channels.
+    /// Size and values (NHWC) of a picture that was given its size; it has 1 or 3 channels. A picture of more than 8 bits keeps them.
     ///
     /// # Errors
     /// For another number of channels, and for a picture that would become too large.
-    pub fn apply(self, picture: Decoded, channels: usize) -> std::result::Result<(Size, Vec<u8>), String> {
+    pub fn apply(self, picture: Decoded, channels: usize) -> std::result::Result<(Size, Pixels), String> {
         let (resize, crop) = match self {
             Preprocessing::None => (None, None),
             Preprocessing::Square(side) => {
-                return Ok(((side, side), picture.square(side).into_bytes(channels)?));
+                return Ok(((side, side), picture.square(side).into_pixels(channels)?));
             }
             Preprocessing::Torchvision { resize, crop } => (resize, crop),
         };
-        let (mut size, mut bytes) = (picture.size(), picture.into_bytes(channels)?);
+        let (mut size, mut pixels) = (picture.size(), picture.into_pixels(channels)?);
         if let Some((side, mode)) = resize {
-            (size, bytes) = resized(size, channels, bytes, side, mode)?;
+            (size, pixels) = resized(size, channels, pixels, side, mode)?;
         }
         if let Some(side) = crop {
-            bytes = center_crop(size, channels, &bytes, side);
+            pixels = match pixels {
+                Pixels::Bytes(v) => Pixels::Bytes(center_crop(size, channels, &v, side)),
+                Pixels::Floats(v) => Pixels::Floats(center_crop(size, channels, &v, side)),
+            };
             size = (side, side);
         }
-        Ok((size, bytes))
+        Ok((size, pixels))
     }
 }
 
@@ -131,42 +135,60 @@ impl Preprocessing {
 fn resized(
     (h, w): Size,
     channels: usize,
-    bytes: Vec<u8>,
+    pixels: Pixels,
     side: usize,
     mode: Interpolation,
-) -> std::result::Result<(Size, Vec<u8>), String> {
+) -> std::result::Result<(Size, Pixels), String> {
     let short = h.min(w);
     let (new_h, new_w) = (side * h / short, side * w / short);
     if (new_h, new_w) == (h, w) {
-        return Ok(((h, w), bytes));
+        return Ok(((h, w), pixels));
     }
     if new_h.max(h) as u64 * new_w as u64 > MAX_PIXELS {
         return Err(format!(
             "{h}×{w} pixels, resized {new_h}×{new_w}, are more than {MAX_PIXELS}, the limit of this program"
         ));
     }
-    let kind = if channels == 1 { PixelType::U8 } else { PixelType::U8x3 };
+    let kind = match (&pixels, channels) {
+        (Pixels::Bytes(_), 1) => PixelType::U8,
+        (Pixels::Bytes(_), _) => PixelType::U8x3,
+        (Pixels::Floats(_), 1) => PixelType::F32,
+        (Pixels::Floats(_), _) => PixelType::F32x3,
+    };
+    let bytes = match &pixels {
+        Pixels::Bytes(v) => v.clone(),
+        Pixels::Floats(v) => v.iter().flat_map(|v| v.to_ne_bytes()).collect(),
+    };
     let options = ResizeOptions::new().resize_alg(mode.algorithm());
     // Rows, then columns: what lies between is rounded to bytes, and Pillow takes them in this order.
-    let from = ImageRef::new(w as u32, h as u32, &bytes, kind).map_err(|e| e.to_string())?;
+    let from = Image::from_vec_u8(w as u32, h as u32, bytes, kind).map_err(|e| e.to_string())?;
     let (mut rows, mut to) =
         (Image::new(new_w as u32, h as u32, kind), Image::new(new_w as u32, new_h as u32, kind));
     let mut resizer = Resizer::new();
     resizer.resize(&from, &mut rows, &options).map_err(|e| e.to_string())?;
     resizer.resize(&rows, &mut to, &options).map_err(|e| e.to_string())?;
-    Ok(((new_h, new_w), to.into_vec()))
+    let bytes = to.into_vec();
+    let pixels = match pixels {
+        Pixels::Bytes(_) => Pixels::Bytes(bytes),
+        Pixels::Floats(_) => {
+            let value = |v: &[u8]| f32::from_ne_bytes([v[0], v[1], v[2], v[3]]);
+            // A cubic leaves the scale where it overshoots.
+            Pixels::Floats(bytes.chunks_exact(4).map(value).map(|v| v.clamp(0.0, 255.0)).collect())
+        }
+    };
+    Ok(((new_h, new_w), pixels))
 }
 
 /// The square in the middle, black where the picture has no pixels.
-fn center_crop((h, w): Size, channels: usize, bytes: &[u8], side: usize) -> Vec<u8> {
+fn center_crop<T: Copy + Default>((h, w): Size, channels: usize, values: &[T], side: usize) -> Vec<T> {
     let (top, left) = (first(h, side), first(w, side));
-    let mut out = vec![0; side * side * channels];
+    let mut out = vec![T::default(); side * side * channels];
     for (y, row) in out.chunks_exact_mut(side * channels).enumerate() {
         let Some(from) = usize::try_from(top + y as i64).ok().filter(|y| *y < h) else { continue };
         let (skipped, start) = ((-left).max(0) as usize, left.max(0) as usize);
         let len = side.min(w) * channels;
         let at = (from * w + start) * channels;
-        row[skipped * channels..][..len].copy_from_slice(&bytes[at..at + len]);
+        row[skipped * channels..][..len].copy_from_slice(&values[at..at + len]);
     }
     out
 }
@@ -190,7 +212,7 @@ mod tests {
     /// A picture of `h`×`w` pixels, none like its neighbours.
     fn picture(h: u32, w: u32) -> Decoded {
         let level = |x: u32, y: u32, c: u32| ((x * 37 + y * 101 + c * 53 + x * y) % 256) as u8;
-        decode(&file(w, h, ImageFormat::Png, |x, y| [0, 1, 2].map(|c| level(x, y, c)))).unwrap()
+        decode(&file(w, h, ImageFormat::Png, |x, y| [0, 1, 2].map(|c| level(x, y, c))), true).unwrap()
     }
 
     fn of(options: DataOptions) -> Preprocessing {
@@ -204,9 +226,11 @@ mod tests {
         // Padding of (side - length) // 2 in front.
         assert_eq!([1, 2, 3].map(|length| first(length, 4)), [-1, -1, 0]);
         let crop = of(DataOptions { crop: Some(4), ..DataOptions::default() });
-        let (size, bytes) = crop.apply(picture(3, 7), 3).unwrap();
+        let (size, pixels) = crop.apply(picture(3, 7), 3).unwrap();
+        let bytes = pixels.bytes().unwrap();
         assert_eq!((size, bytes.len()), ((4, 4), 48));
-        let whole = picture(3, 7).into_bytes(3).unwrap();
+        let whole = picture(3, 7).into_pixels(3).unwrap();
+        let whole = whole.bytes().unwrap();
         // The row is padded behind; columns begin at 2.
         assert_eq!(&bytes[..12], &whole[6..18]);
         assert_eq!(bytes[36..], [0; 12]);

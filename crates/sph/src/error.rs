@@ -1,5 +1,6 @@
 //! The errors of the command: each names the flag, file, tensor, layer or value, and what to do.
 
+use sph_data::pictures::listed;
 use std::path::{Path, PathBuf};
 
 /// What can go wrong in a command.
@@ -84,6 +85,20 @@ pub enum Error {
     NotFinite {
         /// The image.
         input: String,
+    },
+    /// Inputs of a prediction that cannot be read; the others were predicted.
+    #[error("{}", match &failed[..] {
+        [(input, reason)] if *inputs == 1 => format!("{input}: {reason}"),
+        _ => {
+            let each = listed(failed.iter().map(|(input, reason)| format!("{input} ({reason})")));
+            format!("{} of {inputs} inputs cannot be predicted: {each}", failed.len())
+        }
+    })]
+    Inputs {
+        /// How many there are.
+        inputs: usize,
+        /// Those, and why.
+        failed: Vec<(String, String)>,
     },
     /// In analysing a Hessian.
     #[error(transparent)]

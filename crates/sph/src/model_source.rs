@@ -2,7 +2,7 @@
 
 use crate::config::{self, ModelSource, TrainArgs, shown};
 use crate::error::{Error, Result};
-use sph_data::sets::takes;
+use sph_data::sets::{takes, unit};
 use sph_data::{DataOptions, Dataset, Division, only_numbered};
 use sph_train::files::{Checkpoint, ModelFile, RunFolder};
 use sph_train::{LoadedModel, ModelInfo, NormalisedBy, TrainingOverlap};
@@ -113,6 +113,8 @@ impl ModelSource {
             class_names: given.class_names.or(run.class_names),
             labels_file: given.labels_file.or(run.labels_file),
             emnist_split: given.emnist_split.or(same.and_then(|i| i.data.emnist_split.clone())),
+            skip_broken: self.data.skip_broken.unwrap_or(same.is_some_and(|i| i.data.skip_broken)),
+            no_exif: self.data.no_exif.unwrap_or(same.is_some_and(|i| i.data.no_exif)),
             whole: images != Images::Parts,
         };
         let (other, is_ours) = (same.is_none(), said.is_some());
@@ -183,7 +185,8 @@ impl ModelSource {
         };
         let flags = self.normalisation.given(info.input.2)?;
         if let Some(flags) = &flags {
-            info.normalisation = flags.times(data.as_ref().map_or(255.0, |d| d.train.images.unit()));
+            info.normalisation =
+                flags.times(data.as_ref().map_or(255.0, |d| unit(&info.dataset, &d.train.images)));
             normalised_by = NormalisedBy::Flags(flags.clone());
         }
         let info = ModelInfo { decouple, stem, ..info };

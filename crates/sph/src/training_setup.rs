@@ -3,6 +3,7 @@
 use crate::config::{self, TrainArgs};
 use crate::error::Result;
 use crate::model_source::moved;
+use sph_data::sets::unit;
 use sph_nn::Real;
 use sph_tensor::Pool;
 use sph_train::files::{Checkpoint, ModelFile, RunFolder};
@@ -48,7 +49,7 @@ fn training<T: Real>(args: &TrainArgs) -> Result<Training<T>> {
     let options = args.data.options();
     let mut data = sph_data::load(&args.dataset, &options)?;
     if let Some(given) = args.normalisation.given(data.train.size.2)? {
-        data.normalisation = given.times(data.train.images.unit());
+        data.normalisation = given.times(unit(&args.dataset, &data.train.images));
     }
     let norm = config::norm(args.model.norm.as_deref(), &args.model.model)?.name;
     let info = ModelInfo {

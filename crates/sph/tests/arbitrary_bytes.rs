@@ -300,19 +300,22 @@ fn image_files() {
     let picture = image::RgbImage::from_fn(9, 7, |x, y| image::Rgb([x as u8 * 20, y as u8 * 30, 99]));
     let gray = image::DynamicImage::ImageRgb8(picture.clone()).to_luma16();
     let mut right = Vec::new();
-    for format in [image::ImageFormat::Png, image::ImageFormat::Jpeg] {
+    use image::ImageFormat::{Bmp, Gif, Jpeg, Png, Tiff, WebP};
+    for format in [Png, Jpeg, Bmp, Gif, Tiff, WebP] {
         let mut to = Cursor::new(Vec::new());
         picture.write_to(&mut to, format).unwrap();
         right.push(to.into_inner());
     }
-    let mut to = Cursor::new(Vec::new());
-    gray.write_to(&mut to, image::ImageFormat::Png).unwrap();
-    right.push(to.into_inner());
+    for format in [Png, Tiff] {
+        let mut to = Cursor::new(Vec::new());
+        gray.write_to(&mut to, format).unwrap();
+        right.push(to.into_inner());
+    }
     // The pixel limit bounds what a header can ask for: what the decoder holds, and what it makes of it. A changed chunk of a PNG file
     // has its checksum made right: the decoder would look no further.
     holds(right, 100, 32 * MAX_PIXELS as usize, |b| {
-        let bytes = image_file::decode(&repaired(b.to_vec()))?.square(8).into_bytes(3)?;
-        assert_eq!(bytes.len(), 8 * 8 * 3);
+        let pixels = image_file::decode(&repaired(b.to_vec()), true)?.square(8).into_pixels(3)?;
+        assert_eq!(pixels.len(), 8 * 8 * 3);
         Ok(())
     });
 }

@@ -119,7 +119,7 @@ fn a_folder_of_pictures_is_trained_on_and_predicted() {
     assert_eq!((first.len(), first[0]), (3, &*a.display().to_string()), "{table}");
     assert!(first[1].starts_with("dark_left ") && first[2].starts_with("dark_right "), "{table}");
     assert_eq!(json(&format!("eval {run}"))["accuracy"], 1.0);
-    mistake(&format!("predict {run} {}/args.toml", run), &["args.toml", "neither a JPEG nor a PNG"]);
+    mistake(&format!("predict {run} {}/args.toml", run), &["args.toml", "not a picture"]);
     let stats = json(&format!("data stats {}", data.trim_start_matches("--dataset ")));
     assert_eq!((&stats["train"], &stats["classes"][1]["test"]), (&Value::from(30), &Value::from(5)));
     mistake("data stats digits --layout nchw", &["digits does not take --layout", "npz, safetensors"]);

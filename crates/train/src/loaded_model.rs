@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use crate::files::ModelFile;
 use crate::model_info::ModelInfo;
 use crate::objective::Objective;
-use sph_data::{DataOptions, Dataset, Division, Normalisation, Pixels};
+use sph_data::{DataOptions, Dataset, Division, Normalisation};
 use sph_nn::{Network, Real};
 use sph_tensor::Pool;
 
@@ -33,7 +33,7 @@ pub struct LoadedModel {
 /// Who says how images are normalized.
 #[derive(Debug, Clone, PartialEq)]
 pub enum NormalisedBy {
-    /// The user, on torchvision's scale ([`Pixels::unit`]).
+    /// The user, on torchvision's scale ([`sph_data::Pixels::unit`]).
     Flags(Normalisation),
     /// The network's file.
     File,
@@ -83,10 +83,10 @@ impl LoadedModel {
         self.data.as_ref().ok_or(Error::NoData)
     }
 
-    /// What these pixels are normalized by, on their own scale.
-    pub fn normalisation(&self, pixels: &Pixels) -> Normalisation {
+    /// What values are normalized by on whose scale `unit` stands for torchvision's 1 ([`sph_data::Pixels::unit`]).
+    pub fn normalisation(&self, unit: f64) -> Normalisation {
         match &self.normalised_by {
-            NormalisedBy::Flags(given) => given.times(pixels.unit()),
+            NormalisedBy::Flags(given) => given.times(unit),
             _ => self.info.normalisation.clone(),
         }
     }
@@ -98,7 +98,12 @@ impl LoadedModel {
                 Some(format!("images are normalized by {}", as_flags(given)))
             }
             (NormalisedBy::Images, Some(file), Some(data)) => {
-                let taken = as_flags(&self.info.normalisation.times(1.0 / data.train.images.unit()));
+                let taken = as_flags(
+                    &self
+                        .info
+                        .normalisation
+                        .times(1.0 / sph_data::sets::unit(&self.info.dataset, &data.train.images)),
+                );
                 let (path, dataset) = (file.path().display(), &self.info.dataset);
                 Some(format!(
                     "{path} does not say how its images are normalized: {taken}, those of the images of {dataset}, are taken; name the network's own"

@@ -1,27 +1,25 @@
-//! A folder of JPEG and PNG files: `train/CLASS/FILE` and `test/CLASS/FILE` (or `val/`), or `CLASS/FILE` alone, which
+//! A folder of pictures: `train/CLASS/FILE` and `test/CLASS/FILE` (or `val/`), or `CLASS/FILE` alone, which
 //! `test-fraction` splits. In place of a folder per class a CSV file may tell them: `train.csv` beside `train/FILE`, `labels.csv` beside or
 //! among the files.
 //!
 //! Classes are the folders' names, Unicode without control characters, with accents composed (NFC), in the order of their bytes. Files of
-//! other kinds, hidden ones, and folders inside a class are left alone. All images are decoded when the set is read, on all cores, and held
-//! as bytes; see [`MAX_DECODED`].
+//! other kinds and folders inside a class are left out and counted, hidden ones are left alone. All images are decoded when the set is read,
+//! on all cores, and held as bytes, or as floats where one of them has more than 8 bits; see [`crate::decoding::MAX_DECODED`].
 
 use super::split_test;
 use crate::classes::{composed, is_name};
 use crate::dataset::Dataset;
+use crate::decoding::{Met, read};
 use crate::error::{Error, Result};
 use crate::files;
-use crate::formats::image_file::decode;
+use crate::formats::image_file::KINDS;
 use crate::formats::labels_csv;
-use crate::image_set::{ImageSet, Pixels};
+use crate::image_set::ImageSet;
 use crate::options::DataOptions;
+use crate::pictures::{LeftOut, entries, in_folder, is_picture};
 use crate::preprocess::Preprocessing;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-
-/// Decoded images of a data set together take no more bytes: 16 GiB.
-pub const MAX_DECODED: u64 = 16 << 30;
 
 /// Files and their classes.
 type Files = Vec<(PathBuf, u32)>;
@@ -35,17 +33,18 @@ const TESTS: [&str; 4] = ["test", "val", "valid", "validation"];
 pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     let dir = options.data_dir.as_deref();
     let dir = dir.ok_or_else(|| Error::setting("data-dir", None, "is needed by the data set 'folder'"))?;
-    let how = Preprocessing::of(options)?;
+    // Settings that do not fit each other are found before any file is read.
+    Preprocessing::of(options)?;
     let train_dir = dir.join("train");
     let tests: Vec<PathBuf> = TESTS.iter().map(|part| dir.join(part)).filter(|t| t.is_dir()).collect();
-    let mut notes = Vec::new();
-    let alone = |classes, notes| single(dir, classes, notes, options);
+    let mut met = Met::default();
+    let alone = |classes, met| single(dir, classes, met, options);
     if !train_dir.is_dir() {
         if let Some(test) = tests.first() {
             return Err(Error::file(&train_dir, format!("not found, but {} is there", test.display())));
         }
         let tables = [dir.join("train.csv"), dir.join("labels.csv")];
-        return alone(classes(dir, options.labels_file.as_deref(), &tables, &mut notes)?, notes);
+        return alone(classes(dir, options.labels_file.as_deref(), &tables, &mut met)?, met);
     }
     let tables = [
         dir.join("train.csv"),
@@ -53,17 +52,17 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
         dir.join("labels.csv"),
         train_dir.join("labels.csv"),
     ];
-    let train = classes(&train_dir, options.labels_file.as_deref(), &tables, &mut notes)?;
+    let train = classes(&train_dir, options.labels_file.as_deref(), &tables, &mut met)?;
     let mut test: Option<(&PathBuf, Classes)> = None;
     for other in &tests {
-        let found = test_classes(other, &mut notes)?;
+        let found = test_classes(other, &mut met)?;
         match (found, &test) {
-            (None, _) => notes.push(format!(
+            (None, _) => met.lines.push(format!(
                 "{} has no classes, neither folders of images nor a CSV file that tells them: it is left out",
                 other.display()
             )),
             (Some(found), None) => test = Some((other, found)),
-            (Some(_), Some((first, _))) => notes.push(format!(
+            (Some(_), Some((first, _))) => met.lines.push(format!(
                 "{} is not used, as {} is the test set: `val-split` holds out training images",
                 other.display(),
                 first.display()
@@ -72,13 +71,13 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     }
     let Some((test_dir, test)) = test else {
         if options.test_fraction.is_some() || options.whole {
-            return alone(train, notes);
+            return alone(train, met);
         }
         let reason = "no folder of images with classes to test on; a train folder needs a test or val folder beside it, or `test-fraction`";
         return Err(Error::file(dir, reason));
     };
     if test_dir.file_name() != Some(TESTS[0].as_ref()) {
-        notes.push(format!("{} is the test set", test_dir.display()));
+        met.lines.push(format!("{} is the test set", test_dir.display()));
     }
     if options.test_fraction.is_some() {
         let reason = format!("{} has test images already", dir.display());
@@ -89,7 +88,7 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     for (name, found) in &test {
         let class = names.binary_search(name);
         if found.is_empty() {
-            notes.push(format!("{} has no images", test_dir.join(name).display()));
+            met.lines.push(format!("{} has no images", test_dir.join(name).display()));
         } else if class.is_err() {
             let reason = format!("a class that {} does not have", train_dir.display());
             return Err(Error::file(&test_dir.join(name), reason));
@@ -97,18 +96,29 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
         // Numbers are those of the training classes.
         test_files.extend(found.iter().map(|path| (path.clone(), class.unwrap_or(0) as u32)));
     }
-    let train = read(&numbered(&train), None, how)?;
-    let test = read(&test_files, Some(train.size), how)?;
+    let train = read(&numbered(&train), None, options, &mut met)?;
+    each_has_images(&train, &names, &train_dir)?;
+    let test = read(&test_files, Some(train.size), options, &mut met)?;
     let mut data = Dataset::new(train, test, names)?;
-    data.notes = notes;
+    data.notes = met.notes(dir);
     Ok(data)
 }
 
+/// Refuses a class that only broken files were found for.
+fn each_has_images(set: &ImageSet, names: &[String], dir: &Path) -> Result<()> {
+    let mut there = vec![false; names.len()];
+    set.labels.iter().for_each(|class| there[*class as usize] = true);
+    let without = names.iter().zip(there).find(|(_, there)| !there);
+    without.map_or(Ok(()), |(name, _)| Err(Error::file(&dir.join(name), "every picture in it is broken")))
+}
+
 /// The data set of one set of files, which `test-fraction` splits.
-fn single(dir: &Path, classes: Classes, notes: Vec<String>, options: &DataOptions) -> Result<Dataset> {
-    let all = read(&numbered(&classes), None, Preprocessing::of(options)?)?;
-    let mut data = split_test(dir, all, classes.into_keys().collect(), options)?;
-    data.notes = notes;
+fn single(dir: &Path, classes: Classes, mut met: Met, options: &DataOptions) -> Result<Dataset> {
+    let all = read(&numbered(&classes), None, options, &mut met)?;
+    let names: Vec<String> = classes.into_keys().collect();
+    each_has_images(&all, &names, dir)?;
+    let mut data = split_test(dir, all, names, options)?;
+    data.notes = met.notes(dir);
     Ok(data)
 }
 
@@ -120,51 +130,31 @@ fn numbered(classes: &Classes) -> Files {
     (0..).zip(classes.values()).flat_map(of_class).collect()
 }
 
-/// What systems and programs leave in folders, beside hidden files.
-const LEFT_BY_OTHERS: [&str; 2] = ["__MACOSX", "@eaDir"];
-
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
-    let listed = std::fs::read_dir(dir).and_then(|d| d.map(|e| e.map(|e| e.path())).collect());
-    let mut listed: Vec<PathBuf> = listed.map_err(|e| Error::file(dir, e.to_string()))?;
-    let is_ours = |name: &std::ffi::OsStr| {
-        !name.as_encoded_bytes().starts_with(b".") && LEFT_BY_OTHERS.iter().all(|other| name != *other)
-    };
-    listed.retain(|p| p.file_name().is_some_and(is_ours));
-    // The system's order is any.
-    listed.sort_unstable_by(|a, b| a.as_os_str().as_encoded_bytes().cmp(b.as_os_str().as_encoded_bytes()));
-    Ok(listed)
-}
-
-/// The images directly in `dir`.
-fn images(dir: &Path) -> Result<Vec<PathBuf>> {
-    Ok(entries(dir)?.into_iter().filter(|p| is_image(p)).collect())
-}
-
 /// The folders in `dir` as classes, with their images; one may have none.
-fn folders(dir: &Path) -> Result<Classes> {
+fn folders(dir: &Path, left_out: &mut LeftOut) -> Result<Classes> {
     let mut classes = Classes::new();
     for class in entries(dir)?.into_iter().filter(|p| p.is_dir()) {
         // A name that is spelled in two ways is one class.
-        classes.entry(class_name(&class)?).or_default().extend(images(&class)?);
+        classes.entry(class_name(&class)?).or_default().extend(in_folder(&class, left_out)?);
     }
     Ok(classes)
 }
 
 /// The classes of the images to learn from: as the CSV file that the user named tells, else by folders, else as one of `tables` tells.
-fn classes(dir: &Path, named: Option<&Path>, tables: &[PathBuf], notes: &mut Vec<String>) -> Result<Classes> {
+fn classes(dir: &Path, named: Option<&Path>, tables: &[PathBuf], met: &mut Met) -> Result<Classes> {
     if let Some(table) = named {
-        return by_table(table, dir, notes);
+        return by_table(table, dir, met);
     }
-    let found = folders(dir)?;
+    let found = folders(dir, &mut met.left_out)?;
     // One folder alone is where the images are, not what they are.
     if found.values().filter(|files| !files.is_empty()).count() < 2
         && let Some(table) = tables.iter().find(|table| table.is_file())
     {
-        notes.push(format!("{} tells the classes of the images", table.display()));
-        return by_table(table, dir, notes);
+        met.lines.push(format!("{} tells the classes of the images", table.display()));
+        return by_table(table, dir, met);
     }
     if let Some(empty) = found.iter().find(|(_, files)| files.is_empty()) {
-        let reason = "no JPEG or PNG file (.jpg, .jpeg, .png) in it; each class has a folder of them";
+        let reason = format!("no picture in it ({KINDS}); each class has a folder of them");
         return Err(Error::file(&dir.join(empty.0), reason));
     }
     if found.is_empty() {
@@ -176,8 +166,8 @@ fn classes(dir: &Path, named: Option<&Path>, tables: &[PathBuf], notes: &mut Vec
 }
 
 /// The classes of the images in `dir` to test on, by folders or a CSV file; `None` where nothing tells them.
-fn test_classes(dir: &Path, notes: &mut Vec<String>) -> Result<Option<Classes>> {
-    let found = folders(dir)?;
+fn test_classes(dir: &Path, met: &mut Met) -> Result<Option<Classes>> {
+    let found = folders(dir, &mut met.left_out)?;
     if found.values().any(|files| !files.is_empty()) {
         return Ok(Some(found));
     }
@@ -186,17 +176,22 @@ fn test_classes(dir: &Path, notes: &mut Vec<String>) -> Result<Option<Classes>> 
     let tables = [PathBuf::from(beside), dir.join("labels.csv")];
     let Some(table) = tables.iter().find(|table| table.is_file()) else { return Ok(None) };
     // Competitions give such a file without classes, too.
-    match by_table(table, dir, notes) {
+    match by_table(table, dir, met) {
         Ok(found) => Ok(Some(found)),
         Err(e) => {
-            notes.push(e.to_string());
+            met.lines.push(e.to_string());
             Ok(None)
         }
     }
 }
 
+/// The pictures directly in `dir`.
+fn images(dir: &Path) -> Result<Vec<PathBuf>> {
+    in_folder(dir, &mut LeftOut::default())
+}
+
 /// The images of `dir`, or of folders in it, with the classes that a CSV file tells.
-fn by_table(table: &Path, dir: &Path, notes: &mut Vec<String>) -> Result<Classes> {
+fn by_table(table: &Path, dir: &Path, met: &mut Met) -> Result<Classes> {
     let fail = |reason: String| Error::file(table, reason);
     let beside = table.parent().unwrap_or(Path::new(""));
     let mut places = vec![dir.to_path_buf(), beside.to_path_buf()];
@@ -212,7 +207,7 @@ fn by_table(table: &Path, dir: &Path, notes: &mut Vec<String>) -> Result<Classes
         let inside = Path::new(name).components().all(|c| matches!(c, std::path::Component::Normal(_)));
         let place = |place: &PathBuf| {
             let path = place.join(name);
-            if is_image(&path) { Some(path) } else { by_stem.get(&path).cloned() }
+            if is_picture(&path) { Some(path) } else { by_stem.get(&path).cloned() }
         };
         // Nothing in a file leads elsewhere.
         if inside { places.iter().find_map(place) } else { None }
@@ -233,7 +228,7 @@ fn by_table(table: &Path, dir: &Path, notes: &mut Vec<String>) -> Result<Classes
     classes.values_mut().for_each(|files| files.sort_unstable());
     let others = images(dir)?.iter().filter(|image| !lines.contains_key(*image)).count();
     if others > 0 {
-        notes.push(format!(
+        met.lines.push(format!(
             "{others} images in {} are not in {}: they are left out",
             dir.display(),
             table.display()
@@ -249,78 +244,11 @@ fn class_name(folder: &Path) -> Result<String> {
     name.map(composed).ok_or_else(|| Error::file(folder, reason))
 }
 
-fn is_image(path: &Path) -> bool {
-    let known = |e: &std::ffi::OsStr| ["jpg", "jpeg", "png"].iter().any(|k| e.eq_ignore_ascii_case(k));
-    path.extension().is_some_and(known) && path.is_file()
-}
-
-/// Decodes files on all cores. Images become squares by `how`, or must have one size: that of `expected`, or of the first one.
-fn read(found: &Files, expected: Option<(usize, usize, usize)>, how: Preprocessing) -> Result<ImageSet> {
-    let decoded = |path: &Path| -> Result<((usize, usize), Vec<u8>)> {
-        let picture = decode(&files::read(path)?).and_then(|picture| how.apply(picture, 3));
-        picture.map_err(|e| Error::file(path, e))
-    };
-    let size = match (how.side(), expected) {
-        (Some(side), _) => (side, side, 3),
-        (None, Some(size)) => size,
-        (None, None) => {
-            let (h, w) = decoded(&found[0].0)?.0;
-            (h, w, 3)
-        }
-    };
-    let len = size.0 * size.1 * size.2;
-    let bytes = found.len() as u64 * len as u64;
-    if bytes > MAX_DECODED {
-        let (n, gib) = (found.len(), bytes >> 30);
-        let limit = MAX_DECODED >> 30;
-        let reason = format!(
-            "makes {n} images of {}×{} pixels, which need {gib} GiB of memory, more than the limit of {limit}; choose a smaller one",
-            size.0, size.1
-        );
-        return Err(Error::setting("image-size", None, reason));
-    }
-    let one = |path: &Path, out: &mut [u8]| -> Result<()> {
-        let ((h, w), bytes) = decoded(path)?;
-        if (h, w) != (size.0, size.1) {
-            let way = if how == Preprocessing::None { "image-size" } else { "crop" };
-            let reason =
-                format!("{h}×{w} pixels, others have {}×{}; `{way}` makes them alike", size.0, size.1);
-            return Err(Error::file(path, reason));
-        }
-        out.copy_from_slice(&bytes);
-        Ok(())
-    };
-    let mut images = vec![0u8; bytes as usize];
-    let work = Mutex::new(found.iter().zip(images.chunks_exact_mut(len)).enumerate());
-    let failed: Mutex<Option<(usize, Error)>> = Mutex::new(None);
-    let next = || work.lock().ok().and_then(|mut w| w.next());
-    let workers = std::thread::available_parallelism().map_or(1, |n| n.get());
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                while let Some((i, ((path, _), out))) = next() {
-                    let Err(e) = one(path, out) else { continue };
-                    // The first file in order, whichever thread was first: those before it are under way already.
-                    if let Ok(mut failed) = failed.lock()
-                        && failed.as_ref().is_none_or(|(first, _)| i < *first)
-                    {
-                        *failed = Some((i, e));
-                    }
-                    return;
-                }
-            });
-        }
-    });
-    if let Some((_, e)) = failed.into_inner().ok().flatten() {
-        return Err(e);
-    }
-    Ok(ImageSet { size, images: Pixels::Bytes(images), labels: found.iter().map(|f| f.1).collect() })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::formats::image_file::tests::file;
+    use crate::image_set::Pixels;
     use image::ImageFormat;
 
     /// Classes "b" and "a", three PNGs each of one colour, beside things that are no images.
@@ -370,7 +298,7 @@ mod tests {
         );
         std::fs::create_dir(dir.path().join("train/c")).unwrap();
         let e = load(&options(dir.path(), None)).unwrap_err().to_string();
-        assert!(e.contains("train/c") && e.contains("no JPEG or PNG file"), "{e}");
+        assert!(e.contains("train/c") && e.contains("no picture in it"), "{e}");
         std::fs::remove_dir(dir.path().join("train/c")).unwrap();
         std::fs::write(dir.path().join("val/c/1.jpg"), file(6, 4, ImageFormat::Jpeg, |_, _| [0; 3])).unwrap();
         let e = load(&options(dir.path(), None)).unwrap_err().to_string();
@@ -391,7 +319,7 @@ mod tests {
         assert!(e.contains("a/3.jpeg: 4×5 pixels, others have 4×6") && e.contains("`image-size`"), "{e}");
         std::fs::write(dir.path().join("a/1.PNG"), "<html>").unwrap();
         let e = load(&fraction).unwrap_err().to_string();
-        assert!(e.contains("a/1.PNG: neither"), "the first file that is wrong: {e}");
+        assert!(e.contains("a/1.PNG: an HTML page"), "the first file that is wrong: {e}");
     }
 
     fn flat(dir: &Path, files: &[&str]) {
@@ -489,5 +417,85 @@ mod tests {
             (&data.class_names[..], &data.test.labels[..]),
             (&["bar".to_string(), "caf\u{e9}".into()][..], &[1][..])
         );
+    }
+
+    #[test]
+    fn what_is_left_out_is_said() {
+        let dir = tempfile::tempdir().unwrap();
+        folder(dir.path());
+        let fraction = DataOptions { test_fraction: Some(0.4), ..options(dir.path(), None) };
+        let write = |name: &str, bytes: &[u8]| std::fs::write(dir.path().join(name), bytes).unwrap();
+        let notes = || load(&fraction).unwrap().notes;
+        assert_eq!(notes(), [format!("{}: files are left out; no pictures: 2 .txt", dir.path().display())]);
+        // By its content a picture, whatever it is called; too deep.
+        write("a/3.photo", &file(6, 4, ImageFormat::Jpeg, |_, _| [9; 3]));
+        write("a/4", b"x");
+        write("a/sub/1.PNG", b"x");
+        assert_eq!(load(&fraction).unwrap().train.len() + load(&fraction).unwrap().test.len(), 7);
+        let said = notes().join("\n");
+        assert!(said.ends_with("no pictures: 2 .txt, 1 without ending; in folders below class folders: 1 .png (such as a/sub/1.PNG)"), "{said}");
+        // Frames behind the first.
+        let mut gif = Vec::new();
+        let mut to = image::codecs::gif::GifEncoder::new(&mut gif);
+        (0..2).for_each(|i| {
+            to.encode_frame(image::Frame::new(image::RgbaImage::from_pixel(6, 4, image::Rgba([i * 99; 4]))))
+                .unwrap()
+        });
+        drop(to);
+        write("b/5.gif", &gif);
+        let said = notes().join("\n");
+        assert!(said.ends_with("of files that hold several pictures the first is read: b/5.gif"), "{said}");
+    }
+
+    #[test]
+    fn broken_pictures_are_left_out_when_that_is_asked_for() {
+        let dir = tempfile::tempdir().unwrap();
+        folder(dir.path());
+        let fraction = DataOptions { test_fraction: Some(0.4), ..options(dir.path(), None) };
+        let whole = load(&fraction).unwrap();
+        let jpeg = file(60, 40, ImageFormat::Jpeg, |x, y| [(x * y) as u8; 3]);
+        // The first of all, too.
+        for name in ["a/#.jpg", "b/3.jpg"] {
+            std::fs::write(dir.path().join(name), &jpeg[..jpeg.len() / 2]).unwrap();
+        }
+        let e = load(&fraction).unwrap_err().to_string();
+        assert!(e.contains("a/#.jpg: is cut off"), "{e}");
+        let skipping = DataOptions { skip_broken: true, ..fraction };
+        let data = load(&skipping).unwrap();
+        assert_eq!((&data.train, &data.test), (&whole.train, &whole.test));
+        assert!(
+            data.notes[1].contains("pictures that cannot be read are left out (2): a/#.jpg (is cut off"),
+            "{:?}",
+            data.notes
+        );
+        (0..3).for_each(|i| std::fs::write(dir.path().join(format!("b/{i}.PNG")), "").unwrap());
+        let e = load(&skipping).unwrap_err().to_string();
+        assert!(e.ends_with("b: every picture in it is broken"), "{e}");
+    }
+
+    #[test]
+    fn one_deep_picture_makes_floats_of_all() {
+        let dir = tempfile::tempdir().unwrap();
+        folder(dir.path());
+        let fraction = DataOptions { test_fraction: Some(0.4), ..options(dir.path(), None) };
+        let numbers =
+            |set: &ImageSet| set.images.numbers(&(0..set.len()).collect::<Vec<_>>(), set.image_len());
+        let bytes = load(&fraction).unwrap();
+        // The last of its class, which is tested on.
+        let deep = image::ImageBuffer::from_pixel(6, 4, image::Luma([300u16]));
+        deep.save(dir.path().join("b/2.PNG")).unwrap();
+        let floats = load(&fraction).unwrap();
+        assert!(matches!(floats.train.images, Pixels::Floats(_)));
+        let all = [numbers(&floats.train), numbers(&floats.test)].concat();
+        assert_eq!(all.iter().filter(|v| (**v - 300.0 / 257.0).abs() < 1e-6).count(), 6 * 4 * 3);
+        let before = [numbers(&bytes.train), numbers(&bytes.test)].concat();
+        let same = before.iter().filter(|v| all.contains(v)).count();
+        assert_eq!(same, before.len() - 6 * 4 * 3);
+        assert!(!floats.notes.join("").contains("65535"));
+        for class in ["a", "b"] {
+            (0..3).for_each(|i| deep.save(dir.path().join(format!("{class}/{i}.PNG"))).unwrap());
+        }
+        let said = load(&fraction).unwrap().notes.join("");
+        assert!(said.contains("all values are from 300 to 300 of 65535"), "{said}");
     }
 }

@@ -16,7 +16,7 @@ use crate::classes::numbered;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
 use crate::fit::fit;
-use crate::image_set::ImageSet;
+use crate::image_set::{ImageSet, Pixels};
 use crate::options::DataOptions;
 use crate::split::stratified;
 pub use emnist::EMNIST_SPLITS;
@@ -65,6 +65,12 @@ pub fn load(name: &str, options: &DataOptions) -> Result<Dataset> {
 /// Whether the data set called `name` takes `setting`.
 pub fn takes(name: &str, setting: &str) -> bool {
     DATASETS.iter().any(|row| row.name == name && row.takes.contains(&setting))
+}
+
+/// What stands for 1 on the scale that torchvision's `ToTensor` makes of values of the data set called `name`: 255 in bytes and in pictures, also those
+/// that have more than 8 bits; numbers in arrays are as they are.
+pub fn unit(name: &str, values: &Pixels) -> f64 {
+    if takes(name, "no-exif") { 255.0 } else { values.unit() }
 }
 
 /// Takes a fraction of a single set away as test images, class by class; the split is the same for every run. Without a fraction it may be
@@ -146,8 +152,17 @@ pub const DATASETS: &[DatasetRow] = &[
     },
     DatasetRow {
         name: "folder",
-        about: "JPEG and PNG files as train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE, or with a CSV file of classes",
-        takes: &["data-dir", "test-fraction", "resize", "crop", "interpolation", "labels-file"],
+        about: "pictures as train/CLASS/FILE and test/CLASS/FILE, or CLASS/FILE, or with a CSV file of classes",
+        takes: &[
+            "data-dir",
+            "test-fraction",
+            "resize",
+            "crop",
+            "interpolation",
+            "labels-file",
+            "skip-broken",
+            "no-exif",
+        ],
         load: folder::load,
     },
     DatasetRow {

@@ -33,6 +33,12 @@ pub enum DataCommand {
     /// Write a corrupted copy of a data set's images, and a sheet of pictures of all corruptions.
     #[command(after_help = about_corruptions())]
     Corrupt(CorruptArgs),
+    /// Write a data set's images to a file of arrays, as they are read: decoded once, they are read fast.
+    #[command(
+        after_help = "Example:\n  sph data convert folder --data-dir photos --image-size 64 --test-fraction 0.2 --output photos.npz\n  sph train \
+                      --dataset npz --data-dir photos.npz --layout nhwc"
+    )]
+    Convert(ConvertArgs),
     /// Download a data set into the user's cache directory, where --dataset finds it.
     #[command(
         after_help = "What was downloaded is checked against the published checksum; a download that was broken off goes on where it \
@@ -55,6 +61,20 @@ pub struct StatsArgs {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+/// What to write as arrays, and where to.
+#[derive(Args, Debug, Clone)]
+pub struct ConvertArgs {
+    /// Data set.
+    #[arg(value_name = "NAME", value_parser = dataset_names())]
+    pub dataset: String,
+    /// Its files.
+    #[command(flatten)]
+    pub data: DatasetArgs,
+    /// Write training and test images to this file, for --dataset npz.
+    #[arg(short, long, value_name = "FILE.npz")]
+    pub output: PathBuf,
 }
 
 /// What to corrupt, and where to.
@@ -123,6 +143,7 @@ pub fn run(args: &DataArgs) -> Result<()> {
     match &args.command {
         DataCommand::Stats(args) => stats(args),
         DataCommand::Corrupt(args) => corrupt(args),
+        DataCommand::Convert(args) => convert(args),
         DataCommand::Fetch(args) => {
             let what = fetch::plan(&args.name, args.url.as_deref(), args.sha256)?;
             let folder = match &args.cache {
@@ -144,27 +165,44 @@ pub fn run(args: &DataArgs) -> Result<()> {
     }
 }
 
+/// The ending of a file to write, in small letters, which is one of `known`.
+fn ending(flag: &str, path: &Path, known: &[&str]) -> Result<String> {
+    let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    ending.filter(|e| known.contains(&&**e)).ok_or_else(|| {
+        let reason = format!("does not end in .{}", known.join(" or ."));
+        Error::flag(flag, path.display().to_string(), reason)
+    })
+}
+
+/// Writes a data set as arrays and says how it is read again.
+fn write_arrays(data: &Dataset, what: &str, path: &Path) -> Result<()> {
+    let bytes = npz::write(data).map_err(|e| Error::file(path, e))?;
+    write_atomically(path, &bytes)?;
+    let layout = if data.train.size.2 == 1 { "" } else { " --layout nhwc" };
+    super::say(&format!("{what}; read it with --dataset npz --data-dir {}{layout}", shown(path)))
+}
+
+fn convert(args: &ConvertArgs) -> Result<()> {
+    ending("output", &args.output, &["npz"])?;
+    check_outputs([&args.output])?;
+    let data = sph_data::load(&args.dataset, &args.data.options())?;
+    super::warn(&data.notes);
+    write_arrays(&data, &args.dataset, &args.output)
+}
+
 fn corrupt(args: &CorruptArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
-    let ending = |path: &Path| path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
-    let refuse = |flag: &str, path: &Path, endings: &str| {
-        Err(Error::flag(flag, path.display().to_string(), format!("does not end in {endings}")))
-    };
-    if let Some(path) = args.output.as_deref().filter(|p| ending(p).as_deref() != Some("npz")) {
-        return refuse("output", path, ".npz");
+    if let Some(path) = &args.output {
+        ending("output", path, &["npz"])?;
     }
-    if let Some(path) =
-        args.sheet.as_deref().filter(|p| !matches!(ending(p).as_deref(), Some("png" | "html")))
-    {
-        return refuse("sheet", path, ".png or .html");
-    }
+    let sheet_ending = args.sheet.as_ref().map(|path| ending("sheet", path, &["png", "html"])).transpose()?;
     check_outputs([&args.output, &args.sheet].into_iter().flatten())?;
     let data = sph_data::load(&args.dataset, &args.data.options())?;
     super::warn(&data.notes);
     let range = Range::of(&data.train)?;
     if let Some(path) = &args.sheet {
         let shown_there = corruption::of_all(&args.dataset, &data, usize::from(args.images), args.seed)?;
-        let bytes = match ending(path).as_deref() {
+        let bytes = match sheet_ending.as_deref() {
             Some("png") => {
                 sheet::png(&shown_there, (56 / data.test.size.1.max(data.test.size.0)).max(1) as u32)
             }
@@ -181,11 +219,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
         Arc::new(corruptor.images(set, &all, first))
     };
     let copy = Dataset { train: part(&data.train, 0), test: part(&data.test, data.train.len()), ..data };
-    let bytes = npz::write(&copy).map_err(|e| Error::file(path, e.to_string()))?;
-    write_atomically(path, &bytes)?;
-    let layout = if copy.train.size.2 == 1 { "" } else { " --layout nhwc" };
-    let (dataset, path) = (&args.dataset, shown(path));
-    super::say(&format!("{corruption} of {dataset}; read it with --dataset npz --data-dir {path}{layout}"))
+    write_arrays(&copy, &format!("{corruption} of {}", args.dataset), path)
 }
 
 fn stats(args: &StatsArgs) -> Result<()> {

@@ -6,29 +6,35 @@ use crate::model_source::Images;
 use clap::Args;
 use serde::Serialize;
 use sph_autodiff::ops::probabilities;
-use sph_data::formats::arrays::{ArrayFile, NamedArray};
-use sph_data::formats::{image_file, npz, safetensors};
+use sph_data::formats::arrays::{ArrayFile, NamedArray, Values};
+use sph_data::formats::image_file::{Decoded, KINDS, decode};
+use sph_data::formats::{npz, safetensors};
 use sph_data::loader::Source;
+use sph_data::pictures::{LeftOut, in_tree, listed, on_all_cores};
 use sph_data::sets::arrays;
-use sph_data::{ImageSet, Pixels, Preprocessing, files, fit};
+use sph_data::{DataOptions, ImageSet, Layout, Normalisation, Pixels, Preprocessing, files, fit};
 use sph_tensor::Pool;
-use sph_train::{LoadedModel, ModelInfo, Objective};
+use sph_train::files::{Table, check_outputs, write_atomically};
+use sph_train::{ModelInfo, Objective};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Predict the classes of image files or arrays.
+/// Predict the classes of pictures or arrays.
 #[derive(Args, Debug, Clone)]
 #[command(
-    after_help = "Images are made to have the network's size, by --resize and --crop where it was trained with them; else those larger than it, and all for a network trained on --dataset folder, are \
-                  cut to the square in the middle and resized; smaller ones are enlarged by a whole factor and padded. Arrays are those \
-                  called x, images, x_test or test_images, or the only one of a .npy file; they must have the network's size.\n\nExamples:\n  \
-                  sph predict runs/first cat.jpg dog.png --top 3\n  sph predict runs/first images.npz --layout nchw --json"
+    after_help = "Pictures are JPEG, PNG, BMP, WebP, TIFF or GIF files, which their content tells. They are made to have the network's size, by --resize and --crop where it was trained with them; else \
+                  those larger than it, and all for a network trained on --dataset folder, are cut to the square in the middle and \
+                  resized; smaller ones are enlarged by a whole factor and padded. Of a folder all pictures are taken, also in folders \
+                  below it. Arrays are those called x, images, x_test or test_images, or the only one of a .npy file; they must have the \
+                  network's size. A .npy file of bytes, [height, width, 3], is one picture. Inputs that cannot be read are named at the \
+                  end; the others are predicted, and the exit code is 2.\n\nExamples:\n  sph predict runs/first cat.jpg dog.png --top \
+                  3\n  sph predict runs/first photos --csv classes.csv\n  sph predict runs/first images.npz --layout nchw --json"
 )]
 pub struct PredictArgs {
     /// The folder of a run, whose best epoch is taken, or a model file.
     #[arg(value_name = "RUN|FILE")]
     pub path: PathBuf,
-    /// JPEG, PNG, .npy, .npz or .safetensors files.
+    /// Pictures, folders of them, .npy, .npz or .safetensors files.
     #[arg(value_name = "INPUT", required = true)]
     pub inputs: Vec<PathBuf>,
     /// Classes shown per image, most probable first.
@@ -40,6 +46,9 @@ pub struct PredictArgs {
     /// Print one JSON object, with the probabilities and logits of all classes.
     #[arg(long)]
     pub json: bool,
+    /// Write a row per image to this file: input, class, its number and probability, then the probabilities of all classes.
+    #[arg(long, value_name = "FILE")]
+    pub csv: Option<PathBuf>,
     /// Worker threads [default: all cores].
     #[arg(long, value_parser = threads)]
     pub threads: Option<usize>,
@@ -64,48 +73,122 @@ struct Prediction {
 /// Predicts and prints.
 ///
 /// # Errors
-/// For files that do not fit the network.
+/// For files that do not fit the network; those that do are printed before.
 pub fn run(args: &PredictArgs) -> Result<()> {
     super::configure_threads(args.threads)?;
+    check_outputs(args.csv.as_slice())?;
     let found = args.source.find(Some(&args.path), Images::None)?;
     let (objective, notes) = found.objective(&Pool::<f32>::new(), 0)?;
     super::note(&notes);
     let info = &found.info;
-    let mut predictions = Vec::new();
     let batch = args.batch_size as usize;
-    let mut images: Vec<&PathBuf> = Vec::new();
-    for (i, path) in args.inputs.iter().enumerate() {
-        let arrays = reader(path);
-        if arrays.is_none() {
-            images.push(path);
-        }
-        // Images are computed together, up to a batch of them, in the order given.
-        if images.len() == batch || arrays.is_some() || i + 1 == args.inputs.len() {
-            let read = |path: &&PathBuf| image(path, info);
-            let pixels = images.iter().map(read).collect::<Result<Vec<_>>>()?.concat();
-            let names = images.drain(..).map(|p| p.display().to_string()).collect();
-            predict(&objective, &found, Pixels::Bytes(pixels), names, batch, &mut predictions)?;
-        }
-        if let Some(read) = arrays {
-            let (size, pixels) = read(path, &files::read(path)?, info)?;
-            if size != info.input {
-                let (takes, reason) = (info.input, "inputs are (height, width, channels)");
-                return Err(Error::file(path, format!("{reason} {size:?}; the network takes {takes:?}")));
+    let (mut predictions, mut failed, mut several) = (Vec::new(), Vec::new(), Vec::new());
+    let inputs = inputs(&args.inputs, &mut failed);
+    let count = inputs.len() + failed.len();
+    let name = |path: &Path| path.display().to_string();
+    // Images are computed together, up to a batch of them, in the order given; every file of arrays by itself.
+    for together in inputs.chunk_by(|a, b| reader(a).is_none() && reader(b).is_none()) {
+        if let [path] = together
+            && let Some(read) = reader(path)
+        {
+            match array(read, path, info) {
+                Ok((pixels, one)) => {
+                    let n = pixels.len() / (info.input.0 * info.input.1 * info.input.2);
+                    let number = |i| if one { name(path) } else { format!("{}[{i}]", name(path)) };
+                    let network = (&objective, info, found.normalisation(pixels.unit()));
+                    predict(network, pixels, (0..n).map(number).collect(), batch, &mut predictions)?;
+                }
+                Err(reason) => failed.push((name(path), reason)),
             }
-            let n = pixels.len() / (size.0 * size.1 * size.2);
-            let names = (0..n).map(|i| format!("{}[{i}]", path.display())).collect();
-            predict(&objective, &found, pixels, names, batch, &mut predictions)?;
+            continue;
+        }
+        for paths in together.chunks(batch) {
+            let (mut pixels, mut names) = (Vec::new(), Vec::new());
+            for (path, read) in paths.iter().zip(on_all_cores(paths, |path| image(path, info))) {
+                match read {
+                    Ok((values, first_of_several)) => {
+                        pixels.push(values);
+                        names.push(name(path));
+                        if first_of_several {
+                            several.push(path);
+                        }
+                    }
+                    Err(reason) => failed.push((name(path), reason)),
+                }
+            }
+            if !names.is_empty() {
+                let network = (&objective, info, found.normalisation(255.0));
+                predict(network, Pixels::concat(pixels), names, batch, &mut predictions)?;
+            }
         }
     }
-    match args.json {
-        true => {
-            let record = serde_json::json!({ "classes": info.class_names, "predictions": predictions });
-            super::say(&record.to_string())
+    if !several.is_empty() {
+        let files = listed(several.iter().map(|path| name(path)));
+        super::note(&[format!("of files that hold several pictures the first is predicted: {files}")]);
+    }
+    if !predictions.is_empty() {
+        if let Some(path) = &args.csv {
+            write_atomically(path, csv(&predictions, &info.class_names).as_bytes())?;
         }
-        false => {
-            predictions.iter().try_for_each(|p| super::say(&line(p, &info.class_names, args.top.into())))
+        match args.json {
+            true => {
+                let failed: Vec<_> = failed
+                    .iter()
+                    .map(|(input, reason)| serde_json::json!({ "input": input, "reason": reason }))
+                    .collect();
+                let record = serde_json::json!({ "classes": info.class_names, "predictions": predictions, "failed": failed });
+                super::say(&record.to_string())?;
+            }
+            false => {
+                predictions
+                    .iter()
+                    .try_for_each(|p| super::say(&line(p, &info.class_names, args.top.into())))?;
+            }
         }
     }
+    if failed.is_empty() { Ok(()) } else { Err(Error::Inputs { inputs: count, failed }) }
+}
+
+/// The files to predict: those that are named, and the pictures in folders that are named. Folders without pictures are added to `failed`.
+fn inputs(named: &[PathBuf], failed: &mut Vec<(String, String)>) -> Vec<PathBuf> {
+    let mut inputs = Vec::new();
+    for path in named {
+        if !path.is_dir() {
+            inputs.push(path.clone());
+            continue;
+        }
+        let mut left_out = LeftOut::default();
+        match in_tree(path, &mut left_out) {
+            Ok(found) if found.is_empty() => {
+                failed.push((path.display().to_string(), format!("no picture in it ({KINDS})")));
+            }
+            Ok(found) => {
+                super::note(left_out.note(path).as_slice());
+                inputs.extend(found);
+            }
+            Err(e) => failed.push((path.display().to_string(), reason(e))),
+        }
+    }
+    inputs
+}
+
+/// Why a file was refused, without its name.
+fn reason(e: sph_data::Error) -> String {
+    match e {
+        sph_data::Error::File { reason, .. } => crate::error::flags(&reason),
+        e => Error::from(e).to_string(),
+    }
+}
+
+/// A row per image.
+fn csv(predictions: &[Prediction], names: &[String]) -> String {
+    let columns = ["input", "class", "number", "probability"].map(String::from);
+    let mut table = Table::new(columns.into_iter().chain(names.iter().cloned()));
+    for p in predictions {
+        let begin = [p.input.clone(), p.class.clone(), p.number.to_string(), p.probability.to_string()];
+        table.push(begin.into_iter().chain(p.probabilities.iter().map(f64::to_string)));
+    }
+    table.text()
 }
 
 /// An image and its most probable classes.
@@ -118,15 +201,12 @@ fn line(p: &Prediction, names: &[String], top: usize) -> String {
 }
 
 fn predict(
-    objective: &Objective<f32>,
-    network: &LoadedModel,
+    (objective, info, normalisation): (&Objective<f32>, &ModelInfo, Normalisation),
     images: Pixels,
     names: Vec<String>,
     batch_size: usize,
     out: &mut Vec<Prediction>,
 ) -> Result<()> {
-    let info = &network.info;
-    let normalisation = network.normalisation(&images);
     // The labels are not known; the loss is not looked at.
     let set = Arc::new(ImageSet { size: info.input, images, labels: vec![0; names.len()] });
     let source = Source { set, normalisation, batch_size };
@@ -155,63 +235,117 @@ fn predict(
     Ok(())
 }
 
-/// An image file as the network's bytes.
-fn image(path: &Path, info: &ModelInfo) -> Result<Vec<u8>> {
-    let fail = |e: String| Error::file(path, e);
+/// A picture as the network's values, and whether its file holds others.
+fn image(path: &Path, info: &ModelInfo) -> std::result::Result<(Pixels, bool), String> {
+    let decoded = decode(&files::read(path).map_err(reason)?, !info.data.no_exif)?;
+    let several = decoded.first_of_several;
+    Ok((fitted(decoded, info)?, several))
+}
+
+/// A picture made to have the network's size.
+fn fitted(decoded: Decoded, info: &ModelInfo) -> std::result::Result<Pixels, String> {
     let (h, w, channels) = info.input;
-    let decoded = image_file::decode(&files::read(path)?).map_err(fail)?;
     let own = decoded.size();
-    if let how @ Preprocessing::Torchvision { .. } = Preprocessing::of(&info.data)? {
-        let (size, bytes) = how.apply(decoded, channels).map_err(fail)?;
-        let (left_h, left_w) = size;
+    if let how @ Preprocessing::Torchvision { .. } = Preprocessing::of(&info.data).map_err(reason)? {
+        let (size, pixels) = how.apply(decoded, channels)?;
         return match size == (h, w) {
-            true => Ok(bytes),
-            false => Err(fail(format!(
-                "{left_h}×{left_w} pixels after --resize and --crop; the network takes {h}×{w}"
-            ))),
+            true => Ok(pixels),
+            false => Err(format!(
+                "{}×{} pixels after --resize and --crop; the network takes {h}×{w}",
+                size.0, size.1
+            )),
         };
     }
     if own == (h, w) {
-        return decoded.into_bytes(channels).map_err(fail);
+        return decoded.into_pixels(channels);
     }
     if h != w {
-        return Err(fail(format!("{}×{} pixels; the network takes {h}×{w}", own.0, own.1)));
+        return Err(format!("{}×{} pixels; the network takes {h}×{w}", own.0, own.1));
     }
     if info.dataset == "folder" || own.0 > h || own.1 > w {
-        return decoded.square(h).into_bytes(channels).map_err(fail);
+        return decoded.square(h).into_pixels(channels);
     }
-    let images = Pixels::Bytes(decoded.into_bytes(channels).map_err(fail)?);
-    let fitted = fit(&ImageSet { size: (own.0, own.1, channels), images, labels: vec![0] }, h)?;
-    Ok(fitted.images.bytes().unwrap_or_default().to_vec())
+    let images = decoded.into_pixels(channels)?;
+    let set = ImageSet { size: (own.0, own.1, channels), images, labels: vec![0] };
+    Ok(fit(&set, h).map_err(reason)?.images)
+}
+
+/// The network's values of a file of arrays, and whether it is one picture.
+fn array(read: Reader, path: &Path, info: &ModelInfo) -> std::result::Result<(Pixels, bool), String> {
+    let (size, pixels) = match read(path, &files::read(path).map_err(reason)?, info)? {
+        Inputs::Picture(decoded) => return Ok((fitted(decoded, info)?, true)),
+        Inputs::One(pixels) => return Ok((pixels, true)),
+        Inputs::Many(size, pixels) => (size, pixels),
+    };
+    if size != info.input {
+        let takes = info.input;
+        return Err(format!("inputs are (height, width, channels) {size:?}; the network takes {takes:?}"));
+    }
+    Ok((pixels, false))
+}
+
+/// What a file of arrays holds.
+enum Inputs {
+    /// Inputs of a size, one behind the other.
+    Many((usize, usize, usize), Pixels),
+    /// One input of the network's size.
+    One(Pixels),
+    /// A picture of any size.
+    Picture(Decoded),
 }
 
 /// A reader of inputs in the bytes of a file of arrays, by its ending.
-type Reader = fn(&Path, &[u8], &ModelInfo) -> sph_data::Result<((usize, usize, usize), Pixels)>;
+type Reader = fn(&Path, &[u8], &ModelInfo) -> std::result::Result<Inputs, String>;
 
 fn reader(path: &Path) -> Option<Reader> {
-    match path.extension()?.to_str()? {
-        "npz" => Some(|path, bytes, info| {
-            let mut file = npz::File::parse(bytes).map_err(|e| sph_data::Error::file(path, e))?;
-            arrays::inputs_only(path, &mut file, &info.data, info.input)
-        }),
-        "safetensors" => Some(|path, bytes, info| {
-            let mut file = safetensors::File::parse(bytes).map_err(|e| sph_data::Error::file(path, e))?;
-            arrays::inputs_only(path, &mut file, &info.data, info.input)
-        }),
-        "npy" => Some(|path, bytes, info| arrays::inputs_only(path, &mut Npy(bytes), &info.data, info.input)),
+    match &*path.extension()?.to_str()?.to_ascii_lowercase() {
+        "npz" => Some(|path, bytes, info| many(path, &mut npz::File::parse(bytes)?, info)),
+        "safetensors" => Some(|path, bytes, info| many(path, &mut safetensors::File::parse(bytes)?, info)),
+        "npy" => Some(|path, bytes, info| npy(path, npz::parse_npy(bytes)?, info)),
         _ => None,
     }
 }
 
-/// A `.npy` file: one array, which stands for the inputs.
-struct Npy<'a>(&'a [u8]);
+fn many(path: &Path, file: &mut dyn ArrayFile, info: &ModelInfo) -> std::result::Result<Inputs, String> {
+    arrays::inputs_only(path, file, &info.data, info.input)
+        .map(|(size, pixels)| Inputs::Many(size, pixels))
+        .map_err(reason)
+}
 
-impl ArrayFile for Npy<'_> {
+/// A `.npy` file: one array, which stands for the inputs, or one of them.
+fn npy(path: &Path, array: NamedArray, info: &ModelInfo) -> std::result::Result<Inputs, String> {
+    let (h, w, c) = info.input;
+    let one = match info.data.layout {
+        Some(Layout::Nchw) => vec![c, h, w],
+        _ => vec![h, w, c],
+    };
+    if array.shape == one || (c == 1 && array.shape == [h, w]) {
+        let layout = info.data.layout.or(Some(Layout::Nhwc));
+        let shape = [&[1], &one[..]].concat();
+        let mut file = OneArray(NamedArray { shape, values: array.values });
+        let options = DataOptions { layout, ..info.data.clone() };
+        let (_, pixels) = arrays::inputs_only(path, &mut file, &options, info.input).map_err(reason)?;
+        return Ok(Inputs::One(pixels));
+    }
+    match (&array.shape[..], array.values) {
+        // As Pillow's pictures become arrays; images of one channel, W pixels wide, where the network takes such.
+        (&[h, w, channels @ (1 | 3 | 4)], Values::Bytes(bytes)) if info.input != (w, channels, 1) => {
+            let picture = Decoded::from_bytes(bytes, (h, w, channels));
+            picture.map(Inputs::Picture).ok_or_else(|| format!("shape {:?} is empty", array.shape))
+        }
+        (_, values) => many(path, &mut OneArray(NamedArray { shape: array.shape.clone(), values }), info),
+    }
+}
+
+/// A file of one array, which stands for the inputs.
+struct OneArray(NamedArray);
+
+impl ArrayFile for OneArray {
     fn names(&self) -> Vec<String> {
         vec!["x".into()]
     }
 
     fn array(&mut self, _name: &str) -> std::result::Result<NamedArray, String> {
-        npz::parse_npy(self.0)
+        Ok(self.0.clone())
     }
 }

@@ -54,6 +54,14 @@ pub struct DatasetArgs {
     #[arg(long, value_parser = PossibleValuesParser::new(EMNIST_SPLITS))]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub emnist_split: Option<String>,
+    /// Leave pictures of --dataset folder that cannot be read out, and say which they are; else the first one ends the command.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub skip_broken: Option<bool>,
+    /// Leave pictures as their files hold them, as torchvision does; else they are turned as their EXIF orientation says.
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_possible_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_exif: Option<bool>,
 }
 
 impl DatasetArgs {
@@ -76,6 +84,8 @@ impl DatasetArgs {
             interpolation: self.interpolation,
             test_fraction: self.test_fraction,
             layout: self.layout,
+            skip_broken: self.skip_broken.unwrap_or(false),
+            no_exif: self.no_exif.unwrap_or(false),
             class_names: self.class_names.clone(),
             labels_file: self.labels_file.clone(),
             emnist_split: self.emnist_split.clone(),
