@@ -9,7 +9,7 @@ use crate::objective::Objective;
 use serde::{Deserialize, Serialize};
 use sph_data::augment::{Augmentation, Draws};
 use sph_data::loader::Source;
-use sph_nn::{Mode, Real, Store};
+use sph_nn::{Mode, NormStatistics, Real, Store};
 use sph_optim::Optimizer;
 use sph_tensor::Array;
 use std::time::Instant;
@@ -90,7 +90,10 @@ pub fn adapt<T: Real>(
         train_loss: Vec::new(),
         step_seconds: Vec::new(),
     };
-    let first = recalibrated(objective, objective.store.values.clone(), data, settings)?;
+    let first =
+        recalibrated(objective, NormStatistics::Batch, objective.store.values.clone(), data, settings)?;
+    // What norms keep in training are the statistics of these images.
+    objective.store.take_kept_statistics(&first);
     out.evaluations.push(measure(objective, &first, data, 0, 0.0)?);
     let mut last = first;
     let (mut epoch, mut batches) = (0, epoch_of(objective, data, settings.seed, 0));
@@ -128,7 +131,7 @@ pub fn adapt<T: Real>(
         if settings.eval_at.contains(&step) || step == settings.steps {
             let store = &objective.store;
             let values = average.as_ref().map_or_else(|| store.values.clone(), |a| a.mean(store));
-            last = recalibrated(objective, values, data, settings)?;
+            last = recalibrated(objective, objective.store.norm_statistics, values, data, settings)?;
             out.evaluations.push(measure(objective, &last, data, step, seconds)?);
         }
         each(step);
@@ -151,9 +154,10 @@ fn epoch_of<T: Real>(
     data.adapt.training(objective.pool(), Draws { seed, epoch, augmentation: Augmentation::default() }, 0)
 }
 
-/// The network at `values`, with statistics over the first batches of an order of its own.
+/// The network at `values`, with statistics, in the norms that `which` means, over the first batches of an order of its own.
 fn recalibrated<T: Real>(
     objective: &mut Objective<T>,
+    which: NormStatistics,
     values: Vec<Array<T>>,
     data: &AdaptData,
     settings: &AdaptSettings,
@@ -162,7 +166,7 @@ fn recalibrated<T: Real>(
     let batches = epoch_of(objective, data, settings.seed, u64::MAX).take(settings.recalibrate_batches);
     let there = match objective.store.buffers.is_empty() {
         true => Ok(objective.store.clone()),
-        false => objective.recalibrated(batches),
+        false => objective.recalibrated(which, batches),
     };
     objective.store.values = own;
     Ok(there?)

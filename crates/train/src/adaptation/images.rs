@@ -8,7 +8,7 @@ use serde::Serialize;
 use sph_data::corrupt::{Corruption, Corruptor, Range};
 use sph_data::loader::Source;
 use sph_data::{Dataset, Division, ImageSet, Normalisation, sample};
-use sph_nn::Real;
+use sph_nn::{NormStatistics, Real};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -151,7 +151,7 @@ impl AdaptationImages {
         let (set, _) = self.adapt.part(data);
         let source = self.source(set.select(&self.adapt.numbers[..smallest]), smallest);
         let batch = source.batch(objective.pool(), &(0..smallest).collect::<Vec<_>>(), None);
-        objective.recalibrated(std::iter::once(batch))?;
+        objective.recalibrated(NormStatistics::Batch, std::iter::once(batch))?;
         Ok(())
     }
 

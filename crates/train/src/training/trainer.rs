@@ -90,7 +90,8 @@ impl<T: Real> Trainer<T> {
         }
         // Images that the model cannot take, and batches too small for BatchNorm, are found out before a folder is made.
         let smallest: Vec<usize> = (0..objective.curved(settings.batch_size).min(2)).collect();
-        objective.recalibrated(std::iter::once(train.batch(objective.pool(), &smallest, None)))?;
+        let smallest = train.batch(objective.pool(), &smallest, None);
+        objective.recalibrated(objective.store.norm_statistics, std::iter::once(smallest))?;
         Ok(Trainer {
             average: settings.average.map(|config| WeightAverage::new(config, &objective.store)),
             run,
@@ -160,9 +161,13 @@ impl<T: Real> Trainer<T> {
         let frozen: usize =
             self.objective.store.specs().iter().filter(|s| s.frozen).map(ParamSpec::len).sum();
         let frozen = if frozen > 0 { format!(", {frozen} frozen") } else { String::new() };
+        let kept = match self.objective.store.norms(false).count() {
+            0 => String::new(),
+            n => format!("; {n} norms keep their running statistics"),
+        };
         let images = self.train.set.len();
         format!(
-            "{} with norm {} ({n} parameters{second}{frozen}) on {images} images of {}",
+            "{} with norm {} ({n} parameters{second}{frozen}{kept}) on {images} images of {}",
             self.info.model, self.info.norm, self.info.dataset
         )
     }
