@@ -1,7 +1,7 @@
 //! What an adaptation begins with, made of its settings: the network, its optimizer and the images.
 
 use crate::config::AdaptArgs;
-use crate::error::Result;
+use crate::error::{Result, flags};
 use sph_data::Division;
 use sph_optim::Optimizer;
 use sph_tensor::Pool;
@@ -56,7 +56,7 @@ impl AdaptationSetup {
                 "{path} does not tell what it was trained on, maybe on these images, too{folder}"
             ));
         }
-        images.check(network.data()?, &objective)?;
+        notes.extend(images.check(network.data()?, &objective)?.map(|caution| flags(&caution)));
         Ok(AdaptationSetup { network, objective, optimizer, images, notes })
     }
 

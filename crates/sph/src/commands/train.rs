@@ -1,7 +1,7 @@
 //! `sph train`.
 
 use crate::config::{TrainArgs, shown};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, flags};
 use crate::training_setup::{begin, resume};
 use sph_train::files::{Checkpoint, RunFolder, RunResult};
 use sph_train::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
@@ -72,6 +72,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
     if let Some(notes) = notes {
         console.line(&format!("{}, --opt {} in {path}", trainer.describe(), args.optimizer.opt));
         notes.iter().for_each(|note| console.line(note));
+        super::warn(&trainer.cautions().iter().map(|caution| flags(caution)).collect::<Vec<_>>());
     } else {
         console.line(&format!("going on with {path} after epoch {}", trainer.epochs_done()));
         // A folder that cannot be written to is found out now.

@@ -2,6 +2,7 @@
 
 use super::adapt::AdaptData;
 use crate::error::{Error, Result};
+use crate::few_images;
 use crate::loaded_model::{LoadedModel, TrainingOverlap};
 use crate::objective::Objective;
 use serde::Serialize;
@@ -142,17 +143,17 @@ impl AdaptationImages {
     }
 
     /// Finds out whether `objective` takes batches of them: BatchNorm takes the statistics of a batch, and of the part of it that curvature
-    /// is taken on.
+    /// is taken on. Says what a user should know of it; settings stand in backquotes.
     ///
     /// # Errors
     /// When it does not.
-    pub fn check<T: Real>(&self, data: &Dataset, objective: &Objective<T>) -> Result<()> {
+    pub fn check<T: Real>(&self, data: &Dataset, objective: &Objective<T>) -> Result<Option<String>> {
         let smallest = objective.curved(self.batch_size).min(2);
         let (set, _) = self.adapt.part(data);
         let source = self.source(set.select(&self.adapt.numbers[..smallest]), smallest);
         let batch = source.batch(objective.pool(), &(0..smallest).collect::<Vec<_>>(), None);
         objective.recalibrated(NormStatistics::Batch, std::iter::once(batch))?;
-        Ok(())
+        Ok(few_images::caution(objective, &source, self.batch_size))
     }
 
     /// The images themselves, of the data set that they were chosen from, corrupted where that is asked for.

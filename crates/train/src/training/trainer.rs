@@ -39,15 +39,15 @@ pub struct Training<T: Real> {
 
 /// A run under way.
 pub struct Trainer<T: Real> {
-    settings: TrainSettings,
+    pub(super) settings: TrainSettings,
     run: RunFolder,
-    info: ModelInfo,
-    objective: Objective<T>,
+    pub(super) info: ModelInfo,
+    pub(super) objective: Objective<T>,
     optimizer: Optimizer<T>,
     average: Option<WeightAverage<T>>,
     blocks: Vec<usize>,
-    train: Source,
-    validation: Option<Source>,
+    pub(super) train: Source,
+    pub(super) validation: Option<Source>,
     test: Source,
     progress: Progress,
     saved: Option<usize>,
@@ -188,7 +188,7 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Steps of a whole epoch.
-    fn steps_per_epoch(&self) -> usize {
+    pub(super) fn steps_per_epoch(&self) -> usize {
         self.train.training_batches().div_ceil(self.settings.accumulate)
     }
 
