@@ -36,4 +36,4 @@ pub use fit::fit;
 pub use image_set::{ImageSet, Pixels};
 pub use options::{DataOptions, Layout};
 pub use sets::{DEFAULT, load};
-pub use split::{Division, sample};
+pub use split::{Division, part_of_each_class, sample};

@@ -42,6 +42,7 @@ impl AdaptationSetup {
                 labels: args.labels,
                 seed: args.seed,
             },
+            keep_split: args.keep_split.unwrap_or(0.0),
             eval_images: args.eval_images,
             batch_size: args.batch_size,
             corruption: args.corrupt.map(|c| (c, args.corrupt_seed.unwrap_or(AdaptArgs::CORRUPT_SEED))),
@@ -55,6 +56,13 @@ impl AdaptationSetup {
             notes.push(format!(
                 "{path} does not tell what it was trained on, maybe on these images, too{folder}"
             ));
+        }
+        if args.keep_split.is_some() && images.held_out() == 0 {
+            notes.push(
+                "no class has enough labelled images to hold one out, so the last point is kept, unchecked; raise --labels or \
+                 --keep-split"
+                    .into(),
+            );
         }
         notes.extend(images.check(network.data()?, &objective)?.map(|caution| flags(&caution)));
         Ok(AdaptationSetup { network, objective, optimizer, images, notes })

@@ -8,7 +8,7 @@ use crate::objective::Objective;
 use serde::Serialize;
 use sph_data::corrupt::{Corruption, Corruptor, Range};
 use sph_data::loader::Source;
-use sph_data::{Dataset, Division, ImageSet, Normalisation, sample};
+use sph_data::{Dataset, Division, ImageSet, Normalisation, part_of_each_class, sample};
 use sph_nn::{NormStatistics, Real};
 use std::path::Path;
 use std::sync::Arc;
@@ -58,6 +58,8 @@ pub struct ImageChoice {
     pub eval_on: EvalOn,
     /// How the training images are divided: those that are not held out are adapted to.
     pub division: Division,
+    /// The part of them whose labels choose among the points, instead of being adapted to; never all of a class. 0 for none.
+    pub keep_split: f64,
     /// Evaluate on so many images; on all where it is `None`.
     pub eval_images: Option<usize>,
     /// Images per batch, or all where there are fewer.
@@ -72,6 +74,7 @@ pub struct AdaptationImages {
     pub batch_size: usize,
     adapt: Numbers,
     evaluate: Numbers,
+    held_out: Numbers,
     normalisation: Normalisation,
     classes: usize,
     corruptor: Option<Corruptor>,
@@ -123,6 +126,10 @@ impl AdaptationImages {
                 return Err(Error::NoImages { setting, val_split });
             }
         }
+        let (adapt_to, choose_on) = match choice.keep_split > 0.0 {
+            true => part_of_each_class(&data.train.labels, &adapt_to, data.classes(), choice.keep_split),
+            false => (adapt_to, Vec::new()),
+        };
         let evaluate_on = sample(labels, evaluate_on, data.classes(), choice.eval_images);
         let corruptor = |(corruption, seed)| {
             let range = Range::of(&data.train)?;
@@ -132,10 +139,16 @@ impl AdaptationImages {
             batch_size: choice.batch_size.min(adapt_to.len()),
             adapt: Numbers { of_test: choice.adapt_on == AdaptOn::Test, numbers: adapt_to },
             evaluate: Numbers { of_test: choice.eval_on == EvalOn::Test, numbers: evaluate_on },
+            held_out: Numbers { of_test: false, numbers: choose_on },
             normalisation: network.info.normalisation.clone(),
             classes: network.info.class_names.len(),
             corruptor: choice.corruption.map(corruptor).transpose()?,
         })
+    }
+
+    /// How many images choose among the points by their labels.
+    pub fn held_out(&self) -> usize {
+        self.held_out.numbers.len()
     }
 
     fn source(&self, set: ImageSet, batch_size: usize) -> Source {
@@ -171,6 +184,7 @@ impl AdaptationImages {
         AdaptData {
             adapt: source(&self.adapt, self.batch_size),
             evaluate: source(&self.evaluate, EVALUATED),
+            held_out: (self.held_out() > 0).then(|| source(&self.held_out, EVALUATED)),
             classes: self.classes,
         }
     }
