@@ -42,4 +42,4 @@ pub use image_set::{ImageSet, Pixels};
 pub use options::{DataOptions, Layout};
 pub use preprocess::{Interpolation, Preprocessing};
 pub use sets::{DEFAULT, load};
-pub use split::{Division, sample};
+pub use split::{Division, part_of_each_class, sample};

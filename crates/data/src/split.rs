@@ -73,6 +73,29 @@ pub fn sample(labels: &[u32], among: Vec<usize>, classes: usize, count: Option<u
     stratified(&labels, classes, count, "eval").1.into_iter().map(|k| among[k]).collect()
 }
 
+/// Splits the image numbers `among` into (rest, taken), class by class: `taken` has the fraction of every class, rounded, but never all
+/// of one; the same ones whenever and whatever the run's seed. Both parts are in ascending order.
+pub fn part_of_each_class(
+    labels: &[u32],
+    among: &[usize],
+    classes: usize,
+    fraction: f64,
+) -> (Vec<usize>, Vec<usize>) {
+    let (mut rest, mut taken) = (Vec::new(), Vec::new());
+    for class in 0..classes {
+        let mut members: Vec<usize> =
+            among.iter().copied().filter(|&i| labels[i] as usize == class).collect();
+        let count = (fraction * members.len() as f64).round() as usize;
+        Rng::new(0, "part", class as u64, 0).shuffle(&mut members);
+        let (first, others) = members.split_at(count.min(members.len().saturating_sub(1)));
+        taken.extend_from_slice(first);
+        rest.extend_from_slice(others);
+    }
+    rest.sort_unstable();
+    taken.sort_unstable();
+    (rest, taken)
+}
+
 /// `count` of the image numbers `among`, from each class that has images, drawn by the stream (`seed`, "labels", class); in ascending order.
 ///
 /// # Errors
@@ -137,6 +160,21 @@ mod tests {
         // What is held out depends on nothing else.
         assert!(parts(None, 1).1 == held_out && parts(Some(100), 2).1 == held_out);
         assert!(parts(Some(100), 2).0 != few);
+    }
+
+    #[test]
+    fn a_part_of_each_class_leaves_some_of_it() {
+        // 20 images of class 0, 3 of class 1, 1 of class 2, none of class 3.
+        let labels: Vec<u32> = [vec![0; 20], vec![1; 3], vec![2]].concat();
+        let among: Vec<usize> = (0..24).collect();
+        let of = |part: &[usize], class: u32| part.iter().filter(|&&i| labels[i] == class).count();
+        for (fraction, counts) in [(0.2, [4, 1, 0]), (0.9, [18, 2, 0]), (0.02, [0, 0, 0])] {
+            let (rest, taken) = part_of_each_class(&labels, &among, 4, fraction);
+            assert_eq!([0, 1, 2].map(|class| of(&taken, class)), counts, "{fraction}");
+            let mut all = [rest, taken].concat();
+            all.sort_unstable();
+            assert_eq!(all, among);
+        }
     }
 
     #[test]

@@ -54,13 +54,19 @@ impl Builder {
         self.buffers.len() - 1
     }
 
-    /// Registers running statistics over `channels` (`X.running_mean`, `X.running_var`, `X.num_batches_tracked`) and
-    /// returns their slot and the numbers of the first two buffers.
-    pub fn running_statistics(&mut self, layer: &str, channels: usize, momentum: f64) -> StatisticsSlot {
+    /// Registers running statistics over `channels` (`X.running_mean`, `X.running_var`, `X.num_batches_tracked`) of the norm with the
+    /// parameters `params`, and returns their slot and the numbers of the first two buffers.
+    pub fn running_statistics(
+        &mut self,
+        layer: &str,
+        channels: usize,
+        momentum: f64,
+        params: [usize; 2],
+    ) -> StatisticsSlot {
         let mean = self.buffer(format!("{layer}.running_mean"), channels, BufferKind::Statistic, 0.0);
         let var = self.buffer(format!("{layer}.running_var"), channels, BufferKind::Statistic, 1.0);
         let count = self.buffer(format!("{layer}.num_batches_tracked"), 1, BufferKind::Count, 0.0);
-        self.statistics.push(RunningStatistics { mean, var, count, momentum });
+        self.statistics.push(RunningStatistics { mean, var, count, momentum, params });
         StatisticsSlot { slot: self.statistics.len() - 1, mean, var }
     }
 

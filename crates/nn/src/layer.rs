@@ -1,13 +1,14 @@
 //! Modules and the pass they run in.
 
+use crate::statistics::StatisticsSlot;
 use crate::store::Store;
 use sph_autodiff::{Leaf, Op, Tape, Var, ops};
 use sph_tensor::{Array, Element, Pool, Rng, ShapeError};
 
-/// Training or evaluation: decides where batch normalization takes its statistics from.
+/// Training or evaluation: decides where batch normalization takes its statistics from, and whether there is dropout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Statistics of the batch.
+    /// Statistics of the batch, where the store's [`NormStatistics`](crate::NormStatistics) does not say otherwise.
     Train,
     /// Running statistics.
     Eval,
@@ -72,6 +73,11 @@ impl<'a, T: Element> Forward<'a, T> {
     /// Training or evaluation.
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// Whether the norm with these running statistics takes its own of the batch in this pass.
+    pub fn takes_statistics(&self, norm: StatisticsSlot) -> bool {
+        self.mode == Mode::Train && self.store.follows(norm.slot)
     }
 
     /// The random stream of mask source number `source` ([`crate::Builder::dropout`]) for this batch.

@@ -34,5 +34,5 @@ pub use layer::{Forward, LayerError, Mode, Model, Module, Probes, Real};
 pub use network::Network;
 pub use param::{BufferKind, BufferSpec, Init};
 pub use sph_autodiff::{ParamSpec, Role, SELECTION_WORDS, Selection, SelectionError};
-pub use statistics::StatisticsSlot;
+pub use statistics::{NormStatistics, StatisticsSlot};
 pub use store::{Store, row_norm};

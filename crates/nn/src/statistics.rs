@@ -1,12 +1,39 @@
-//! The buffers of running statistics.
+//! Running statistics: what norms normalize by in training, and the buffers.
 
-/// The numbers of the buffers that hold one norm's running statistics, and the weight of a new batch in them.
+/// What norms with running statistics normalize by in training. In evaluation it is the running statistics always.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum NormStatistics {
+    /// The batch, which the running statistics follow; in a layer whose parameters are all frozen the running statistics, which stay as
+    /// they are: PyTorch's `eval()` on that layer.
+    #[default]
+    Auto,
+    /// The batch, in every layer.
+    Batch,
+    /// The running statistics, in every layer.
+    Running,
+}
+
+impl NormStatistics {
+    /// Names, values, and what each is.
+    pub const ALL: [(&'static str, Self, &'static str); 3] = [
+        (
+            "auto",
+            Self::Auto,
+            "The batch's, which the running ones follow; of frozen layers the running ones, which stay",
+        ),
+        ("batch", Self::Batch, "The batch's in every layer"),
+        ("running", Self::Running, "The running ones in every layer, which stay"),
+    ];
+}
+
+/// The numbers of the buffers that hold one norm's running statistics, and of its parameters, and the weight of a new batch in them.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RunningStatistics {
     pub(crate) mean: usize,
     pub(crate) var: usize,
     pub(crate) count: usize,
     pub(crate) momentum: f64,
+    pub(crate) params: [usize; 2],
 }
 
 /// A norm's running statistics, as its layer refers to them.

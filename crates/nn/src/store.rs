@@ -1,7 +1,7 @@
 //! The values of a network's parameters and buffers.
 
 use crate::param::BufferSpec;
-use crate::statistics::RunningStatistics;
+use crate::statistics::{NormStatistics, RunningStatistics};
 use sph_autodiff::{ParamSpec, Statistics};
 use sph_tensor::kernels::dot::dot_f64;
 use sph_tensor::{Array, Element};
@@ -17,6 +17,8 @@ pub struct Store<T: Element> {
     buffer_specs: Vec<BufferSpec>,
     /// Buffer values, in the order of [`Store::buffer_specs`].
     pub buffers: Vec<Vec<f64>>,
+    /// What norms with running statistics normalize by in training.
+    pub norm_statistics: NormStatistics,
     statistics: Vec<RunningStatistics>,
 }
 
@@ -33,6 +35,7 @@ impl<T: Element> Store<T> {
             values,
             buffers: buffer_specs.iter().map(|b| vec![b.init; b.len]).collect(),
             buffer_specs: buffer_specs.to_vec(),
+            norm_statistics: NormStatistics::default(),
             statistics: statistics.to_vec(),
         }
     }
@@ -50,6 +53,41 @@ impl<T: Element> Store<T> {
     /// The buffers.
     pub fn buffer_specs(&self) -> &[BufferSpec] {
         &self.buffer_specs
+    }
+
+    /// Whether running statistics number `slot` follow the batches of training, by which their norm normalizes then.
+    pub(crate) fn follows(&self, slot: usize) -> bool {
+        match self.norm_statistics {
+            NormStatistics::Auto => self.statistics[slot].params.iter().any(|&p| !self.specs[p].frozen),
+            NormStatistics::Batch => true,
+            NormStatistics::Running => false,
+        }
+    }
+
+    /// The layers with running statistics that follow the batches of training, or those whose stay as they are.
+    pub fn norms(&self, follow: bool) -> impl Iterator<Item = &str> {
+        let chosen = (0..self.statistics.len()).filter(move |slot| self.follows(*slot) == follow);
+        chosen.map(|slot| {
+            let name = &self.buffer_specs[self.statistics[slot].mean].name;
+            name.rsplit_once('.').map_or(&**name, |(layer, _)| layer)
+        })
+    }
+
+    /// Whether all running statistics that stay as they are have their initial values.
+    pub fn kept_statistics_are_initial(&self) -> bool {
+        let kept = (0..self.statistics.len()).filter(|slot| !self.follows(*slot));
+        let buffers = kept.flat_map(|slot| [self.statistics[slot].mean, self.statistics[slot].var]);
+        buffers.into_iter().all(|b| self.buffers[b].iter().all(|v| *v == self.buffer_specs[b].init))
+    }
+
+    /// Takes over the running statistics of `other`, of the same network, that stay as they are in training.
+    pub fn take_kept_statistics(&mut self, other: &Store<T>) {
+        for slot in 0..self.statistics.len() {
+            if !self.follows(slot) {
+                let RunningStatistics { mean, var, count, .. } = self.statistics[slot];
+                [mean, var, count].into_iter().for_each(|b| self.buffers[b].clone_from(&other.buffers[b]));
+            }
+        }
     }
 
     /// Moves running averages toward a batch's statistics: r ← (1−m) r + m·batch, with the unbiased variance, as

@@ -21,3 +21,4 @@ mod text;
 pub mod trials;
 
 pub use error::{Error, Result};
+pub use text::aligned;

@@ -39,7 +39,7 @@ pub(crate) fn number(v: f64) -> String {
 }
 
 /// Columns as wide as they must be; the first to the left, the others to the right.
-pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
+pub fn aligned(rows: &[Vec<String>]) -> String {
     let width = |c: usize| rows.iter().map(|r| r[c].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..rows[0].len()).map(width).collect();
     let mut out = String::new();

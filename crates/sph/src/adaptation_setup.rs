@@ -43,6 +43,7 @@ impl AdaptationSetup {
                 labels: args.labels,
                 seed: args.seed,
             },
+            keep_split: args.keep_split.unwrap_or(0.0),
             eval_images: args.eval_images,
             batch_size: args.batch_size,
             corruption: args.corrupt.map(|c| (c, args.corrupt_seed.unwrap_or(AdaptArgs::CORRUPT_SEED))),
@@ -57,7 +58,14 @@ impl AdaptationSetup {
                 "{path} does not tell what it was trained on, maybe on these images, too{folder}"
             ));
         }
-        images.check(network.data()?, &objective)?;
+        if args.keep_split.is_some() && images.held_out() == 0 {
+            notes.push(
+                "no class has enough labelled images to hold one out, so the last point is kept, unchecked; raise --labels or \
+                 --keep-split"
+                    .into(),
+            );
+        }
+        notes.extend(images.check(network.data()?, &objective)?);
         Ok(AdaptationSetup { network, objective, optimizer, images, notes })
     }
 

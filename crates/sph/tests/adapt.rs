@@ -43,7 +43,7 @@ fn timeless(mut v: Value) -> Value {
     for key in ["step_seconds", "cpu_seconds", "peak_rss_mb"] {
         v.as_object_mut().unwrap().remove(key);
     }
-    for key in ["before", "recalibrated", "final"] {
+    for key in ["before", "recalibrated", "final", "kept"] {
         assert!(v[key].as_object_mut().unwrap().remove("seconds").is_some());
     }
     let evaluations = v["evaluations"].as_array_mut().unwrap();
@@ -55,8 +55,9 @@ fn timeless(mut v: Value) -> Value {
 fn second_order_steps_undo_an_inversion() {
     let dir = TempDir::new().unwrap();
     let run = trained(&dir);
-    let adapt =
-        format!("adapt --checkpoint {run} --corrupt invert:5 --steps 20 --probe dense --lr 0.3 --eps 0.01");
+    let adapt = format!(
+        "adapt --checkpoint {run} --corrupt invert:5 --steps 20 --probe dense --lr 0.3 --eps 0.01 --keep last"
+    );
     let (file, csv) = (dir.path().join("a.safetensors"), dir.path().join("a.csv"));
     let files = format!("--output {} --csv {}", file.display(), csv.display());
     let one = json(&format!("{adapt} --eval-at 5,10 --threads 1 {files}"));
@@ -96,7 +97,7 @@ fn a_step_that_raises_the_loss_is_halved() {
     let run = trained(&dir);
     // All images in one batch, at a rate far too large: its loss is what the next step begins with.
     let adapt = format!(
-        "adapt --checkpoint {run} --corrupt invert:5 --labels 5 --steps 6 --opt sgd --lr 1000 --momentum 0"
+        "adapt --checkpoint {run} --corrupt invert:5 --labels 5 --steps 6 --opt sgd --lr 1000 --momentum 0 --keep last"
     );
     let losses = |flags: &str| -> Vec<f64> {
         let found = json(&format!("{adapt} {flags}"));
@@ -112,8 +113,9 @@ fn a_step_that_raises_the_loss_is_halved() {
 fn averaging_changes_what_is_evaluated_and_not_the_steps() {
     let dir = TempDir::new().unwrap();
     let run = trained(&dir);
-    let adapt =
-        format!("adapt --checkpoint {run} --corrupt invert:5 --labels 5 --steps 6 --eval-at 1 --opt krylov");
+    let adapt = format!(
+        "adapt --checkpoint {run} --corrupt invert:5 --labels 5 --steps 6 --eval-at 1 --opt krylov --keep last"
+    );
     let file = dir.path().join("mean.safetensors");
     let last = json(&format!("{adapt} --average-steps=false"));
     let mean = json(&format!("{adapt} --output {}", file.display()));
@@ -126,6 +128,44 @@ fn averaging_changes_what_is_evaluated_and_not_the_steps() {
     // What is written is what was evaluated.
     let again = json(&format!("adapt --checkpoint {} --corrupt invert:5 --steps 1", file.display()));
     assert_eq!(number(&again["before"]["loss"]), number(&mean["final"]["loss"]));
+}
+
+/// Steps that fit a few labelled images and nothing else are not kept: held-out labels say so, and no test image.
+#[test]
+fn the_best_point_by_held_out_labels_is_kept() {
+    let dir = TempDir::new().unwrap();
+    let run = trained(&dir);
+    let (adapt, file) =
+        (format!("adapt --checkpoint {run} --labels 10 --opt sgd"), dir.path().join("a.safetensors"));
+    // Without a corruption the network as it was is best, and a rate like this spoils it. Under a corruption steps help.
+    for (flags, point) in [
+        ("--lr 1000 --momentum 0 --steps 6 --eval-at 2", "before"),
+        ("--corrupt invert:5 --lr 1 --steps 20", "adapted"),
+    ] {
+        let found = json(&format!("{adapt} {flags} --output {}", file.display()));
+        let points: Vec<&Value> =
+            std::iter::once(&found["before"]).chain(found["evaluations"].as_array().unwrap()).collect();
+        let loss = |p: &&&Value| number(&p["held_out"]["loss"]);
+        let best = points.iter().min_by(|a, b| loss(a).total_cmp(&loss(b))).unwrap();
+        assert_eq!((&found["kept"], &found["kept_point"]), (*best, &Value::from(point)), "{flags}: {found}");
+        assert_eq!(
+            (&found["adaptation_images"], &found["held_out_images"]),
+            (&Value::from(80), &Value::from(20))
+        );
+        // The file holds it.
+        let corrupt = flags.find("invert").map_or("", |_| "--corrupt invert:5");
+        let again = json(&format!("adapt --checkpoint {} {corrupt} --steps 1", file.display()));
+        assert_eq!(again["before"]["loss"], found["kept"]["loss"], "{flags}");
+        let table = stdout(&format!("{adapt} {flags}"));
+        assert!(table.lines().any(|l| l.starts_with(point) && l.ends_with("kept")), "{table}");
+        assert!(table.contains("held-out loss") && table.contains("20 held-out labelled images"), "{table}");
+        let last = json(&format!("{adapt} {flags} --keep last"));
+        assert_eq!((&last["kept"], &last["held_out_images"]), (&last["final"], &Value::from(0)));
+        assert!(last["final"]["held_out"].is_null());
+    }
+    let few = sph(&format!("adapt --checkpoint {run} --labels 1 --steps 1 --json")).output().unwrap();
+    assert!(String::from_utf8_lossy(&few.stderr).contains("raise --labels or --keep-split"));
+    assert_eq!(serde_json::from_slice::<Value>(&few.stdout).unwrap()["kept"]["steps"], 1);
 }
 
 #[test]
@@ -153,7 +193,8 @@ fn krylov_takes_curvature_from_a_quarter_and_8_to_32_images() {
 fn every_optimizer_and_loss_adapts() {
     let dir = TempDir::new().unwrap();
     let run = trained(&dir);
-    let adapt = format!("adapt --checkpoint {run} --corrupt contrast:5 --steps 8 --batch-size 400");
+    let adapt =
+        format!("adapt --checkpoint {run} --corrupt contrast:5 --steps 8 --batch-size 400 --keep last");
     for opt in [
         "sph",
         "sph --probe ones --curvature-schedule cyclic",
@@ -220,6 +261,8 @@ fn mistakes_are_named() {
         ("--steps 5 --eval-at 6", &["--eval-at 6", "--steps 5"]),
         ("--loss entropy --labels 3", &["--labels"]),
         ("--adapt-on test", &["--loss entropy"]),
+        ("--keep last --keep-split 0.3", &["--keep-split needs --keep best"]),
+        ("--loss entropy --keep-split 0.3", &["--keep-split", "labelled"]),
         ("--labels 1000", &["--labels 1000", "class '0'"]),
         ("--opt kfac", &["kfac"]),
         ("--opt adam --krylov-size 3", &["--krylov-size", "--opt krylov"]),

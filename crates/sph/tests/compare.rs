@@ -437,7 +437,7 @@ fn adaptations_are_tuned_on_held_out_images_and_have_the_numbers_of_single_ones(
     );
     assert_eq!(run(&train).0, Some(0));
     let text = format!(
-        "checkpoint = '{}'\ncorrupt = ['none', 'invert:5']\nlabels = 20\nsteps = 6\neval-at = [2, 4, 5]\nseeds = 2\n[tuning]\ntrials = 3\n\
+        "checkpoint = '{}'\ncorrupt = ['none', 'invert:5']\nlabels = 20\nsteps = 6\nkeep = 'last'\neval-at = [2, 4, 5]\nseeds = 2\n[tuning]\ntrials = 3\n\
          budget-cpu-hours = 1\n[[optimizer]]\nopt = 'adam'\nlr = [1e-5, 0.02, 1e30]\n[[optimizer]]\nopt = 'sph'\nprobe = 'dense'\nlr = {{ \
          log = [0.1, 1] }}\n",
         network.display()
@@ -487,7 +487,7 @@ fn adaptations_are_tuned_on_held_out_images_and_have_the_numbers_of_single_ones(
         .unwrap();
     let lr = &row["lr"];
     let single = format!(
-        "adapt --checkpoint {} --corrupt invert:5 --labels 20 --steps 6 --eval-at 5 --seed 43 --opt sph --probe dense --lr {lr} --json",
+        "adapt --checkpoint {} --corrupt invert:5 --labels 20 --steps 6 --keep last --eval-at 5 --seed 43 --opt sph --probe dense --lr {lr} --json",
         network.display()
     );
     let single: serde_json::Value = serde_json::from_slice(&sph(&single).output().unwrap().stdout).unwrap();

@@ -18,6 +18,7 @@ mod error;
 pub mod evaluation;
 pub mod explain;
 pub mod export;
+mod few_images;
 pub mod files;
 pub mod history;
 pub mod inspect;

@@ -5,7 +5,7 @@ use sph_autodiff::sweep::{self, NotKept};
 use sph_autodiff::{NotOneLayer, OpCost, Statistics, Tape, Var};
 use sph_data::Batch;
 use sph_nn::losses::{self, Loss, Targets};
-use sph_nn::{Forward, LayerError, Mode, Network, ParamSpec, Probes, Real, Store};
+use sph_nn::{Forward, LayerError, Mode, Network, NormStatistics, ParamSpec, Probes, Real, Store};
 use sph_optim::curvature::{Factors, FisherLabels, Parts};
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::kernels::map::all_finite;
@@ -176,15 +176,22 @@ impl<T: Real> Objective<T> {
         Ok((scalar(&loss), logits.value().clone()))
     }
 
-    /// The network's values with running statistics that are means over these batches' own, at the parameters as they are. The
-    /// objective does not change. Without batches, or without BatchNorm, the values are the network's.
+    /// The network's values with running statistics that are means over these batches' own, at the parameters as they are, in the norms
+    /// that take the batch's by `which`. The objective does not change. Without batches, or without such norms, the values are the
+    /// network's.
     ///
     /// # Errors
     /// When a batch does not fit the network.
-    pub fn recalibrated(&self, batches: impl Iterator<Item = Batch<T>>) -> Result<Store<T>, LayerError> {
+    pub fn recalibrated(
+        &self,
+        which: NormStatistics,
+        batches: impl Iterator<Item = Batch<T>>,
+    ) -> Result<Store<T>, LayerError> {
         let mut store = self.store.clone();
+        let mut at = self.store.clone();
+        at.norm_statistics = which;
         for (number, batch) in (1..).zip(batches) {
-            let mut f = Forward::new(&self.store, &self.pool, Mode::Train);
+            let mut f = Forward::new(&at, &self.pool, Mode::Train);
             self.forward(&mut f, &batch.images)?;
             store.average(&f.tape.take_statistics(), number);
         }

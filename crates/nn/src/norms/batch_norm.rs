@@ -1,7 +1,7 @@
 //! BatchNorm with running statistics, PyTorch's defaults: ε = 1e-5, momentum 0.1.
 
 use crate::statistics::StatisticsSlot;
-use crate::{Builder, Forward, Init, LayerError, Mode, Model, Module, Role};
+use crate::{Builder, Forward, Init, LayerError, Model, Module, Role};
 use sph_autodiff::{Var, ops};
 use sph_tensor::Element;
 
@@ -20,12 +20,10 @@ const MOMENTUM: f64 = 0.1;
 impl BatchNorm {
     /// A layer named `layer` over the last axis.
     pub fn new(b: &mut Builder, layer: &str, channels: usize) -> Self {
-        BatchNorm {
-            layer: layer.to_string(),
-            gamma: b.param(format!("{layer}.weight"), &[channels], Role::NormScale, Init::Constant(1.0)),
-            beta: b.param(format!("{layer}.bias"), &[channels], Role::NormShift, Init::Constant(0.0)),
-            running: b.running_statistics(layer, channels, MOMENTUM),
-        }
+        let gamma = b.param(format!("{layer}.weight"), &[channels], Role::NormScale, Init::Constant(1.0));
+        let beta = b.param(format!("{layer}.bias"), &[channels], Role::NormShift, Init::Constant(0.0));
+        let running = b.running_statistics(layer, channels, MOMENTUM, [gamma, beta]);
+        BatchNorm { layer: layer.to_string(), gamma, beta, running }
     }
 }
 
@@ -35,9 +33,9 @@ pub(super) fn build(b: &mut Builder, layer: &str, channels: usize) -> Box<dyn Mo
 
 impl BatchNorm {
     fn op<T: Element>(&self, f: &Forward<'_, T>) -> ops::BatchNorm {
-        let moments = match f.mode() {
-            Mode::Train => ops::Moments::Batch { slot: Some(self.running.slot) },
-            Mode::Eval => ops::Moments::Running {
+        let moments = match f.takes_statistics(self.running) {
+            true => ops::Moments::Batch { slot: Some(self.running.slot) },
+            false => ops::Moments::Running {
                 mean: f.buffer(self.running.mean).to_vec(),
                 var: f.buffer(self.running.var).to_vec(),
             },

@@ -4,10 +4,9 @@ use crate::adaptation_setup::AdaptationSetup;
 use crate::config::{AdaptArgs, shown};
 use crate::error::{Error, Result};
 use indicatif::ProgressBar;
-use sph_train::adaptation::{AdaptSettings, AdaptationResult, EvalOn, StepEvaluation, adapt};
+use sph_train::adaptation::{AdaptSettings, AdaptationResult, EvalOn, Keep, Kept, StepEvaluation, adapt};
 use sph_train::files::{ModelFile, Table, check_outputs, save_model, write_atomically};
 use sph_train::process;
-use std::fmt::Write as _;
 
 /// Adapts, and prints a table or JSON.
 ///
@@ -35,12 +34,14 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
         eval_at: args.eval_at.iter().map(|at| *at as u64).collect(),
         recalibrate_batches: args.recalibrate_batches,
         average: args.average_steps.unwrap_or(false),
+        keep: args.keep,
         seed: args.seed,
     };
     let bar = if args.json { ProgressBar::hidden() } else { ProgressBar::new(settings.steps) };
     let adapted = adapt(&mut objective, &mut optimizer, &data, &settings, |step| bar.set_position(step));
     bar.finish_and_clear();
     let adapted = adapted?;
+    super::warn(collapse(&adapted, &network.info.class_names, args.keep).as_slice());
     if let Some(path) = &args.csv {
         write_atomically(path, csv(&adapted).as_bytes())?;
     }
@@ -60,6 +61,7 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
             "adaptation_images": data.adapt.set.len(),
             "batch_size": batch_size,
             "curvature_images": args.optimizer.takes_curvature()?.then(|| objective.curved(batch_size)),
+            "held_out_images": images.held_out(),
             "evaluation_images": data.evaluate.set.len(),
             "trained_tensors": trained.len(),
             "trained_parameters": entries,
@@ -67,6 +69,8 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
             "before": adapted.before,
             "recalibrated": adapted.evaluations.first(),
             "final": adapted.evaluations.last(),
+            "kept": adapted.kept(),
+            "kept_point": point(&adapted),
             "evaluations": adapted.evaluations,
             "train_loss": adapted.train_loss,
             "step_seconds": adapted.step_seconds,
@@ -85,38 +89,127 @@ pub fn run(args: &AdaptArgs) -> Result<()> {
         args.optimizer.opt,
         settings.lr
     );
-    super::say(&format!("{title}\n{}", table(&adapted, args.eval_on)))
+    let kept = match args.keep {
+        Keep::Best => format!("\n{}", choice(&adapted, images.held_out())),
+        Keep::Last => String::new(),
+    };
+    super::say(&format!("{title}\n{}{kept}", table(&adapted, args.eval_on)))
+}
+
+/// What a point is called.
+fn name(kept: Kept, steps: u64) -> &'static str {
+    match kept {
+        Kept::Before => "before",
+        Kept::Evaluated(_) if steps == 0 => "recalibrated",
+        Kept::Evaluated(_) => "adapted",
+    }
+}
+
+/// What the point that is kept is called.
+fn point(adapted: &AdaptationResult) -> &'static str {
+    name(adapted.kept, adapted.kept().steps)
+}
+
+/// Which point is kept, and by what.
+fn choice(adapted: &AdaptationResult, held_out: usize) -> String {
+    let kept = match (point(adapted), adapted.kept().steps) {
+        ("before", _) => "the network as it was".to_string(),
+        ("recalibrated", _) => "recalibrated statistics, no step".to_string(),
+        (_, steps) => format!("the point after {}", plural(steps, "step")),
+    };
+    let by = match adapted.kept() {
+        StepEvaluation { held_out: Some(_), .. } => {
+            format!("least loss on {}", plural(held_out as u64, "held-out labelled image"))
+        }
+        StepEvaluation { predictions: Some(_), .. } => "most information in the predictions".to_string(),
+        _ => return format!("kept: {kept}"),
+    };
+    format!("kept: {kept}, with the {by} (--keep last keeps the last point)")
+}
+
+fn plural(n: u64, what: &str) -> String {
+    format!("{n} {what}{}", if n == 1 { "" } else { "s" })
+}
+
+/// What a user should know of predictions that collapsed.
+fn collapse(adapted: &AdaptationResult, class_names: &[String], keep: Keep) -> Option<String> {
+    let at = adapted.collapse()?;
+    let (now, before) = at.predictions.zip(adapted.evaluations.first()?.predictions)?;
+    let class = class_names.get(now.largest_class).map_or("", String::as_str);
+    let advice = match keep {
+        Keep::Best => "",
+        Keep::Last => "; --keep best keeps a point from before",
+    };
+    Some(format!(
+        "the predictions have collapsed after {}: they are spread over {:.1} classes, without a step over {:.1}, and class '{class}' has \
+         {:.0} % of the images; lower --lr or --steps{advice}",
+        plural(at.steps, "step"),
+        now.classes,
+        before.classes,
+        100.0 * now.largest_share,
+    ))
 }
 
 fn table(adapted: &AdaptationResult, on: EvalOn) -> String {
     let on = if on == EvalOn::Test { "test" } else { "validation" };
-    let mut out = format!("{:12}  steps  seconds  train loss  {on} loss  {on} accuracy\n", "");
-    let mut line = |name: &str, m: &StepEvaluation| {
+    let percent = |fraction: f64| format!("{:.2} %", 100.0 * fraction);
+    let mut rows = vec![
+        [
+            [String::new(), "steps".into(), "seconds".into(), "train loss".into()].to_vec(),
+            headings(&adapted.before),
+            [format!("{on} loss"), format!("{on} accuracy"), String::new()].to_vec(),
+        ]
+        .concat(),
+    ];
+    let points = std::iter::once((Kept::Before, &adapted.before))
+        .chain(adapted.evaluations.iter().enumerate().map(|(i, m)| (Kept::Evaluated(i), m)));
+    for (at, m) in points {
         let train = match m.steps {
             0 => "-".to_string(),
             n => format!("{:.4}", adapted.train_loss[n as usize - 1]),
         };
-        let (steps, seconds, loss, accuracy) = (m.steps, m.seconds, m.loss, 100.0 * m.accuracy);
-        let (l, a) = (on.len() + 5, on.len() + 7);
-        let _ = writeln!(
-            out,
-            "{name:12}  {steps:5}  {seconds:7.2}  {train:>10}  {loss:>l$.4}  {accuracy:>a$.2} %"
-        );
-    };
-    line("before", &adapted.before);
-    for m in &adapted.evaluations {
-        line(if m.steps == 0 { "recalibrated" } else { "adapted" }, m);
+        let mut row =
+            vec![name(at, m.steps).to_string(), m.steps.to_string(), format!("{:.2}", m.seconds), train];
+        if let Some(h) = m.held_out {
+            row.extend([format!("{:.4}", h.loss), percent(h.accuracy)]);
+        }
+        if let Some(p) = m.predictions {
+            let information = format!("{:.4}", p.information);
+            row.extend([
+                format!("{:.4}", p.entropy),
+                information,
+                format!("{:.1}", p.classes),
+                percent(p.largest_share),
+            ]);
+        }
+        row.extend([format!("{:.4}", m.loss), percent(m.accuracy)]);
+        row.push(if at == adapted.kept { "kept" } else { "" }.into());
+        rows.push(row);
     }
-    out.trim_end().into()
+    sph_report::aligned(&rows).trim_end().into()
+}
+
+/// What the columns of a point's own measures are called.
+fn headings(m: &StepEvaluation) -> Vec<String> {
+    let held_out = ["held-out loss", "held-out accuracy"];
+    let predictions = ["entropy", "information", "classes", "largest class"];
+    let columns =
+        m.held_out.iter().flat_map(|_| held_out).chain(m.predictions.iter().flat_map(|_| predictions));
+    columns.map(String::from).collect()
 }
 
 /// A row before anything, one with recalibrated statistics, then one per step, with an evaluation where there was one.
 fn csv(adapted: &AdaptationResult) -> String {
-    let mut table = Table::new(["step", "seconds", "train_loss", "loss", "accuracy"]);
+    let mut table =
+        Table::new(["step", "seconds", "train_loss", "held_out_loss", "information", "loss", "accuracy"]);
     let mut line = |step: u64, seconds: f64, train: String, measured: Option<&StepEvaluation>| {
-        let [loss, accuracy] =
-            measured.map_or([const { String::new() }; 2], |m| [m.loss, m.accuracy].map(|v| v.to_string()));
-        table.push([step.to_string(), seconds.to_string(), train, loss, accuracy]);
+        let cells = measured.map_or([None; 4], |m| {
+            let (held_out, information) = (m.held_out.map(|h| h.loss), m.predictions.map(|p| p.information));
+            [held_out, information, Some(m.loss), Some(m.accuracy)]
+        });
+        let [held_out, information, loss, accuracy] =
+            cells.map(|v| v.map_or(String::new(), |v| v.to_string()));
+        table.push([step.to_string(), seconds.to_string(), train, held_out, information, loss, accuracy]);
     };
     line(0, 0.0, String::new(), Some(&adapted.before));
     line(0, 0.0, String::new(), adapted.evaluations.first());

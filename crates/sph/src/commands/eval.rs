@@ -93,7 +93,8 @@ pub fn run(args: &EvalArgs) -> Result<()> {
     let result = evaluate(&objective, &source, info.class_names.len())?;
     let file = found.file.as_ref().map(|file| shown(file.path())).unwrap_or_default();
     // On torchvision's scale, as flags take it.
-    let normalisation = info.normalisation.times(1.0 / sph_data::sets::unit(&info.dataset, &data.train.images));
+    let normalisation =
+        info.normalisation.times(1.0 / sph_data::sets::unit(&info.dataset, &data.train.images));
     if args.json {
         let mut record = json(&result, &info.class_names, &info.dataset, name, &file);
         record["mean"] = serde_json::json!(normalisation.mean);

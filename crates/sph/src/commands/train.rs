@@ -89,6 +89,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
         Start::Begins(notes) => {
             console.line(&format!("{}, --opt {} in {path}", trainer.describe(), args.optimizer.opt));
             super::warn(&notes);
+            super::warn(&trainer.cautions());
         }
         Start::GoesOn(GoesOn { epochs: (before, now), changed }) => {
             let to = match before == now {

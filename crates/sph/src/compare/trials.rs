@@ -145,8 +145,7 @@ fn result(launch: &Launch, run: &PlannedRun) -> Result<TrialResult> {
         }
         RunArgs::Adapt(_) => {
             let adapted = AdaptationRecord::read(&launch.record(run))?;
-            let (loss, accuracy) =
-                adapted.evaluations.last().map_or((f64::NAN, 0.0), |m| (m.loss, m.accuracy));
+            let (loss, accuracy) = adapted.end().map_or((f64::NAN, 0.0), |m| (m.loss, m.accuracy));
             TrialResult::Finished { accuracy, loss, cpu_seconds: adapted.cpu_seconds }
         }
     })

@@ -2,7 +2,7 @@
 
 use super::file::flags_of_settings;
 use super::optimizer::for_adaptation;
-use super::values::{below_one, count, names, row, seed, threads};
+use super::values::{below_one, between, count, names, row, seed, threads};
 use super::{KernelArgs, ModelSource, OptArgs, by_name, flags_of_toml};
 use crate::error::{Error, Result};
 use clap::builder::TypedValueParser;
@@ -11,7 +11,7 @@ use serde::Serialize;
 use sph_data::corrupt::Corruption;
 use sph_nn::losses::{LOSSES, Loss};
 use sph_optim::presets::{Context, Task};
-use sph_train::adaptation::{AdaptOn, EvalOn};
+use sph_train::adaptation::{AdaptOn, EvalOn, Keep};
 use std::path::PathBuf;
 
 /// Adapt a trained network to other data by its 1-D parameters alone.
@@ -77,6 +77,13 @@ pub struct AdaptArgs {
     #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average_steps: Option<bool>,
+    /// Which of the evaluated points is kept, and written: before, recalibrated, after each of --eval-at and at the end.
+    #[arg(long, default_value = "best", value_parser = values(&Keep::ALL))]
+    pub keep: Keep,
+    /// Fraction of the labelled images of each class that is not adapted to and chooses the point that is kept [default: 0.2].
+    #[arg(long, value_parser = between, value_name = "FRACTION")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_split: Option<f64>,
     /// Seed of labelled images, order and probes.
     #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
@@ -177,6 +184,17 @@ impl AdaptArgs {
         if loss == Loss::Entropy && self.labels.is_some() {
             return Err(Error::flag("loss", self.loss.clone(), "takes no labels; leave --labels out"));
         }
+        match (self.keep, loss) {
+            (Keep::Best, Loss::CrossEntropy) => drop(self.keep_split.get_or_insert(0.2)),
+            (Keep::Last, _) if self.keep_split.is_some() => {
+                return Err(Error::needs("keep-split", "--keep best"));
+            }
+            (_, Loss::Entropy) if self.keep_split.is_some() => {
+                let reason = "is of labelled images, which --loss entropy does without; leave it out";
+                return Err(Error::flag("keep-split", None, reason));
+            }
+            _ => (),
+        }
         if loss != Loss::Entropy && self.adapt_on == AdaptOn::Test {
             return Err(Error::flag(
                 "adapt-on",
@@ -218,7 +236,12 @@ impl AdaptArgs {
     /// When they are not settings of an adaptation.
     pub fn from_record(record: &serde_json::Value) -> Result<Self> {
         let origin = "settings of a record";
-        let text = toml::to_string(record).map_err(|e| Error::settings(origin, e))?;
+        let mut record = record.clone();
+        // Older records kept the last point, and did not say so.
+        if let Some(settings) = record.as_object_mut() {
+            settings.entry("keep").or_insert("last".into());
+        }
+        let text = toml::to_string(&record).map_err(|e| Error::settings(origin, e))?;
         let command = Self::command();
         let flags = flags_of_toml(&text, &command, origin)?;
         let matches = command.try_get_matches_from(std::iter::once("adapt".to_string()).chain(flags));

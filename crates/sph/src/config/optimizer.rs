@@ -2,12 +2,12 @@
 
 use super::group::GroupArgs;
 use super::optimizer_help;
-use super::values::selection;
+use super::values::{names, row, selection};
 use crate::error::{Result, flags};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use sph_nn::{ParamSpec, Real, Selection, Store};
+use sph_nn::{NormStatistics, ParamSpec, Real, Selection, Store};
 use sph_optim::presets::{self, Context, Row, Task};
 use sph_optim::settings::{CURVATURE_BATCH, Kind, LR, Setting, Settings, Value};
 use sph_optim::{Choice, GroupSettings, Optimizer, REST, SettingsError};
@@ -19,6 +19,8 @@ pub struct OptArgs {
     pub opt: String,
     /// Parameters that are trained, in words and patterns.
     pub trainable: String,
+    /// What norms with running statistics normalize by in training, by name.
+    pub norm_statistics: String,
     /// Settings of parameters of their own.
     pub group: Vec<GroupArgs>,
     /// The settings that were given, or that suit what is done.
@@ -28,6 +30,7 @@ pub struct OptArgs {
 const TRAINABLE: &str = "Parameters that are trained: all, 1d (norms, biases, magnitudes), norm, scale, shift, magnitude, bias, \
                          second-order, head, or patterns of names such as 'layer4.*,fc.*'. The others are frozen: no gradient of \
                          theirs is computed";
+const NORM_STATISTICS: &str = "What BatchNorm normalizes by while training";
 const GROUP: &str = "Settings of parameters named as in --trainable, such as 'head: lr-mult=10, weight-decay=0, momentum=0.8'; may \
                      be given again. In a file: `[[group]]` tables with params and these keys";
 
@@ -118,6 +121,14 @@ impl Args for OptArgs {
                     .value_parser(selection),
             )
             .arg(
+                Arg::new("norm_statistics")
+                    .long("norm-statistics")
+                    .help(NORM_STATISTICS)
+                    .default_value(NormStatistics::ALL[0].0)
+                    .value_name("WHICH")
+                    .value_parser(names(NormStatistics::ALL.iter().map(|s| (s.0, s.2)))),
+            )
+            .arg(
                 Arg::new("group")
                     .long("group")
                     .help(GROUP)
@@ -165,7 +176,8 @@ impl FromArgMatches for OptArgs {
             }
         }
         let group = matches.get_many::<GroupArgs>("group").into_iter().flatten().cloned().collect();
-        Ok(OptArgs { opt: text("opt"), trainable: text("trainable"), group, given })
+        let [opt, trainable, norm_statistics] = ["opt", "trainable", "norm_statistics"].map(text);
+        Ok(OptArgs { opt, trainable, norm_statistics, group, given })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> std::result::Result<(), clap::Error> {
@@ -179,6 +191,7 @@ impl Serialize for OptArgs {
         let mut map = to.serialize_map(None)?;
         map.serialize_entry("opt", &self.opt)?;
         map.serialize_entry("trainable", &self.trainable)?;
+        map.serialize_entry("norm-statistics", &self.norm_statistics)?;
         for (name, value) in self.given.iter() {
             match value {
                 Value::Number(v) => map.serialize_entry(name, v)?,
@@ -261,7 +274,7 @@ impl OptArgs {
         Ok(self.choice()?.has(CURVATURE_BATCH.name))
     }
 
-    /// Freezes what `--trainable` does not name.
+    /// Freezes what `--trainable` does not name, and says what norms normalize by.
     ///
     /// # Errors
     /// When a part of it names no parameter of the model.
@@ -275,6 +288,7 @@ impl OptArgs {
         let selection: Selection = self.trainable.parse().map_err(fail)?;
         selection.select(store.specs(), |_| true).map_err(fail)?;
         store.freeze(|s| !selection.matches(s));
+        store.norm_statistics = row(&NormStatistics::ALL, |s| s.0, &self.norm_statistics)?.1;
         Ok(())
     }
 

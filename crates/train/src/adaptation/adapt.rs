@@ -2,14 +2,17 @@
 //!
 //! The algorithm alone: no files, nothing printed.
 
+use super::judge::{HeldOut, Keep, Predictions};
 use super::suffix_average::SuffixAverage;
 use crate::error::{Divergence, Error, Result};
 use crate::evaluation::evaluate_with;
 use crate::objective::Objective;
 use serde::{Deserialize, Serialize};
+use sph_data::Batch;
 use sph_data::augment::{Augmentation, Draws};
 use sph_data::loader::Source;
-use sph_nn::{Mode, Real, Store};
+use sph_nn::losses::Loss;
+use sph_nn::{Mode, NormStatistics, Real, Store};
 use sph_optim::Optimizer;
 use sph_tensor::Array;
 use std::time::Instant;
@@ -27,11 +30,13 @@ pub struct AdaptSettings {
     pub recalibrate_batches: usize,
     /// Evaluate, and end at, the mean of the points of the last half of the steps, instead of the last point.
     pub average: bool,
+    /// Which of the evaluated points to end at.
+    pub keep: Keep,
     /// Seed of the order of the images.
     pub seed: u64,
 }
 
-/// Loss (cross-entropy) and accuracy after some steps.
+/// Loss (cross-entropy) and accuracy after some steps, and what may choose among points.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StepEvaluation {
     /// Steps taken.
@@ -42,6 +47,28 @@ pub struct StepEvaluation {
     pub loss: f64,
     /// Fraction classified correctly.
     pub accuracy: f64,
+    /// The same of held-out images, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_out: Option<HeldOut>,
+    /// The predictions on the images that are adapted to, where these have no labels.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predictions: Option<Predictions>,
+}
+
+impl StepEvaluation {
+    /// What points are chosen by, the less the better; `None` where nothing was measured for it.
+    fn score(&self) -> Option<f64> {
+        self.held_out.map(|h| h.loss).or(self.predictions.map(|p| -p.information))
+    }
+}
+
+/// The point that an adaptation ended at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Kept {
+    /// The network as it was.
+    Before,
+    /// That of an evaluation, by its number.
+    Evaluated(usize),
 }
 
 /// What an adaptation came to.
@@ -55,6 +82,29 @@ pub struct AdaptationResult {
     pub train_loss: Vec<f64>,
     /// The time of each step, its batch included.
     pub step_seconds: Vec<f64>,
+    /// Which of these points is kept.
+    pub kept: Kept,
+}
+
+impl AdaptationResult {
+    /// The evaluation of the point that is kept.
+    pub fn kept(&self) -> &StepEvaluation {
+        match self.kept {
+            Kept::Before => &self.before,
+            Kept::Evaluated(i) => &self.evaluations[i],
+        }
+    }
+
+    /// Whether the predictions of an evaluation had collapsed, by those without a step.
+    fn collapsed(&self, number: usize) -> bool {
+        let of = |number: usize| self.evaluations[number].predictions;
+        of(number).zip(of(0)).is_some_and(|(now, first)| now.collapsed(&first))
+    }
+
+    /// The first evaluation after whose steps the predictions had collapsed.
+    pub fn collapse(&self) -> Option<&StepEvaluation> {
+        self.evaluations.get((0..self.evaluations.len()).find(|i| self.collapsed(*i))?)
+    }
 }
 
 /// Where images come from: to adapt to, to evaluate on, and how many classes they have.
@@ -64,11 +114,13 @@ pub struct AdaptData {
     pub adapt: Source,
     /// Images to evaluate on.
     pub evaluate: Source,
+    /// Labelled images that choose among the points.
+    pub held_out: Option<Source>,
     /// Number of classes.
     pub classes: usize,
 }
 
-/// Takes steps on `objective`, whose loss and frozen parameters are set, and leaves it with recalibrated statistics. `each` is called after
+/// Takes steps on `objective`, whose loss and frozen parameters are set, and leaves it at the point that is kept. `each` is called after
 /// every step. Evaluations leave the steps as they are.
 ///
 /// # Errors
@@ -85,14 +137,19 @@ pub fn adapt<T: Real>(
         return Err(Error::BatchTooLarge { batch: data.adapt.batch_size, images: data.adapt.set.len() });
     }
     let mut out = AdaptationResult {
-        before: measure(objective, &objective.store, data, 0, 0.0)?,
+        before: measure(objective, &objective.store, data, settings, (0, 0.0))?,
         evaluations: Vec::new(),
         train_loss: Vec::new(),
         step_seconds: Vec::new(),
+        kept: Kept::Before,
     };
-    let first = recalibrated(objective, objective.store.values.clone(), data, settings)?;
-    out.evaluations.push(measure(objective, &first, data, 0, 0.0)?);
-    let mut last = first;
+    let mut kept = objective.store.clone();
+    let first =
+        recalibrated(objective, NormStatistics::Batch, objective.store.values.clone(), data, settings)?;
+    // What norms keep in training are the statistics of these images.
+    objective.store.take_kept_statistics(&first);
+    out.evaluations.push(measure(objective, &first, data, settings, (0, 0.0))?);
+    out.choose(settings.keep, &mut kept, first);
     let (mut epoch, mut batches) = (0, epoch_of(objective, data, settings.seed, 0));
     let mut seconds = 0.0;
     let ends = settings.eval_at.iter().copied().chain([settings.steps]);
@@ -128,12 +185,13 @@ pub fn adapt<T: Real>(
         if settings.eval_at.contains(&step) || step == settings.steps {
             let store = &objective.store;
             let values = average.as_ref().map_or_else(|| store.values.clone(), |a| a.mean(store));
-            last = recalibrated(objective, values, data, settings)?;
-            out.evaluations.push(measure(objective, &last, data, step, seconds)?);
+            let point = recalibrated(objective, objective.store.norm_statistics, values, data, settings)?;
+            out.evaluations.push(measure(objective, &point, data, settings, (step, seconds))?);
+            out.choose(settings.keep, &mut kept, point);
         }
         each(step);
     }
-    objective.store = last;
+    objective.store = kept;
     Ok(out)
 }
 
@@ -151,18 +209,42 @@ fn epoch_of<T: Real>(
     data.adapt.training(objective.pool(), Draws { seed, epoch, augmentation: Augmentation::default() }, 0)
 }
 
-/// The network at `values`, with statistics over the first batches of an order of its own.
+/// The images that statistics are taken over: the first batches of an order of its own.
+fn sample<T: Real>(
+    objective: &Objective<T>,
+    data: &AdaptData,
+    settings: &AdaptSettings,
+) -> impl Iterator<Item = Batch<T>> + use<T> {
+    epoch_of(objective, data, settings.seed, u64::MAX).take(settings.recalibrate_batches)
+}
+
+impl AdaptationResult {
+    /// Keeps `point`, which was evaluated last, in the place of the one so far where that is not better.
+    fn choose<T: Real>(&mut self, keep: Keep, kept: &mut Store<T>, point: Store<T>) {
+        let number = self.evaluations.len() - 1;
+        let better = match (self.evaluations[number].score(), self.kept().score()) {
+            (Some(new), Some(old)) if keep == Keep::Best => new < old && !self.collapsed(number),
+            _ => true,
+        };
+        if better {
+            (self.kept, *kept) = (Kept::Evaluated(number), point);
+        }
+    }
+}
+
+/// The network at `values`, with statistics, in the norms that `which` means, over a sample of the images.
 fn recalibrated<T: Real>(
     objective: &mut Objective<T>,
+    which: NormStatistics,
     values: Vec<Array<T>>,
     data: &AdaptData,
     settings: &AdaptSettings,
 ) -> Result<Store<T>> {
     let own = std::mem::replace(&mut objective.store.values, values);
-    let batches = epoch_of(objective, data, settings.seed, u64::MAX).take(settings.recalibrate_batches);
+    let batches = sample(objective, data, settings);
     let there = match objective.store.buffers.is_empty() {
         true => Ok(objective.store.clone()),
-        false => objective.recalibrated(batches),
+        false => objective.recalibrated(which, batches),
     };
     objective.store.values = own;
     Ok(there?)
@@ -172,12 +254,27 @@ fn measure<T: Real>(
     objective: &Objective<T>,
     store: &Store<T>,
     data: &AdaptData,
-    steps: u64,
-    seconds: f64,
+    settings: &AdaptSettings,
+    (steps, seconds): (u64, f64),
 ) -> Result<StepEvaluation> {
-    let e = evaluate_with(objective, store, &data.evaluate, data.classes).map_err(|e| match e {
-        Error::NotFinite { place } if steps > 0 => diverged("the loss in evaluation", steps, Some(place)),
-        e => e,
-    })?;
-    Ok(StepEvaluation { steps, seconds, loss: e.loss, accuracy: e.accuracy() })
+    let on = |source: &Source| {
+        evaluate_with(objective, store, source, data.classes).map_err(|e| match e {
+            Error::NotFinite { place } if steps > 0 => diverged("the loss in evaluation", steps, Some(place)),
+            e => e,
+        })
+    };
+    let held_out = data.held_out.as_ref().map(on).transpose()?;
+    let predictions = match objective.loss {
+        Loss::Entropy => Some(Predictions::of(objective, store, sample(objective, data, settings))?),
+        Loss::CrossEntropy => None,
+    };
+    let e = on(&data.evaluate)?;
+    Ok(StepEvaluation {
+        steps,
+        seconds,
+        loss: e.loss,
+        accuracy: e.accuracy(),
+        held_out: held_out.map(|e| HeldOut { loss: e.loss, accuracy: e.accuracy() }),
+        predictions,
+    })
 }

@@ -2,13 +2,14 @@
 
 use super::adapt::AdaptData;
 use crate::error::{Error, Result};
+use crate::few_images;
 use crate::loaded_model::{LoadedModel, TrainingOverlap};
 use crate::objective::Objective;
 use serde::Serialize;
 use sph_data::corrupt::{Corruption, Corruptor, Range};
 use sph_data::loader::Source;
-use sph_data::{Dataset, Division, ImageSet, Normalisation, sample};
-use sph_nn::Real;
+use sph_data::{Dataset, Division, ImageSet, Normalisation, part_of_each_class, sample};
+use sph_nn::{NormStatistics, Real};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -57,6 +58,8 @@ pub struct ImageChoice {
     pub eval_on: EvalOn,
     /// How the training images are divided: those that are not held out are adapted to.
     pub division: Division,
+    /// The part of them whose labels choose among the points, instead of being adapted to; never all of a class. 0 for none.
+    pub keep_split: f64,
     /// Evaluate on so many images; on all where it is `None`.
     pub eval_images: Option<usize>,
     /// Images per batch, or all where there are fewer.
@@ -71,6 +74,7 @@ pub struct AdaptationImages {
     pub batch_size: usize,
     adapt: Numbers,
     evaluate: Numbers,
+    held_out: Numbers,
     normalisation: Normalisation,
     classes: usize,
     corruptor: Option<Corruptor>,
@@ -122,6 +126,10 @@ impl AdaptationImages {
                 return Err(Error::NoImages { setting, val_split });
             }
         }
+        let (adapt_to, choose_on) = match choice.keep_split > 0.0 {
+            true => part_of_each_class(&data.train.labels, &adapt_to, data.classes(), choice.keep_split),
+            false => (adapt_to, Vec::new()),
+        };
         let evaluate_on = sample(labels, evaluate_on, data.classes(), choice.eval_images);
         let corruptor = |(corruption, seed)| {
             let range = Range::of(&data.train)?;
@@ -131,10 +139,16 @@ impl AdaptationImages {
             batch_size: choice.batch_size.min(adapt_to.len()),
             adapt: Numbers { of_test: choice.adapt_on == AdaptOn::Test, numbers: adapt_to },
             evaluate: Numbers { of_test: choice.eval_on == EvalOn::Test, numbers: evaluate_on },
+            held_out: Numbers { of_test: false, numbers: choose_on },
             normalisation: network.info.normalisation.clone(),
             classes: network.info.class_names.len(),
             corruptor: choice.corruption.map(corruptor).transpose()?,
         })
+    }
+
+    /// How many images choose among the points by their labels.
+    pub fn held_out(&self) -> usize {
+        self.held_out.numbers.len()
     }
 
     fn source(&self, set: ImageSet, batch_size: usize) -> Source {
@@ -142,17 +156,17 @@ impl AdaptationImages {
     }
 
     /// Finds out whether `objective` takes batches of them: BatchNorm takes the statistics of a batch, and of the part of it that curvature
-    /// is taken on.
+    /// is taken on. Says what a user should know of it; settings stand in backquotes.
     ///
     /// # Errors
     /// When it does not.
-    pub fn check<T: Real>(&self, data: &Dataset, objective: &Objective<T>) -> Result<()> {
+    pub fn check<T: Real>(&self, data: &Dataset, objective: &Objective<T>) -> Result<Option<String>> {
         let smallest = objective.curved(self.batch_size).min(2);
         let (set, _) = self.adapt.part(data);
         let source = self.source(set.select(&self.adapt.numbers[..smallest]), smallest);
         let batch = source.batch(objective.pool(), &(0..smallest).collect::<Vec<_>>(), None);
-        objective.recalibrated(std::iter::once(batch))?;
-        Ok(())
+        objective.recalibrated(NormStatistics::Batch, std::iter::once(batch))?;
+        Ok(few_images::caution(objective, &source, self.batch_size))
     }
 
     /// The images themselves, of the data set that they were chosen from, corrupted where that is asked for.
@@ -170,6 +184,7 @@ impl AdaptationImages {
         AdaptData {
             adapt: source(&self.adapt, self.batch_size),
             evaluate: source(&self.evaluate, EVALUATED),
+            held_out: (self.held_out() > 0).then(|| source(&self.held_out, EVALUATED)),
             classes: self.classes,
         }
     }

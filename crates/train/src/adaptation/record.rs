@@ -20,6 +20,9 @@ pub struct AdaptationRecord {
     pub before: StepEvaluation,
     /// With recalibrated statistics: first without a step, last after all of them.
     pub evaluations: Vec<StepEvaluation>,
+    /// The point that was kept; `None` in a record from before this was said: the last.
+    #[serde(default)]
+    pub kept: Option<StepEvaluation>,
     /// The loss that is minimised, of each step's batch before the step.
     pub train_loss: Vec<f64>,
     /// The time of each step, its batch included.
@@ -46,6 +49,11 @@ impl AdaptationRecord {
             return Err(Error::file(path, "times of steps that are none in it; remove it"));
         }
         Ok(read)
+    }
+
+    /// The point that it ended at.
+    pub fn end(&self) -> Option<&StepEvaluation> {
+        self.kept.as_ref().or(self.evaluations.last())
     }
 
     /// Its evaluations as rows: `epoch` is the step; the training loss is the mean over the steps since the row before, of the first row

@@ -65,7 +65,7 @@ impl FinishedRun {
     pub fn of_adaptation(name: String, configuration: usize, seed: u64, adapted: &AdaptationRecord) -> Self {
         let epochs = adapted.rows();
         let end = Ending {
-            last: epochs.last().map(|e| e.test),
+            last: adapted.end().map(|e| (e.loss, e.accuracy)),
             before: Some((adapted.before.loss, adapted.before.accuracy)),
             seconds: epochs.last().map_or(0.0, |e| e.seconds),
             peak_rss_mb: adapted.peak_rss_mb,

@@ -39,15 +39,15 @@ pub struct Training<T: Real> {
 
 /// A run under way.
 pub struct Trainer<T: Real> {
-    settings: TrainSettings,
+    pub(super) settings: TrainSettings,
     run: RunFolder,
-    info: ModelInfo,
-    objective: Objective<T>,
+    pub(super) info: ModelInfo,
+    pub(super) objective: Objective<T>,
     optimizer: Optimizer<T>,
     average: Option<WeightAverage<T>>,
     blocks: Vec<usize>,
-    train: Source,
-    validation: Option<Source>,
+    pub(super) train: Source,
+    pub(super) validation: Option<Source>,
     test: Source,
     progress: Progress,
     saved: Option<usize>,
@@ -90,7 +90,8 @@ impl<T: Real> Trainer<T> {
         }
         // Images that the model cannot take, and batches too small for BatchNorm, are found out before a folder is made.
         let smallest: Vec<usize> = (0..objective.curved(settings.batch_size).min(2)).collect();
-        objective.recalibrated(std::iter::once(train.batch(objective.pool(), &smallest, None)))?;
+        let smallest = train.batch(objective.pool(), &smallest, None);
+        objective.recalibrated(objective.store.norm_statistics, std::iter::once(smallest))?;
         Ok(Trainer {
             average: settings.average.map(|config| WeightAverage::new(config, &objective.store)),
             run,
@@ -170,9 +171,13 @@ impl<T: Real> Trainer<T> {
         let frozen: usize =
             self.objective.store.specs().iter().filter(|s| s.frozen).map(ParamSpec::len).sum();
         let frozen = if frozen > 0 { format!(", {frozen} frozen") } else { String::new() };
+        let kept = match self.objective.store.norms(false).count() {
+            0 => String::new(),
+            n => format!("; {n} norms keep their running statistics"),
+        };
         let images = self.train.set.len();
         format!(
-            "{} with norm {} ({n} parameters{second}{frozen}) on {images} images of {}",
+            "{} with norm {} ({n} parameters{second}{frozen}{kept}) on {images} images of {}",
             self.info.model, self.info.norm, self.info.dataset
         )
     }
@@ -193,7 +198,7 @@ impl<T: Real> Trainer<T> {
     }
 
     /// Steps of a whole epoch.
-    fn steps_per_epoch(&self) -> usize {
+    pub(super) fn steps_per_epoch(&self) -> usize {
         self.train.training_batches().div_ceil(self.settings.accumulate)
     }
 
