@@ -402,7 +402,8 @@ mod tests {
         // Two that have classes.
         folder(&dir.join("test"));
         let data = load(&options(dir, None)).unwrap();
-        assert!(data.notes.len() == 1 && data.notes[0].contains("val is not used"), "{:?}", data.notes);
+        assert!(data.notes.len() == 2 && data.notes[0].contains("val is not used"), "{:?}", data.notes);
+        assert!(data.notes[1].contains("no pictures: 6 .txt"), "{:?}", data.notes);
     }
 
     #[test]
