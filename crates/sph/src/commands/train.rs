@@ -106,7 +106,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
                 trainer.save()?
             }
             if trainer.unfinished() {
-                // What says that the run is finished is true no longer.
+                // A run under way has no result.
                 run.unfinish();
             }
         }

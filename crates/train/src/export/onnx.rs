@@ -118,7 +118,7 @@ fn reductions_take_their_axes_as_their_version_does() {
         let means: Vec<_> = nodes.iter().filter(|n| n.op_type == "ReduceMean").collect();
         assert!(!means.is_empty());
         for mean in means {
-            let attribute = mean.attribute.iter().any(|a| a.name == "axes" && a.ints == [1]);
+            let attribute = mean.attribute.iter().any(|a| a.name == "axes" && a.ints == [2]);
             assert_eq!(
                 (mean.input.len(), attribute),
                 if opset < 18 { (1, true) } else { (2, false) },
