@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 use crate::formats::image_file::{Decoded, MAX_PIXELS};
 use crate::image_set::Pixels;
 use crate::options::DataOptions;
-use fast_image_resize::images::Image;
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::images::TypedImage;
+use fast_image_resize::pixels::{F32, U8};
+use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
 use serde::{Deserialize, Serialize};
 
 /// How new pixels are made of old ones: torchvision's modes for pictures that antialias.
@@ -149,34 +150,52 @@ fn resized(
             "{h}×{w} pixels, resized {new_h}×{new_w}, are more than {MAX_PIXELS}, the limit of this program"
         ));
     }
-    let kind = match (&pixels, channels) {
-        (Pixels::Bytes(_), 1) => PixelType::U8,
-        (Pixels::Bytes(_), _) => PixelType::U8x3,
-        (Pixels::Floats(_), 1) => PixelType::F32,
-        (Pixels::Floats(_), _) => PixelType::F32x3,
-    };
-    let bytes = match &pixels {
-        Pixels::Bytes(v) => v.clone(),
-        Pixels::Floats(v) => v.iter().flat_map(|v| v.to_ne_bytes()).collect(),
-    };
-    let options = ResizeOptions::new().resize_alg(mode.algorithm());
-    // Rows, then columns: what lies between is rounded to bytes, and Pillow takes them in this order.
-    let from = Image::from_vec_u8(w as u32, h as u32, bytes, kind).map_err(|e| e.to_string())?;
-    let (mut rows, mut to) =
-        (Image::new(new_w as u32, h as u32, kind), Image::new(new_w as u32, new_h as u32, kind));
-    let mut resizer = Resizer::new();
-    resizer.resize(&from, &mut rows, &options).map_err(|e| e.to_string())?;
-    resizer.resize(&rows, &mut to, &options).map_err(|e| e.to_string())?;
-    let bytes = to.into_vec();
+    let (from, to) = ((h, w), (new_h, new_w));
     let pixels = match pixels {
-        Pixels::Bytes(_) => Pixels::Bytes(bytes),
-        Pixels::Floats(_) => {
-            let value = |v: &[u8]| f32::from_ne_bytes([v[0], v[1], v[2], v[3]]);
+        Pixels::Bytes(v) => Pixels::Bytes(by_channel(channels, &v, |v| {
+            let plane = plane(v.iter().map(|v| U8::new(*v)).collect(), from, to, mode)?;
+            Ok(plane.iter().map(|p| p.0).collect())
+        })?),
+        Pixels::Floats(v) => Pixels::Floats(by_channel(channels, &v, |v| {
+            let plane = plane(v.iter().map(|v| F32::new(*v)).collect(), from, to, mode)?;
             // A cubic leaves the scale where it overshoots.
-            Pixels::Floats(bytes.chunks_exact(4).map(value).map(|v| v.clamp(0.0, 255.0)).collect())
-        }
+            Ok(plane.iter().map(|p| p.0.clamp(0.0, 255.0)).collect())
+        })?),
     };
-    Ok(((new_h, new_w), pixels))
+    Ok((to, pixels))
+}
+
+/// What `f` makes of each channel of interleaved values, interleaved. One kind of pixels to resize is quick to build, and channels do not mix.
+fn by_channel<T: Copy + Default>(
+    channels: usize,
+    values: &[T],
+    f: impl Fn(&[T]) -> std::result::Result<Vec<T>, String>,
+) -> std::result::Result<Vec<T>, String> {
+    let mut out = Vec::new();
+    for c in 0..channels {
+        let done = f(&values.iter().skip(c).step_by(channels).copied().collect::<Vec<T>>())?;
+        out.resize(done.len() * channels, T::default());
+        done.into_iter().enumerate().for_each(|(i, v)| out[i * channels + c] = v);
+    }
+    Ok(out)
+}
+
+/// One channel, resized.
+fn plane<P: PixelTrait>(
+    values: Vec<P>,
+    (h, w): Size,
+    (new_h, new_w): Size,
+    mode: Interpolation,
+) -> std::result::Result<Vec<P>, String> {
+    let options = ResizeOptions::new().resize_alg(mode.algorithm());
+    let from = TypedImage::from_pixels(w as u32, h as u32, values).map_err(|e| e.to_string())?;
+    // Rows, then columns: what lies between is rounded to bytes, and Pillow takes them in this order.
+    let (mut rows, mut to) =
+        (TypedImage::<P>::new(new_w as u32, h as u32), TypedImage::<P>::new(new_w as u32, new_h as u32));
+    let mut resizer = Resizer::new();
+    resizer.resize_typed(&from, &mut rows, &options).map_err(|e| e.to_string())?;
+    resizer.resize_typed(&rows, &mut to, &options).map_err(|e| e.to_string())?;
+    Ok(to.pixels().to_vec())
 }
 
 /// The square in the middle, black where the picture has no pixels.
