@@ -16,7 +16,7 @@ pub const MAX_DECODED: u64 = 16 << 30;
 
 /// What was met when files were looked for and read.
 #[derive(Default)]
-pub(crate) struct Met {
+pub(crate) struct ReadReport {
     /// What a user should know, a line each.
     pub lines: Vec<String>,
     /// Files that are no pictures.
@@ -29,7 +29,7 @@ pub(crate) struct Met {
     range: Option<(f32, f32)>,
 }
 
-impl Met {
+impl ReadReport {
     /// What a user should know of it, a line each.
     pub fn notes(&self, dir: &Path) -> Vec<String> {
         let (at, name) =
@@ -67,7 +67,7 @@ pub(crate) fn read(
     found: &[(PathBuf, u32)],
     expected: Option<(usize, usize, usize)>,
     options: &DataOptions,
-    met: &mut Met,
+    report: &mut ReadReport,
 ) -> Result<ImageSet> {
     let how = Preprocessing::of(options)?;
     /// Size and values of a picture, and whether its file holds others.
@@ -114,11 +114,11 @@ pub(crate) fn read(
         deep: Vec<(usize, Vec<f32>)>,
     }
     let others = Mutex::new(Others::default());
-    let met_others = || others.lock().unwrap_or_else(|e| e.into_inner());
+    let others_now = || others.lock().unwrap_or_else(|e| e.into_inner());
     let one = |i: usize, path: &Path, out: &mut [u8]| -> Result<()> {
         let ((h, w), values, several) = match decoded(path) {
             Err(Error::File { reason, .. }) if options.skip_broken => {
-                met_others().broken.push((i, reason));
+                others_now().broken.push((i, reason));
                 return Ok(());
             }
             picture => picture?,
@@ -130,14 +130,14 @@ pub(crate) fn read(
             return Err(Error::file(path, reason));
         }
         if several {
-            met_others().several.push(i);
+            others_now().several.push(i);
         }
         match values {
             Pixels::Bytes(values) => out.copy_from_slice(&values),
             Pixels::Floats(values) => {
                 // One of them makes floats of all.
                 check(found.len(), size_of::<f32>())?;
-                met_others().deep.push((i, values));
+                others_now().deep.push((i, values));
             }
         }
         Ok(())
@@ -158,7 +158,7 @@ pub(crate) fn read(
     };
     others.broken.sort_unstable();
     others.several.sort_unstable();
-    met.several.extend(others.several.iter().map(|i| found[*i].0.clone()));
+    report.several.extend(others.several.iter().map(|i| found[*i].0.clone()));
     let set = ImageSet { size, images, labels: found.iter().map(|f| f.1).collect() };
     let set = match others.broken.is_empty() {
         true => set,
@@ -167,11 +167,11 @@ pub(crate) fn read(
             set.select(&(0..found.len()).filter(|i| !broken(i)).collect::<Vec<_>>())
         }
     };
-    met.broken.extend(others.broken.into_iter().map(|(i, why)| (found[i].0.clone(), why)));
+    report.broken.extend(others.broken.into_iter().map(|(i, why)| (found[i].0.clone(), why)));
     if let Pixels::Floats(values) = &set.images {
-        let all = values.iter().chain(met.range.iter().flat_map(|(least, most)| [least, most]));
+        let all = values.iter().chain(report.range.iter().flat_map(|(least, most)| [least, most]));
         let range = all.fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), v| (a.min(*v), b.max(*v)));
-        met.range = Some(range);
+        report.range = Some(range);
     }
     Ok(set)
 }

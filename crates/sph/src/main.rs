@@ -31,7 +31,7 @@ enum Command {
     Predict(Box<predict::PredictArgs>),
     Export(Box<export::ExportArgs>),
     Models(models::ModelsArgs),
-    Data(data::DataArgs),
+    Data(Box<data::DataArgs>),
     Report(report::ReportArgs),
     Completions(CompletionsArgs),
 }

@@ -9,7 +9,7 @@
 use super::split_test;
 use crate::classes::{composed, is_name};
 use crate::dataset::Dataset;
-use crate::decoding::{Met, read};
+use crate::decoding::{ReadReport, read};
 use crate::error::{Error, Result};
 use crate::files;
 use crate::formats::image_file::KINDS;
@@ -37,14 +37,14 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     Preprocessing::of(options)?;
     let train_dir = dir.join("train");
     let tests: Vec<PathBuf> = TESTS.iter().map(|part| dir.join(part)).filter(|t| t.is_dir()).collect();
-    let mut met = Met::default();
-    let alone = |classes, met| single(dir, classes, met, options);
+    let mut report = ReadReport::default();
+    let alone = |classes, report| single(dir, classes, report, options);
     if !train_dir.is_dir() {
         if let Some(test) = tests.first() {
             return Err(Error::file(&train_dir, format!("not found, but {} is there", test.display())));
         }
         let tables = [dir.join("train.csv"), dir.join("labels.csv")];
-        return alone(classes(dir, options.labels_file.as_deref(), &tables, &mut met)?, met);
+        return alone(classes(dir, options.labels_file.as_deref(), &tables, &mut report)?, report);
     }
     let tables = [
         dir.join("train.csv"),
@@ -52,17 +52,17 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
         dir.join("labels.csv"),
         train_dir.join("labels.csv"),
     ];
-    let train = classes(&train_dir, options.labels_file.as_deref(), &tables, &mut met)?;
+    let train = classes(&train_dir, options.labels_file.as_deref(), &tables, &mut report)?;
     let mut test: Option<(&PathBuf, Classes)> = None;
     for other in &tests {
-        let found = test_classes(other, &mut met)?;
+        let found = test_classes(other, &mut report)?;
         match (found, &test) {
-            (None, _) => met.lines.push(format!(
+            (None, _) => report.lines.push(format!(
                 "{} has no classes, neither folders of images nor a CSV file that tells them: it is left out",
                 other.display()
             )),
             (Some(found), None) => test = Some((other, found)),
-            (Some(_), Some((first, _))) => met.lines.push(format!(
+            (Some(_), Some((first, _))) => report.lines.push(format!(
                 "{} is not used, as {} is the test set: `val-split` holds out training images",
                 other.display(),
                 first.display()
@@ -71,13 +71,13 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     }
     let Some((test_dir, test)) = test else {
         if options.test_fraction.is_some() || options.whole {
-            return alone(train, met);
+            return alone(train, report);
         }
         let reason = "no folder of images with classes to test on; a train folder needs a test or val folder beside it, or `test-fraction`";
         return Err(Error::file(dir, reason));
     };
     if test_dir.file_name() != Some(TESTS[0].as_ref()) {
-        met.lines.push(format!("{} is the test set", test_dir.display()));
+        report.lines.push(format!("{} is the test set", test_dir.display()));
     }
     if options.test_fraction.is_some() {
         let reason = format!("{} has test images already", dir.display());
@@ -88,7 +88,7 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
     for (name, found) in &test {
         let class = names.binary_search(name);
         if found.is_empty() {
-            met.lines.push(format!("{} has no images", test_dir.join(name).display()));
+            report.lines.push(format!("{} has no images", test_dir.join(name).display()));
         } else if class.is_err() {
             let reason = format!("a class that {} does not have", train_dir.display());
             return Err(Error::file(&test_dir.join(name), reason));
@@ -96,11 +96,11 @@ pub(super) fn load(options: &DataOptions) -> Result<Dataset> {
         // Numbers are those of the training classes.
         test_files.extend(found.iter().map(|path| (path.clone(), class.unwrap_or(0) as u32)));
     }
-    let train = read(&numbered(&train), None, options, &mut met)?;
+    let train = read(&numbered(&train), None, options, &mut report)?;
     each_has_images(&train, &names, &train_dir)?;
-    let test = read(&test_files, Some(train.size), options, &mut met)?;
+    let test = read(&test_files, Some(train.size), options, &mut report)?;
     let mut data = Dataset::new(train, test, names)?;
-    data.notes = met.notes(dir);
+    data.notes = report.notes(dir);
     Ok(data)
 }
 
@@ -113,12 +113,12 @@ fn each_has_images(set: &ImageSet, names: &[String], dir: &Path) -> Result<()> {
 }
 
 /// The data set of one set of files, which `test-fraction` splits.
-fn single(dir: &Path, classes: Classes, mut met: Met, options: &DataOptions) -> Result<Dataset> {
-    let all = read(&numbered(&classes), None, options, &mut met)?;
+fn single(dir: &Path, classes: Classes, mut report: ReadReport, options: &DataOptions) -> Result<Dataset> {
+    let all = read(&numbered(&classes), None, options, &mut report)?;
     let names: Vec<String> = classes.into_keys().collect();
     each_has_images(&all, &names, dir)?;
     let mut data = split_test(dir, all, names, options)?;
-    data.notes = met.notes(dir);
+    data.notes = report.notes(dir);
     Ok(data)
 }
 
@@ -141,17 +141,17 @@ fn folders(dir: &Path, left_out: &mut LeftOut) -> Result<Classes> {
 }
 
 /// The classes of the images to learn from: as the CSV file that the user named tells, else by folders, else as one of `tables` tells.
-fn classes(dir: &Path, named: Option<&Path>, tables: &[PathBuf], met: &mut Met) -> Result<Classes> {
+fn classes(dir: &Path, named: Option<&Path>, tables: &[PathBuf], report: &mut ReadReport) -> Result<Classes> {
     if let Some(table) = named {
-        return by_table(table, dir, met);
+        return by_table(table, dir, report);
     }
-    let found = folders(dir, &mut met.left_out)?;
+    let found = folders(dir, &mut report.left_out)?;
     // One folder alone is where the images are, not what they are.
     if found.values().filter(|files| !files.is_empty()).count() < 2
         && let Some(table) = tables.iter().find(|table| table.is_file())
     {
-        met.lines.push(format!("{} tells the classes of the images", table.display()));
-        return by_table(table, dir, met);
+        report.lines.push(format!("{} tells the classes of the images", table.display()));
+        return by_table(table, dir, report);
     }
     if let Some(empty) = found.iter().find(|(_, files)| files.is_empty()) {
         let reason = format!("no picture in it ({KINDS}); each class has a folder of them");
@@ -166,8 +166,8 @@ fn classes(dir: &Path, named: Option<&Path>, tables: &[PathBuf], met: &mut Met) 
 }
 
 /// The classes of the images in `dir` to test on, by folders or a CSV file; `None` where nothing tells them.
-fn test_classes(dir: &Path, met: &mut Met) -> Result<Option<Classes>> {
-    let found = folders(dir, &mut met.left_out)?;
+fn test_classes(dir: &Path, report: &mut ReadReport) -> Result<Option<Classes>> {
+    let found = folders(dir, &mut report.left_out)?;
     if found.values().any(|files| !files.is_empty()) {
         return Ok(Some(found));
     }
@@ -176,10 +176,10 @@ fn test_classes(dir: &Path, met: &mut Met) -> Result<Option<Classes>> {
     let tables = [PathBuf::from(beside), dir.join("labels.csv")];
     let Some(table) = tables.iter().find(|table| table.is_file()) else { return Ok(None) };
     // Competitions give such a file without classes, too.
-    match by_table(table, dir, met) {
+    match by_table(table, dir, report) {
         Ok(found) => Ok(Some(found)),
         Err(e) => {
-            met.lines.push(e.to_string());
+            report.lines.push(e.to_string());
             Ok(None)
         }
     }
@@ -191,7 +191,7 @@ fn images(dir: &Path) -> Result<Vec<PathBuf>> {
 }
 
 /// The images of `dir`, or of folders in it, with the classes that a CSV file tells.
-fn by_table(table: &Path, dir: &Path, met: &mut Met) -> Result<Classes> {
+fn by_table(table: &Path, dir: &Path, report: &mut ReadReport) -> Result<Classes> {
     let fail = |reason: String| Error::file(table, reason);
     let beside = table.parent().unwrap_or(Path::new(""));
     let mut places = vec![dir.to_path_buf(), beside.to_path_buf()];
@@ -228,7 +228,7 @@ fn by_table(table: &Path, dir: &Path, met: &mut Met) -> Result<Classes> {
     classes.values_mut().for_each(|files| files.sort_unstable());
     let others = images(dir)?.iter().filter(|image| !lines.contains_key(*image)).count();
     if others > 0 {
-        met.lines.push(format!(
+        report.lines.push(format!(
             "{others} images in {} are not in {}: they are left out",
             dir.display(),
             table.display()
