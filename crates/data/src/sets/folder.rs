@@ -4,7 +4,7 @@
 //!
 //! Classes are the folders' names, Unicode without control characters, with accents composed (NFC), in the order of their bytes. Files of
 //! other kinds and folders inside a class are left out and counted, hidden ones are left alone. All images are decoded when the set is read,
-//! on all cores, and held as bytes, or as floats where one of them has more than 8 bits; see [`crate::decoding::MAX_DECODED`].
+//! on all cores, and held as bytes, or as floats where one of them has more than 8 bits, 16 GiB at most.
 
 use super::split_test;
 use crate::classes::{composed, is_name};
