@@ -10,14 +10,23 @@ use sph_train::files::{Checkpoint, ModelFile, RunFolder};
 use sph_train::training::{TrainSettings, Trainer, Training};
 use sph_train::{ModelInfo, Objective};
 
-/// The run that is to begin in `run` with these settings, and what a user should know of it, a line each.
+/// What a user should know of a run that begins, a line each.
+#[derive(Debug, Default)]
+pub struct Said {
+    /// What was left out, converted or assumed.
+    pub notes: Vec<String>,
+    /// What is likely not meant.
+    pub warnings: Vec<String>,
+}
+
+/// The run that is to begin in `run` with these settings, and what a user should know of it.
 ///
 /// # Errors
 /// When data, model and settings do not fit each other.
-pub fn begin<T: Real>(args: &TrainArgs, run: RunFolder) -> Result<(Trainer<T>, Vec<String>)> {
+pub fn begin<T: Real>(args: &TrainArgs, run: RunFolder) -> Result<(Trainer<T>, Said)> {
     let mut training = training(args)?;
     let mut notes = training.data.notes.clone();
-    notes.extend(training.data.doubts());
+    let mut warnings = training.data.doubts();
     if let Some(path) = &args.init_checkpoint {
         let file = ModelFile::read(path)?;
         notes.extend(file.load_to_tune(&mut training.objective.store, &training.info.class_names)?);
@@ -28,7 +37,9 @@ pub fn begin<T: Real>(args: &TrainArgs, run: RunFolder) -> Result<(Trainer<T>, V
             ));
         }
     }
-    Ok((Trainer::new(training, run)?, notes))
+    let trainer = Trainer::new(training, run)?;
+    warnings.extend(trainer.cautions());
+    Ok((trainer, Said { notes, warnings }))
 }
 
 /// The run that left `checkpoint` in `run`, with its own settings, or those of [`TrainArgs::going_on`].

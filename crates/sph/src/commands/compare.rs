@@ -154,7 +154,7 @@ impl RoundObserver for Console {
         let Round { kind, launch, runs, found, notes } = round;
         // Rounds have much in common.
         for note in notes.iter().filter(|note| !self.said.contains(*note)) {
-            self.line(super::warning(note));
+            self.line(super::noted(note));
         }
         self.said.extend(notes.iter().cloned());
         let unit = runs.first().map_or(Job::Train, |r| r.args.job()).unit();

@@ -186,7 +186,7 @@ fn convert(args: &ConvertArgs) -> Result<()> {
     ending("output", &args.output, &["npz"])?;
     check_outputs([&args.output])?;
     let data = sph_data::load(&args.dataset, &args.data.options())?;
-    super::warn(&data.notes);
+    super::note(&data.notes);
     write_arrays(&data, &args.dataset, &args.output)
 }
 
@@ -198,7 +198,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
     let sheet_ending = args.sheet.as_ref().map(|path| ending("sheet", path, &["png", "html"])).transpose()?;
     check_outputs([&args.output, &args.sheet].into_iter().flatten())?;
     let data = sph_data::load(&args.dataset, &args.data.options())?;
-    super::warn(&data.notes);
+    super::note(&data.notes);
     let range = Range::of(&data.train)?;
     if let Some(path) = &args.sheet {
         let shown_there = corruption::of_all(&args.dataset, &data, usize::from(args.images), args.seed)?;
@@ -224,7 +224,7 @@ fn corrupt(args: &CorruptArgs) -> Result<()> {
 
 fn stats(args: &StatsArgs) -> Result<()> {
     let data = sph_data::load(&args.dataset, &args.data.options())?;
-    super::warn(&data.notes);
+    super::note(&data.notes);
     super::warn(&data.doubts());
     let count = |set: &ImageSet| {
         let mut counts = vec![0u64; data.classes()];

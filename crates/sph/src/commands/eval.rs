@@ -87,7 +87,7 @@ pub fn run(args: &EvalArgs) -> Result<()> {
         ));
     }
     // What is refused is one line.
-    super::warn(&found.notes);
+    super::note(&found.notes);
     let source =
         Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size as usize };
     let result = evaluate(&objective, &source, info.class_names.len())?;

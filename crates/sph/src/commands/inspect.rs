@@ -119,7 +119,7 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         return Err(Error::flag("batches", count.to_string(), reason));
     }
     // What is refused is one line.
-    super::warn(&found.notes);
+    super::note(&found.notes);
     let mut numbers: Vec<usize> = (0..images).collect();
     Rng::new(args.seed, "shuffle", 0, 0).shuffle(&mut numbers);
     let source =

@@ -31,21 +31,24 @@ fn bar(template: &str) -> ProgressBar {
     ProgressBar::new(0).with_style(style.progress_chars("=> "))
 }
 
-/// What a user should know, as a line; settings are flags in it.
-fn warning(note: &str) -> String {
-    format!("warning: {}", error::in_one_line(&error::flags(note)))
+/// What a user should know, as the end of a line; settings are flags in it.
+fn said(text: &str) -> String {
+    error::in_one_line(&error::flags(text))
 }
 
-/// Says such lines on stderr.
-fn warn(notes: &[String]) {
-    notes.iter().for_each(|note| drop(writeln!(std::io::stderr(), "{}", warning(note))));
+/// What was left out, converted or assumed, as a line.
+fn noted(note: &str) -> String {
+    format!("note: {}", said(note))
 }
 
-/// Says on stderr what was converted or assumed.
+/// Says on stderr what was left out, converted or assumed.
 fn note(notes: &[String]) {
-    notes.iter().for_each(|note| {
-        drop(writeln!(std::io::stderr(), "note: {}", error::in_one_line(&error::flags(note))))
-    });
+    notes.iter().for_each(|note| drop(writeln!(std::io::stderr(), "{}", noted(note))));
+}
+
+/// Says on stderr what is likely not meant.
+fn warn(warnings: &[String]) {
+    warnings.iter().for_each(|text| drop(writeln!(std::io::stderr(), "warning: {}", said(text))));
 }
 
 /// Calls `then` when stdin ends. An error is the same: whoever started this process is gone or wants it to stop.

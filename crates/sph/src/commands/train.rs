@@ -2,7 +2,7 @@
 
 use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
-use crate::training_setup::{begin, resume};
+use crate::training_setup::{Said, begin, resume};
 use sph_train::files::{Checkpoint, RunFolder, RunResult};
 use sph_train::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
 use sph_train::training::{Trainer, TrainingResult};
@@ -21,7 +21,7 @@ pub enum TrainExit {
 /// How a run comes under way.
 enum Start {
     /// For the first time; what a user should know of it, a line each.
-    Begins(Vec<String>),
+    Begins(Said),
     /// Where it was.
     GoesOn(GoesOn),
 }
@@ -63,7 +63,7 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
         Ok((resume::<f32>(&settings, run, &checkpoint)?, how))
     };
     let begun =
-        |run: RunFolder| begin::<f32>(args, run).map(|(trainer, notes)| (trainer, Start::Begins(notes)));
+        |run: RunFolder| begin::<f32>(args, run).map(|(trainer, said)| (trainer, Start::Begins(said)));
     let goes_on = |run: RunFolder| resumed(run).map(|(trainer, how)| (trainer, Start::GoesOn(how)));
     // Data, model and settings are checked before a folder is made.
     let planned = || match &args.experiment {
@@ -86,10 +86,10 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
     let run = trainer.run().clone();
     let path = run.path().display();
     match start {
-        Start::Begins(notes) => {
+        Start::Begins(said) => {
             console.line(&format!("{}, --opt {} in {path}", trainer.describe(), args.optimizer.opt));
-            super::warn(&notes);
-            super::warn(&trainer.cautions());
+            super::note(&said.notes);
+            super::warn(&said.warnings);
         }
         Start::GoesOn(GoesOn { epochs: (before, now), changed }) => {
             let to = match before == now {

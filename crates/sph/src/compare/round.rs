@@ -85,9 +85,10 @@ impl<'a> Round<'a> {
             if *found == RunState::Nothing && !checked.contains(&run.configuration) {
                 checked.push(run.configuration);
                 let fits = match &run.args {
-                    RunArgs::Train(args) => {
-                        begin::<f32>(args, self.launch.folder(run)).map(|(_, found)| notes.extend(found))
-                    }
+                    RunArgs::Train(args) => begin::<f32>(args, self.launch.folder(run)).map(|(_, said)| {
+                        notes.extend(said.notes);
+                        notes.extend(said.warnings);
+                    }),
                     RunArgs::Adapt(args) => AdaptationSetup::new(args).and_then(|setup| {
                         notes.extend(setup.notes);
                         // A file of another program has no run's folder; what is known of it, a note says.
