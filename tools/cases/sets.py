@@ -24,8 +24,8 @@ def split(x, y, n):
 
 def train(bench, name, *flags):
     """A short training, and the folder of its run."""
-    done = bench.run("train", "--model", "mlp", "--epochs", 6, "--batch-size", 8, "--output", bench.folder / "runs", "--experiment", name, *flags)
-    return done, bench.folder / "runs" / name
+    done = bench.run("train", "--model", "mlp", "--epochs", 6, "--batch-size", 8, "--output", bench.folder / "sets", "--experiment", name, *flags)
+    return done, bench.folder / "sets" / name
 
 
 @case
@@ -42,16 +42,16 @@ def classes_in_another_order(bench):
         assert adapted["before"]["accuracy"] > 0.95, (name, adapted["before"])
         bench.run("inspect", "--checkpoint", run, *other, "--no-network", "--batch-size", 8).succeeds()
     # A classifier is put in the order of the data that it is trained on.
-    tuned, _ = train(bench, "tuned", *folder, "--epochs", 1, "--lr", 1e-30, "--opt", "sgd", "--init-checkpoint", bench.folder / "runs/of-arrays/best.safetensors", "--json")
+    tuned, _ = train(bench, "tuned", *folder, "--epochs", 1, "--lr", 1e-30, "--opt", "sgd", "--init-checkpoint", bench.folder / "sets/of-arrays/best.safetensors", "--json")
     assert tuned.succeeds().json["test_accuracy"] > 0.95, tuned
     # Names that are mere numbers tell nothing: the order is assumed, and that is said.
     x = np.load(bench.inputs / "numbered.npz")
     plain = npz(bench, "plain", x=x["x"], y=x["y"])
     data = ["--dataset", "npz", "--data-dir", plain, "--layout", "nhwc", "--test-fraction", 0.25]
-    bench.run("eval", bench.folder / "runs/of-arrays", *data).succeeds().says("numbers for names", "1 is '2'")
+    bench.run("eval", bench.folder / "sets/of-arrays", *data).succeeds().says("numbers for names", "1 is '2'")
     other = npz(bench, "other", x=x["x"], y=x["y"], class_names=np.array(["1", "2", "emu"]))
     data = ["--dataset", "npz", "--data-dir", other, "--layout", "nhwc", "--test-fraction", 0.25]
-    bench.run("eval", bench.folder / "runs/of-arrays", *data).refused("'emu'", "'1', '2', '10'")
+    bench.run("eval", bench.folder / "sets/of-arrays", *data).refused("'emu'", "'1', '2', '10'")
 
 
 @case
