@@ -24,7 +24,7 @@ pub enum Error {
         reason: String,
     },
     /// A setting that a data set does not have.
-    #[error("the data set {dataset} does not take `{setting}`; {} do", takers.join(", "))]
+    #[error("the data set {dataset} does not take `{setting}`; {} {}", takers.join(", "), if takers.len() == 1 { "does" } else { "do" })]
     NotTaken {
         /// The data set.
         dataset: String,
