@@ -1,6 +1,6 @@
 //! How a data set is read.
 
-use crate::preprocess::Interpolation;
+use crate::interpolation::Interpolation;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::str::FromStr;

@@ -5,53 +5,11 @@
 use crate::error::{Error, Result};
 use crate::formats::image_file::{Decoded, MAX_PIXELS};
 use crate::image_set::Pixels;
+use crate::interpolation::Interpolation;
 use crate::options::DataOptions;
 use fast_image_resize::images::TypedImage;
 use fast_image_resize::pixels::{F32, U8};
 use fast_image_resize::{FilterType, PixelTrait, ResizeAlg, ResizeOptions, Resizer};
-use serde::{Deserialize, Serialize};
-
-/// How new pixels are made of old ones: torchvision's modes for pictures that antialias.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Interpolation {
-    /// A triangle.
-    Bilinear,
-    /// Catmull and Rom's cubic.
-    Bicubic,
-    /// Hamming's window.
-    Hamming,
-    /// A sinc over three pixels each way.
-    Lanczos,
-}
-
-impl Interpolation {
-    /// All modes by name.
-    pub const NAMES: [(&str, Interpolation); 4] = [
-        ("bilinear", Interpolation::Bilinear),
-        ("bicubic", Interpolation::Bicubic),
-        ("hamming", Interpolation::Hamming),
-        ("lanczos", Interpolation::Lanczos),
-    ];
-
-    fn algorithm(self) -> ResizeAlg {
-        match self {
-            Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
-            Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
-            Interpolation::Hamming => ResizeAlg::Convolution(FilterType::Hamming),
-            Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
-        }
-    }
-}
-
-impl std::str::FromStr for Interpolation {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let found = Self::NAMES.iter().find(|(name, _)| *name == text);
-        found.map(|(_, mode)| *mode).ok_or_else(|| format!("'{text}' is no way of interpolating"))
-    }
-}
 
 /// How a picture gets the size that a network takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -180,6 +138,16 @@ fn by_channel<T: Copy + Default>(
     Ok(out)
 }
 
+/// How the library calls a mode.
+fn algorithm(mode: Interpolation) -> ResizeAlg {
+    match mode {
+        Interpolation::Bilinear => ResizeAlg::Convolution(FilterType::Bilinear),
+        Interpolation::Bicubic => ResizeAlg::Convolution(FilterType::CatmullRom),
+        Interpolation::Hamming => ResizeAlg::Convolution(FilterType::Hamming),
+        Interpolation::Lanczos => ResizeAlg::Convolution(FilterType::Lanczos3),
+    }
+}
+
 /// One channel, resized.
 fn plane<P: PixelTrait>(
     values: Vec<P>,
@@ -187,7 +155,7 @@ fn plane<P: PixelTrait>(
     (new_h, new_w): Size,
     mode: Interpolation,
 ) -> std::result::Result<Vec<P>, String> {
-    let options = ResizeOptions::new().resize_alg(mode.algorithm());
+    let options = ResizeOptions::new().resize_alg(algorithm(mode));
     let from = TypedImage::from_pixels(w as u32, h as u32, values).map_err(|e| e.to_string())?;
     // Rows, then columns: what lies between is rounded to bytes, and Pillow takes them in this order.
     let (mut rows, mut to) =
