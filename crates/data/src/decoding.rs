@@ -88,7 +88,11 @@ pub(crate) fn read(
                 true => all.find(Result::is_ok),
                 false => all.next(),
             };
-            let (h, w) = first.map_or(Ok((0, 0)), |image| image.map(|i| i.0))?;
+            let first = first.ok_or_else(|| {
+                let folder = found.first().and_then(|(path, _)| path.parent()).unwrap_or(Path::new(""));
+                Error::file(folder, "every picture in it is broken")
+            })?;
+            let (h, w) = first?.0;
             (h, w, 3)
         }
     };

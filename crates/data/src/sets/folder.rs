@@ -472,6 +472,11 @@ mod tests {
         (0..3).for_each(|i| std::fs::write(dir.path().join(format!("b/{i}.PNG")), "").unwrap());
         let e = load(&skipping).unwrap_err().to_string();
         assert!(e.ends_with("b: every picture in it is broken"), "{e}");
+        // None at all that would tell a size.
+        let of_a = std::fs::read_dir(dir.path().join("a")).unwrap().map(|entry| entry.unwrap().path());
+        of_a.filter(|path| path.is_file()).for_each(|path| std::fs::write(path, "").unwrap());
+        let e = load(&skipping).unwrap_err().to_string();
+        assert!(e.ends_with("a: every picture in it is broken"), "{e}");
     }
 
     #[test]
