@@ -50,7 +50,7 @@ impl Builder {
 
     /// Registers a buffer and returns its number.
     pub fn buffer(&mut self, name: String, len: usize, kind: BufferKind, init: f64) -> usize {
-        self.buffers.push(BufferSpec { name, len, kind, init });
+        self.buffers.push(BufferSpec { name, len, kind, init: vec![init; len].into() });
         self.buffers.len() - 1
     }
 

@@ -46,6 +46,8 @@ pub struct Forward<'a, T: Element> {
     mode: Mode,
     /// The seed and the number of the batch. Layers draw masks by them, so every pass over a batch draws the same.
     pub draw: (u64, u64),
+    /// What the network reads beside the activation that [`Module::forward`] is given: its second input and those behind it.
+    pub more_inputs: Vec<Var<T>>,
 }
 
 impl<'a, T: Element> Forward<'a, T> {
@@ -67,7 +69,7 @@ impl<'a, T: Element> Forward<'a, T> {
                 tape.leaf(Leaf { value: store.values[i].clone(), dot, grad, hvp })
             })
             .collect();
-        Forward { tape, leaves, store, mode, draw: (0, 0) }
+        Forward { tape, leaves, store, mode, draw: (0, 0), more_inputs: Vec::new() }
     }
 
     /// Training or evaluation.

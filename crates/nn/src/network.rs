@@ -35,13 +35,14 @@ impl<T: Element> Store<T> {
         for (i, (spec, init)) in network.params.iter().enumerate() {
             let mut rng = Rng::new(seed, "init", i as u64, 0);
             let mut value = Array::stale(pool, Shape::new(&spec.shape));
-            let mut draw = |row: usize| match *init {
-                Init::Constant(c) => c,
+            let mut draw = |i: usize| match init {
+                Init::Constant(c) => *c,
                 Init::Normal(std) => std * rng.normal(),
                 Init::Uniform(bound) => bound * (2.0 * rng.uniform() - 1.0),
-                Init::RowNorms { of } => row_norm(&values[of], row),
+                Init::RowNorms { of } => row_norm(&values[*of], i),
+                Init::Given(values) => values[i],
             };
-            value.make_mut().iter_mut().enumerate().for_each(|(row, v)| *v = T::from_f64(draw(row)));
+            value.make_mut().iter_mut().enumerate().for_each(|(i, v)| *v = T::from_f64(draw(i)));
             values.push(value);
         }
         let specs = network.params().cloned().collect();

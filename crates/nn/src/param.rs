@@ -1,7 +1,9 @@
 //! Initial values of parameters, and buffers: the state that is not trained.
 
+use std::sync::Arc;
+
 /// Initial values of a parameter.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Init {
     /// Every entry the same.
     Constant(f64),
@@ -14,6 +16,8 @@ pub enum Init {
         /// Its number.
         of: usize,
     },
+    /// These, entry by entry.
+    Given(Arc<[f64]>),
 }
 
 /// What a buffer holds.
@@ -34,6 +38,6 @@ pub struct BufferSpec {
     pub len: usize,
     /// What it holds.
     pub kind: BufferKind,
-    /// Initial value of every entry.
-    pub init: f64,
+    /// Initial values, one per entry.
+    pub init: Arc<[f64]>,
 }

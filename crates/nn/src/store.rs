@@ -33,7 +33,10 @@ impl<T: Element> Store<T> {
         Store {
             specs,
             values,
-            buffers: buffer_specs.iter().map(|b| vec![b.init; b.len]).collect(),
+            buffers: buffer_specs
+                .iter()
+                .map(|b| b.init.iter().map(|v| T::from_f64(*v).to_f64()).collect())
+                .collect(),
             buffer_specs: buffer_specs.to_vec(),
             norm_statistics: NormStatistics::default(),
             statistics: statistics.to_vec(),
@@ -73,11 +76,12 @@ impl<T: Element> Store<T> {
         })
     }
 
-    /// Whether all running statistics that stay as they are have their initial values.
+    /// Whether all running statistics that stay as they are are those of a network that has seen nothing: means 0, variances 1.
     pub fn kept_statistics_are_initial(&self) -> bool {
         let kept = (0..self.statistics.len()).filter(|slot| !self.follows(*slot));
-        let buffers = kept.flat_map(|slot| [self.statistics[slot].mean, self.statistics[slot].var]);
-        buffers.into_iter().all(|b| self.buffers[b].iter().all(|v| *v == self.buffer_specs[b].init))
+        let expected =
+            kept.flat_map(|slot| [(self.statistics[slot].mean, 0.0), (self.statistics[slot].var, 1.0)]);
+        expected.into_iter().all(|(buffer, initial)| self.buffers[buffer].iter().all(|v| *v == initial))
     }
 
     /// Takes over the running statistics of `other`, of the same network, that stay as they are in training.

@@ -1,10 +1,11 @@
-//! Shapes of up to six dimensions, without allocation.
+//! Shapes of up to eight dimensions, without allocation.
 
 use std::fmt;
 
-const MAX_RANK: usize = 6;
+/// Six axes that a network names, as windows of windows have them, a batch of its own, and one of probes.
+const MAX_RANK: usize = 8;
 
-/// The dimensions of an array, row-major: the last one is contiguous in memory. At most six of them.
+/// The dimensions of an array, row-major: the last one is contiguous in memory. At most eight of them.
 ///
 /// ```
 /// let s = sph_tensor::Shape::new(&[8, 4, 4, 16]);
@@ -21,7 +22,7 @@ impl Shape {
     /// A shape with the given dimensions.
     ///
     /// # Panics
-    /// With more than six dimensions, which no caller in this project passes on from a user.
+    /// With more than eight dimensions, which no caller in this project passes on from a user.
     pub fn new(dims: &[usize]) -> Self {
         assert!(dims.len() <= MAX_RANK, "an array has at most {MAX_RANK} dimensions, not {}", dims.len());
         let mut d = [1; MAX_RANK];

@@ -17,7 +17,7 @@ impl Linear {
     /// A layer named `layer`.
     pub fn new(b: &mut Builder, layer: &str, (input, out): (usize, usize), followed: Followed) -> Self {
         let init = Init::Uniform(1.0 / (input as f64).sqrt());
-        Self::with_init(b, layer, (input, out), followed, init, init)
+        Self::with_init(b, layer, (input, out), followed, init.clone(), init)
     }
 
     /// A layer of a transformer: weights normal with standard deviation 0.02, bias 0.

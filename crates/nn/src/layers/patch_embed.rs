@@ -26,7 +26,7 @@ impl PatchEmbed {
         // PyTorch's default for convolutions.
         let init = Init::Uniform(1.0 / ((input * patch * patch) as f64).sqrt());
         let geometry = Geometry { k: patch, stride: patch, pad: 0, groups: 1 };
-        let conv = Conv2d::with_init(b, layer, (input, dim), geometry, followed, [init, init]);
+        let conv = Conv2d::with_init(b, layer, (input, dim), geometry, followed, [init.clone(), init]);
         PatchEmbed { layer: layer.to_string(), conv, patch }
     }
 
