@@ -1,7 +1,7 @@
 //! What an archive holds, as plain data: the graph of a network and its tensors.
 
+use crate::tensor::{Dtype, Tensor};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 /// An exported network.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +25,7 @@ pub struct Program {
 /// An input of the graph.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// The name by which nodes read it.
+    /// The name by which nodes read it; empty where the file names a literal nowhere.
     pub name: String,
     /// What it is.
     pub kind: InputKind,
@@ -153,44 +153,9 @@ pub enum Extent {
     Fixed(i64),
     /// A symbol or an expression of symbols.
     Symbolic {
-        /// As the file spells it, without what it says of its properties: `s77`, `9*s77`.
+        /// As the file spells it, in SymPy's terms and without what it says of symbols: `s77`, `Mul(9, s77)`.
         expression: String,
         /// What it was when the network was exported, where the file tells.
         example: Option<i64>,
     },
-}
-
-/// The type of a tensor's elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[allow(missing_docs)] // the names say it
-pub enum Dtype {
-    U8,
-    I8,
-    I16,
-    I32,
-    I64,
-    F16,
-    F32,
-    F64,
-    Bool,
-    BF16,
-    /// Another one, by its number in the file.
-    Other(i64),
-}
-
-/// A tensor of the file. Two with the same [`Tensor::storage`], place, extents and steps are one tensor under two names: tied weights.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    /// The type of its elements.
-    pub dtype: Dtype,
-    /// Its extents.
-    pub shape: Vec<usize>,
-    /// Steps in memory along each axis, in elements.
-    pub strides: Vec<usize>,
-    /// Where it begins in its bytes, in elements.
-    pub offset: usize,
-    /// The number of its bytes in the file; tensors that share it share memory.
-    pub storage: usize,
-    /// The bytes, little-endian.
-    pub bytes: Arc<[u8]>,
 }
