@@ -122,7 +122,7 @@ impl<R: Read + Seek> Archive<R> {
             }
             let mut to = memory(bytes as usize);
             entry.read_exact(slice(&mut to)).map_err(damaged)?;
-            // The end is where the check sum is compared.
+            // The end is where the check sum is compared, and where there must be no more.
             if entry.read(&mut [0]).map_err(damaged)? != 0 {
                 return Err(Problem::Damaged("it is longer than it says".into()));
             }
