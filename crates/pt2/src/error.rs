@@ -135,7 +135,7 @@ pub enum Problem {
     #[error("is not dense (layout {0}); convert it before exporting with .to_dense()")]
     Layout(i64),
     /// An extent, a step or a beginning that is no number of elements.
-    #[error("its {what} {value} cannot be; export it anew")]
+    #[error("its {what} {} cannot be; export it anew", Shown(value))]
     Number {
         /// Which number.
         what: &'static str,
@@ -151,7 +151,7 @@ pub enum Problem {
         strides: usize,
     },
     /// A tensor that has elements outside its bytes.
-    #[error("reaches to element {end} of {entry}, which has {bytes} bytes ({elements} elements)")]
+    #[error("reaches to element {end} of {}, which has {bytes} bytes ({elements} elements)", Shown(entry))]
     Outside {
         /// The last element and one.
         end: String,
@@ -163,7 +163,7 @@ pub enum Problem {
         elements: usize,
     },
     /// Bytes that are no whole number of elements.
-    #[error("{entry} has {bytes} bytes, no multiple of {size}, the size of an element")]
+    #[error("{} has {bytes} bytes, no multiple of {size}, the size of an element", Shown(entry))]
     Uneven {
         /// The file in the archive.
         entry: String,
@@ -192,7 +192,7 @@ pub enum Problem {
     #[error("there are no values for `{}`; {EXPORT}", Shown(.0))]
     NoTensor(String),
     /// The graph and the weights say different things of a tensor.
-    #[error("is {graph} in the graph and {stored} among the weights")]
+    #[error("is {} in the graph and {} among the weights", Shown(graph), Shown(stored))]
     Disagree {
         /// What the graph says.
         graph: String,

@@ -77,17 +77,18 @@ impl Metadata {
     /// The modules that a node belongs to. Keys tell repeated calls apart; one of them marks a node that passes of PyTorch made.
     pub fn modules(&self) -> Result<Vec<Module>, Problem> {
         let text = self.nn_module_stack.as_deref().unwrap_or_default();
-        let module = |entry: &str| {
-            let (key, rest) = entry.split_once(',')?;
-            let (path, class) = rest.split_once(',')?;
-            Some(
-                (key != "_empty_nn_module_stack_from_metadata_hook")
-                    .then(|| Module { path: path.into(), class: class.into() }),
-            )
-        };
-        let modules: Option<Vec<_>> = text.split(';').filter(|entry| !entry.is_empty()).map(module).collect();
-        let modules = modules.ok_or_else(|| Problem::Modules(text.into()))?;
-        Ok(modules.into_iter().flatten().collect())
+        let entries = || text.split(';').filter(|entry| !entry.is_empty());
+        let mut modules = Vec::with_capacity(entries().count());
+        for entry in entries() {
+            let mut parts = entry.splitn(3, ',');
+            let (Some(key), Some(path), Some(class)) = (parts.next(), parts.next(), parts.next()) else {
+                return Err(Problem::Modules(text.into()));
+            };
+            if key != "_empty_nn_module_stack_from_metadata_hook" {
+                modules.push(Module { path: path.into(), class: class.into() });
+            }
+        }
+        Ok(modules)
     }
 }
 
