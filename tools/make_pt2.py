@@ -221,6 +221,15 @@ def twice_differentiable():
         F.hardsigmoid = fused
 
 
+def check(name, path, inputs, numbers):
+    """The file computes what the numbers say, in its own mode and to the precision of its weights."""
+    with torch.no_grad():
+        output = torch.export.load(path).module()(*inputs)
+    expected = numbers["output" if CASES[name].mode else "evaluation"]
+    torch.testing.assert_close(output.double(), expected, rtol=1e-4, atol=1e-4)
+    assert all(value.isfinite().all() for value in numbers.values())
+
+
 def derivative(value, param):
     """The gradient of a gradient. What does not depend on the parameter has none."""
     if not value.requires_grad:
@@ -244,6 +253,7 @@ def main():
             numbers = compute(model, inputs, targets)
         save(name, export(name, model, inputs), path)
         path.with_suffix(".txt").write_text(describe(path))
+        check(name, path, inputs, numbers)
         save_file(numbers, path.with_suffix(".safetensors"), metadata={"torch_version": torch.__version__})
         sizes = ", ".join(f"{s} {path.with_suffix(s).stat().st_size}" for s in (".pt2", ".txt", ".safetensors"))
         print(f"{name}: {sum(p.numel() for p in model.parameters())} weights; {sizes}")

@@ -364,6 +364,22 @@ mod tests {
     use super::*;
 
     #[test]
+    fn numbers_may_be_words() {
+        let read = |text: &str| parse::<Argument>(format!("{{\"as_float\": {text}}}").as_bytes());
+        for (text, value) in [
+            ("0.1", 0.1),
+            ("-3", -3.0),
+            ("18446744073709551615", 18446744073709551615.0),
+            ("\"Infinity\"", f64::INFINITY),
+            ("\"-Infinity\"", f64::NEG_INFINITY),
+        ] {
+            assert_eq!(read(text), Ok(Argument::Float(value)));
+        }
+        assert!(matches!(read("\"NaN\""), Ok(Argument::Float(value)) if value.is_nan()));
+        assert!(read("\"nan\"").is_err());
+    }
+
+    #[test]
     fn expressions_lose_what_they_say_of_symbols() {
         for (long, short) in [
             ("Symbol('s77', positive=True, integer=True)", "s77"),

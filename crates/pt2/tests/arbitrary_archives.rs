@@ -157,8 +157,9 @@ fn run<T: std::fmt::Debug>(
     strategy: impl Strategy<Value = T>,
     check: impl Fn(T) -> Result<(), TestCaseError>,
 ) {
-    let config =
-        ProptestConfig { failure_persistence: None, max_shrink_iters: 2000, ..ProptestConfig::default() };
+    let usual = ProptestConfig::default();
+    let cases = if std::env::var_os("PROPTEST_CASES").is_some() { usual.cases } else { 2000 };
+    let config = ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 2000, ..usual };
     TestRunner::new(config).run(&strategy, check).unwrap();
 }
 

@@ -320,7 +320,11 @@ fn inputs_are_what_the_graph_says_they_are() {
         graph["graph"]["inputs"][2]["as_tensor"]["name"] = json!("c_c");
     });
     assert_eq!(twice, "input `c_c` of the graph: makes `c_c`, which there is already");
+    let mut symbolic = meta(&[2, 3], &[3, 1], 0);
+    symbolic["sizes"][0] =
+        json!({"as_expr": {"expr_str": "Symbol('s0', positive=True)", "hint": {"as_int": 2}}});
     for (meta, graph) in [
+        (symbolic, "float32 [s0, 3]"),
         (meta(&[3, 2], &[2, 1], 0), "float32 [3, 2]"),
         (json!({"dtype": 8, "sizes": [], "strides": []}), "float64 []"),
     ] {
@@ -419,6 +423,22 @@ fn small_files_stay_small() {
         let text = Program::parse(&pack(&entries, true)).unwrap_err().to_string();
         assert!(text.starts_with(&format!("{name}: unpacks to 16777216 bytes, where ")), "{text}");
     }
+    // Many small ones that are too much together.
+    let mut entries = linear();
+    let mut constants: Value = serde_json::from_slice(&entries[CONSTANTS]).unwrap();
+    let rows = constants["config"].as_object_mut().unwrap();
+    for i in 0..100 {
+        let mut row = rows["c"].clone();
+        row["path_name"] = json!(format!("zeros_{i}"));
+        rows.insert(format!("zeros_{i:02}"), row);
+        entries.insert(format!("net/data/constants/zeros_{i}"), vec![0; 20_000]);
+    }
+    entries.insert(CONSTANTS.into(), constants.to_string().into_bytes());
+    let text = Program::parse(&pack(&entries, true)).unwrap_err().to_string();
+    assert!(
+        text.starts_with("net/data/constants/zeros_") && text.contains(": unpacks to 20000 bytes, where "),
+        "{text}"
+    );
     // A declared size that is a lie, and files that are read in spite of the same bytes.
     let mut archive = pack(&linear(), false);
     let weights: Vec<u8> = (0..6u8).flat_map(|i| f32::from(i).to_le_bytes()).collect();

@@ -114,6 +114,8 @@ fn tied_weights_are_one_tensor() {
     let tied = program("two_inputs.pt2");
     assert!(tied.tensors["head.weight"].same_as(&tied.tensors["table.weight"]));
     assert!(!tied.tensors["a.bias"].same_as(&tied.tensors["b.bias"]));
+    // The same numbers of another file are another tensor.
+    assert!(!tied.tensors["a.bias"].same_as(&program("two_inputs.pt2").tensors["a.bias"]));
     let halves = program("strided.pt2");
     let (left, right) = (&halves.tensors["left"], &halves.tensors["right"]);
     assert_eq!(left.storage, right.storage);
