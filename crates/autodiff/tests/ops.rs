@@ -44,7 +44,7 @@ struct Cube<const WRONG: usize>;
 
 impl<const WRONG: usize> Pointwise<f64> for Cube<WRONG> {
     const NAME: &'static str = "cube";
-    fn at(x: f64) -> [f64; 3] {
+    fn at(&self, x: f64) -> [f64; 3] {
         let mut f = [x * x * x, 3.0 * x * x, 6.0 * x];
         if WRONG > 0 {
             f[WRONG] *= 1.0 + 1e-4;

@@ -51,6 +51,14 @@ pub trait Element:
     fn exp(self) -> Self;
     /// Natural logarithm.
     fn ln(self) -> Self;
+    /// Logarithm of 1 + `self`, a number above −1; small ones keep their digits.
+    fn ln_1p(self) -> Self;
+    /// Sine.
+    fn sin(self) -> Self;
+    /// Cosine.
+    fn cos(self) -> Self;
+    /// `self` to the power of `exponent`.
+    fn powf(self, exponent: Self) -> Self;
     /// Hyperbolic tangent.
     fn tanh(self) -> Self;
     /// The error function.
@@ -70,7 +78,7 @@ pub trait Element:
 }
 
 macro_rules! element {
-    ($t:ty, $dtype:expr, $exp:path, $tanh:path, $erf:path, $ln:path, $conv:path) => {
+    ($t:ty, $dtype:expr, $exp:path, $tanh:path, $erf:path, $ln:path, $ln_1p:path, $sin:path, $cos:path, $powf:path, $conv:path) => {
         impl Element for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -95,8 +103,22 @@ macro_rules! element {
             fn erf(self) -> Self {
                 $erf(self)
             }
+            #[inline(always)]
             fn ln(self) -> Self {
                 $ln(self)
+            }
+            #[inline(always)]
+            fn ln_1p(self) -> Self {
+                $ln_1p(self)
+            }
+            fn sin(self) -> Self {
+                $sin(self)
+            }
+            fn cos(self) -> Self {
+                $cos(self)
+            }
+            fn powf(self, exponent: Self) -> Self {
+                $powf(self, exponent)
             }
             #[inline(always)]
             fn sqrt(self) -> Self {
@@ -117,5 +139,29 @@ macro_rules! element {
     };
 }
 
-element!(f32, DType::F32, special::exp, special::tanh, special::erf, libm::logf, conv::kernels_f32);
-element!(f64, DType::F64, libm::exp, libm::tanh, libm::erf, libm::log, conv::kernels_f64);
+element!(
+    f32,
+    DType::F32,
+    special::exp,
+    special::tanh,
+    special::erf,
+    special::ln,
+    special::ln_1p,
+    libm::sinf,
+    libm::cosf,
+    libm::powf,
+    conv::kernels_f32
+);
+element!(
+    f64,
+    DType::F64,
+    libm::exp,
+    libm::tanh,
+    libm::erf,
+    libm::log,
+    libm::log1p,
+    libm::sin,
+    libm::cos,
+    libm::pow,
+    conv::kernels_f64
+);

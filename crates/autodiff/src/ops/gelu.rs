@@ -19,7 +19,7 @@ impl<T: Element> Pointwise<T> for Gelu {
     const NAME: &'static str = "gelu";
 
     #[inline(always)]
-    fn at(x: T) -> [T; 3] {
+    fn at(&self, x: T) -> [T; 3] {
         let c = T::from_f64;
         let cdf = c(0.5) * (T::ONE + (x * c(std::f64::consts::FRAC_1_SQRT_2)).erf());
         // 1/√(2π)

@@ -35,7 +35,7 @@ impl<T: Element> Pointwise<T> for Sigmoid {
     const NAME: &'static str = "sigmoid";
 
     #[inline(always)]
-    fn at(x: T) -> [T; 3] {
+    fn at(&self, x: T) -> [T; 3] {
         let (s, slope) = (sigma(x), sigma_slope(x));
         [s, slope, -slope * (T::from_f64(0.5) * x).tanh()]
     }

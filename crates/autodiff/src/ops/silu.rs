@@ -20,7 +20,7 @@ impl<T: Element> Pointwise<T> for Silu {
     const NAME: &'static str = "silu";
 
     #[inline(always)]
-    fn at(x: T) -> [T; 3] {
+    fn at(&self, x: T) -> [T; 3] {
         let (s, slope, two) = (sigma(x), sigma_slope(x), T::from_f64(2.0));
         [x * s, s + x * slope, slope * (two - x * (T::from_f64(0.5) * x).tanh())]
     }

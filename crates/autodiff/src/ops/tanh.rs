@@ -20,7 +20,7 @@ impl<T: Element> Pointwise<T> for Tanh {
     const NAME: &'static str = "tanh";
 
     #[inline(always)]
-    fn at(x: T) -> [T; 3] {
+    fn at(&self, x: T) -> [T; 3] {
         let y = x.tanh();
         let slope = T::from_f64(4.0) * sigma_slope(x + x);
         [y, slope, -(y + y) * slope]

@@ -5,6 +5,7 @@ mod group_norm;
 mod linear;
 mod mean_loss;
 mod normalize;
+mod pair;
 mod pointwise;
 mod row_norm;
 
@@ -15,5 +16,6 @@ pub use mean_loss::{ElementLoss, MeanLossOp};
 pub(crate) use normalize::{
     BETA, ChannelSums, Channels, Coefficients, GAMMA, Operands, X, channel_sums, combine,
 };
+pub use pair::{Pair, PairOp, Slope};
 pub use pointwise::{Pointwise, PointwiseOp};
 pub use row_norm::RowNormOp;

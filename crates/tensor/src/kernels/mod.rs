@@ -5,6 +5,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `broadcast` | element-wise loops over arrays that broadcast, and sums over axes |
 //! | `choice` | which kernels may run |
 //! | `dot` | inner products of slices |
 //! | `gemm` | matrix product on strided views |
@@ -16,6 +17,7 @@
 //! | `pooling` | maxima and sums over windows |
 //! | `reduce` | per-channel sums, means and variances |
 
+pub mod broadcast;
 pub mod choice;
 pub mod conv;
 pub mod dot;

@@ -3,13 +3,14 @@
 use super::onnx_graph::Attribute::{Float, Int, Ints};
 use super::onnx_graph::{Graph, Order, any_batch};
 use sph_autodiff::ops::{
-    Attention, AvgPool, BatchMatMul, BatchNorm, Concat, Conv2d, Embedding, MaxPool, Moments, Pad, Permute,
-    Slice,
+    Affine, Attention, AvgPool, BatchMatMul, BatchNorm, Clamp, Concat, Conv2d, Elu, Embedding, LeakyRelu,
+    MaxPool, Moments, Pad, Permute, Pow, Slice, Softplus,
 };
-use sph_autodiff::rules::{BilinearOp, GroupNormOp, Groups, LinearOp, RowNormOp};
+use sph_autodiff::rules::{BilinearOp, GroupNormOp, Groups, LinearOp, PointwiseOp, RowNormOp};
 use sph_autodiff::{Op, Recorded};
 use sph_tensor::Shape;
 use std::any::Any;
+use std::f64::consts::PI;
 
 /// One op of a tape, and what its output's shape is with another batch size.
 pub struct Step<'a> {
@@ -36,11 +37,14 @@ const fn row(op: &'static str, nodes: fn(&mut Graph, &Step<'_>) -> Output) -> On
 
 /// All ops that networks use in evaluation.
 pub const ONNX: &[OnnxRow] = &[
-    row("add", |g, s| {
-        // In the first summand's order, so that shortcuts of images stay NCHW.
-        let order = g.native(s.r.inputs[0]);
-        let (a, b) = (g.value(s.r.inputs[0], order)?, g.value(s.r.inputs[1], order)?);
-        Ok((order, g.node("Add", &[&a, &b], &[])))
+    row("abs", |g, s| pointwise(g, s, "Abs")),
+    row("add", |g, s| pair(g, s, "Add")),
+    row("affine", |g, s| {
+        let Affine { a, b } = s.op::<LinearOp<Affine>>()?.0;
+        let (order, x) = s.native(g)?;
+        let (a, b) = (g.scalar(a), g.scalar(b));
+        let y = g.node("Mul", &[&x, &a], &[]);
+        Ok((order, g.node("Add", &[&y, &b], &[])))
     }),
     row("attention", |g, s| {
         let heads = s.op::<Attention>()?.heads as i64;
@@ -112,6 +116,13 @@ pub const ONNX: &[OnnxRow] = &[
         }
         Ok((order, g.node("Add", &[&x, &b], &[])))
     }),
+    row("clamp", |g, s| {
+        let Clamp { low, high } = s.op::<PointwiseOp<Clamp>>()?.0;
+        let (order, x) = s.native(g)?;
+        // Bounds that are not there would be infinite numbers, which not every reader takes.
+        let [low, high] = [low, high].map(|v| if v.is_finite() { g.scalar(v) } else { String::new() });
+        Ok((order, g.node("Clip", &[&x, &low, &high], &[])))
+    }),
     row("concat", |g, s| {
         let axis = s.op::<Concat>()?.axis;
         let inputs = (0..s.r.inputs.len()).map(|i| s.tape(g, i)).collect::<Result<Vec<_>, _>>()?;
@@ -135,6 +146,25 @@ pub const ONNX: &[OnnxRow] = &[
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         Ok((Order::ChannelsFirst, g.node("Conv", &inputs, &attributes)))
     }),
+    row("cos", |g, s| pointwise(g, s, "Cos")),
+    row("div", |g, s| pair(g, s, "Div")),
+    row("elu", |g, s| {
+        let Elu { alpha, scale, input_scale } = s.op::<PointwiseOp<Elu>>()?.0;
+        let (order, x) = s.native(g)?;
+        if input_scale == 1.0 {
+            let y = g.node("Elu", &[&x], &[("alpha", Float(alpha))]);
+            let scale = g.scalar(scale);
+            return Ok((order, g.node("Mul", &[&y, &scale], &[])));
+        }
+        // With z = input_scale·min(x, 0), the parts above and below zero: scale·max(x, 0) + scale·Elu(z).
+        let (zero, rate, scale) = (g.scalar(0.0), g.scalar(input_scale), g.scalar(scale));
+        let above = g.node("Max", &[&x, &zero], &[]);
+        let below = g.node("Min", &[&x, &zero], &[]);
+        let below = g.node("Mul", &[&below, &rate], &[]);
+        let below = g.node("Elu", &[&below], &[("alpha", Float(alpha))]);
+        let y = g.node("Add", &[&above, &below], &[]);
+        Ok((order, g.node("Mul", &[&y, &scale], &[])))
+    }),
     row("embedding", |g, s| {
         let Embedding { indices, shape } = &s.op::<LinearOp<Embedding>>()?.0;
         let table = s.tape(g, 0)?;
@@ -142,6 +172,8 @@ pub const ONNX: &[OnnxRow] = &[
         let rows = g.reshape(&rows, shape.dims().iter().map(|d| *d as i64));
         tape(g.node("Gather", &[&table, &rows], &[]))
     }),
+    row("erf", |g, s| pointwise(g, s, "Erf")),
+    row("exp", |g, s| pointwise(g, s, "Exp")),
     row("flatten", |g, s| {
         if s.r.x[0].rank() != 4 {
             return tape(s.tape(g, 0)?);
@@ -158,14 +190,36 @@ pub const ONNX: &[OnnxRow] = &[
         let y = g.node("Mul", &[&x, &y], &[]);
         Ok((order, g.node("Mul", &[&y, &half], &[])))
     }),
+    row("gelu_tanh", |g, s| {
+        // xσ(v), v = √(8/π)·(x + 0.044715x³)
+        let (order, x) = s.native(g)?;
+        let (one, linear, cubic) = (g.scalar(1.0), g.scalar((8.0 / PI).sqrt()), g.scalar(0.044_715));
+        let y = g.node("Mul", &[&x, &x], &[]);
+        let y = g.node("Mul", &[&y, &cubic], &[]);
+        let y = g.node("Add", &[&y, &one], &[]);
+        let y = g.node("Mul", &[&y, &x], &[]);
+        let y = g.node("Mul", &[&y, &linear], &[]);
+        let y = g.node("Sigmoid", &[&y], &[]);
+        Ok((order, g.node("Mul", &[&x, &y], &[])))
+    }),
     row("global_avg_pool", |g, s| {
         let x = g.value(s.r.inputs[0], Order::ChannelsFirst)?;
         let y = g.node("GlobalAveragePool", &[&x], &[]);
         tape(g.node("Flatten", &[&y], &[("axis", Int(1))]))
     }),
     row("group_norm", group_norm),
+    row("hardsigmoid", |g, s| {
+        let (order, x) = s.native(g)?;
+        Ok((order, g.node("HardSigmoid", &[&x], &[("alpha", Float(1.0 / 6.0)), ("beta", Float(0.5))])))
+    }),
+    row("hardswish", |g, s| pointwise(g, s, "HardSwish")),
     row("instance_norm", group_norm),
     row("layer_norm", group_norm),
+    row("leaky_relu", |g, s| {
+        let LeakyRelu { slope } = s.op::<PointwiseOp<LeakyRelu>>()?.0;
+        let (order, x) = s.native(g)?;
+        Ok((order, g.node("LeakyRelu", &[&x], &[("alpha", Float(slope))])))
+    }),
     row("linear", |g, s| {
         let (x, w) = (s.tape(g, 0)?, s.tape(g, 1)?);
         let w = g.node("Transpose", &[&w], &[("perm", Ints(vec![1, 0]))]);
@@ -176,6 +230,14 @@ pub const ONNX: &[OnnxRow] = &[
         let b = s.tape(g, 2)?;
         tape(g.node("Add", &[&y, &b], &[]))
     }),
+    row("log", |g, s| pointwise(g, s, "Log")),
+    row("log_sigmoid", |g, s| {
+        // −softplus(−x)
+        let (order, x) = s.native(g)?;
+        let y = g.node("Neg", &[&x], &[]);
+        let y = g.node("Softplus", &[&y], &[]);
+        Ok((order, g.node("Neg", &[&y], &[])))
+    }),
     row("matmul", |g, s| {
         let (a, b) = (s.tape(g, 0)?, s.tape(g, 1)?);
         tape(g.node("MatMul", &[&a, &b], &[]))
@@ -184,6 +246,15 @@ pub const ONNX: &[OnnxRow] = &[
         let MaxPool { kernel, stride, pad } = s.op::<LinearOp<MaxPool>>()?.0;
         images(g, s, "MaxPool", (kernel, stride, pad), &[])
     }),
+    row("maximum", |g, s| pair(g, s, "Max")),
+    row("minimum", |g, s| pair(g, s, "Min")),
+    row("mish", |g, s| {
+        let (order, x) = s.native(g)?;
+        let y = g.node("Softplus", &[&x], &[]);
+        let y = g.node("Tanh", &[&y], &[]);
+        Ok((order, g.node("Mul", &[&x, &y], &[])))
+    }),
+    row("mul", |g, s| pair(g, s, "Mul")),
     row("pad", |g, s| {
         let Pad { axis, before, behind } = s.op::<LinearOp<Pad>>()?.0;
         let x = s.tape(g, 0)?;
@@ -198,6 +269,12 @@ pub const ONNX: &[OnnxRow] = &[
         let x = s.tape(g, 0)?;
         tape(g.node("Transpose", &[&x], &[("perm", Ints(axes.clone()))]))
     }),
+    row("pow", |g, s| {
+        let Pow { exponent } = s.op::<PointwiseOp<Pow>>()?.0;
+        let (order, x) = s.native(g)?;
+        let exponent = g.scalar(exponent);
+        Ok((order, g.node("Pow", &[&x, &exponent], &[])))
+    }),
     row("relu", |g, s| pointwise(g, s, "Relu")),
     row("reshape", |g, s| {
         let x = s.tape(g, 0)?;
@@ -205,12 +282,18 @@ pub const ONNX: &[OnnxRow] = &[
         tape(g.reshape(&x, shape))
     }),
     row("rms_norm", group_norm),
+    row("rsqrt", |g, s| {
+        let (order, x) = s.native(g)?;
+        let y = g.node("Sqrt", &[&x], &[]);
+        Ok((order, g.node("Reciprocal", &[&y], &[])))
+    }),
     row("sigmoid", |g, s| pointwise(g, s, "Sigmoid")),
     row("silu", |g, s| {
         let (order, x) = s.native(g)?;
         let y = g.node("Sigmoid", &[&x], &[]);
         Ok((order, g.node("Mul", &[&x, &y], &[])))
     }),
+    row("sin", |g, s| pointwise(g, s, "Sin")),
     row("slice", |g, s| {
         let Slice { axis, range } = &s.op::<LinearOp<Slice>>()?.0;
         let x = s.tape(g, 0)?;
@@ -221,6 +304,17 @@ pub const ONNX: &[OnnxRow] = &[
         let x = s.tape(g, 0)?;
         tape(g.node("Softmax", &[&x], &[("axis", Int(s.r.y.rank() - 1))]))
     }),
+    row("softplus", |g, s| {
+        // log(1 + e^(βx))/β; above the threshold that is x to rounding.
+        let Softplus { beta, .. } = s.op::<PointwiseOp<Softplus>>()?.0;
+        let (order, x) = s.native(g)?;
+        let beta = g.scalar(beta);
+        let y = g.node("Mul", &[&x, &beta], &[]);
+        let y = g.node("Softplus", &[&y], &[]);
+        Ok((order, g.node("Div", &[&y, &beta], &[])))
+    }),
+    row("sqrt", |g, s| pointwise(g, s, "Sqrt")),
+    row("sub", |g, s| pair(g, s, "Sub")),
     row("tanh", |g, s| pointwise(g, s, "Tanh")),
     row("weight_norm", |g, s| {
         let (v, gamma) = (s.tape(g, 0)?, s.tape(g, 1)?);
@@ -259,6 +353,14 @@ fn tape(name: String) -> Output {
 fn pointwise(g: &mut Graph, s: &Step<'_>, op: &str) -> Output {
     let (order, x) = s.native(g)?;
     Ok((order, g.node(op, &[&x], &[])))
+}
+
+/// An operator of two inputs that broadcast. Images both stay in the first one's order, so that shortcuts are NCHW.
+fn pair(g: &mut Graph, s: &Step<'_>, op: &str) -> Output {
+    let images = s.r.x.iter().all(|x| x.rank() == 4);
+    let order = if images { g.native(s.r.inputs[0]) } else { Order::Tape };
+    let (a, b) = (g.value(s.r.inputs[0], order)?, g.value(s.r.inputs[1], order)?);
+    Ok((order, g.node(op, &[&a, &b], &[])))
 }
 
 /// Pooling over windows.
