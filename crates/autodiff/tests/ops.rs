@@ -191,6 +191,36 @@ fn values_are_the_stated_ones() {
     assert!((zeros - 2500.0).abs() < 5.0 * (10_000.0f64 * 0.25 * 0.75).sqrt(), "{zeros}");
 }
 
+/// The padding row of an embedding has a value, but neither tangent nor adjoint.
+#[test]
+fn a_row_of_padding_has_no_derivatives() {
+    let op = ops::embedding_with_padding(vec![1, 0, 1].into(), Shape::new(&[3]), 1);
+    let table = array::<f64>(&[2, 1], &[3.0, 5.0]);
+    let (cx, y, all) = (Context::new(&Pool::new(), 1), Shape::new(&[3, 1]), InputSet::all(1));
+    let (value, residuals) = Op::forward(&op, &cx, &[&table], y, Keep::default());
+    assert_eq!(value.to_f64(), [5.0, 3.0, 5.0]);
+    let r = Record { residuals, x: vec![table.shape()], y };
+    let ones = array(&[1, 2, 1], &[1.0, 1.0]);
+    assert_eq!(Op::jvp(&op, &cx, &r, &[Some(&ones)]).to_f64(), [0.0, 1.0, 0.0]);
+    let y_bar = array(&[3, 1], &[1.0, 2.0, 4.0]);
+    assert_eq!(Op::vjp(&op, &cx, &r, &y_bar, &all)[0].as_ref().unwrap().to_f64(), [2.0, 0.0]);
+}
+
+/// Rows whose target is ignored leave the loss and have no gradient; without any other there is no loss.
+#[test]
+fn ignored_targets_do_not_count() {
+    let x = array::<f64>(&[2, 1, 2], &[1.0, 1.0, 7.0, -3.0]);
+    let (cx, shapes) = (Context::new(&Pool::new(), 1), [x.shape()]);
+    let op = ops::cross_entropy(vec![0, ops::IGNORED].into(), 0.0);
+    let (loss, residuals) = op.forward(&cx, &[&x], Shape::scalar(), Keep::default());
+    assert!((loss.as_slice()[0] - 2f64.ln()).abs() < 1e-15);
+    let r = Record { residuals, x: shapes.to_vec(), y: Shape::scalar() };
+    let x_bar = op.vjp(&cx, &r, &array(&[], &[1.0]), &InputSet::all(1));
+    assert_eq!(x_bar[0].as_ref().unwrap().to_f64(), [-0.5, 0.5, 0.0, 0.0]);
+    let none = ops::cross_entropy(vec![ops::IGNORED; 2].into(), 0.0);
+    assert!(Op::<f64>::output_shape(&none, &shapes).unwrap_err().to_string().contains("ignored"));
+}
+
 /// What all four rules of an op answer, K = 2.
 fn answers<T: Element>(op: &dyn Op<T>, inputs: &[Array<f64>]) -> Vec<(&'static str, Vec<f64>)> {
     let inputs: Vec<Array<T>> = inputs.iter().map(|x| array(x.shape().dims(), x.as_slice())).collect();

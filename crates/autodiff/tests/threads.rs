@@ -1,5 +1,6 @@
 //! The same bits on any number of threads, rule by rule, on inputs that are large enough to be split.
 
+use sph_autodiff::ops::{ConvTranspose, Convolution, ScaledDotProduct};
 use sph_autodiff::{Context, InputSet, Keep, Op, PerInput, Record, Statistics, ops};
 use sph_tensor::{Array, Pool, Rng, Shape};
 
@@ -48,6 +49,14 @@ type Row = (Box<dyn Op<f32>>, Vec<Array<f32>>);
 #[test]
 fn rules_give_the_same_bits_on_any_number_of_threads() {
     let batch = ops::Moments::Batch { slot: Some(0) };
+    let uneven = Convolution { stride: [1, 2], padding: [1, 0], dilation: [2, 1], groups: 1 };
+    let transposed = ConvTranspose {
+        stride: [2; 2],
+        padding: [1; 2],
+        output_padding: [1; 2],
+        dilation: [1; 2],
+        groups: 1,
+    };
     let rows: Vec<Row> = vec![
         (Box::new(ops::attention(4)), vec![random(&[20, 49, 3 * 32], 0)]),
         (Box::new(ops::linear()), vec![random(&[1100, 96], 0), random(&[160, 96], 1), random(&[160], 2)]),
@@ -84,6 +93,30 @@ fn rules_give_the_same_bits_on_any_number_of_threads() {
         (Box::new(ops::gelu()), vec![random(&[19, 49, 32], 0)]),
         (Box::new(ops::softmax()), vec![random(&[19, 49, 49], 0)]),
         (Box::new(ops::bias()), vec![random(&[19, 49, 32], 0), random(&[32], 1)]),
+        (Box::new(ops::mul()), vec![random(&[19, 12, 12, 16], 0), random(&[16], 1)]),
+        (Box::new(ops::mul()), vec![random(&[19, 12, 12, 16], 0), random(&[19, 1, 1, 16], 1)]),
+        (Box::new(ops::div()), vec![random(&[19, 12, 12, 16], 0), random(&[12, 12, 1], 1)]),
+        (Box::new(ops::add()), vec![random(&[4, 150, 130], 0), random(&[150, 130], 1)]),
+        (Box::new(ops::sum(&[0, 1])), vec![random(&[19, 49, 32], 0)]),
+        (Box::new(ops::variance(&[2], 1.0)), vec![random(&[19, 49, 32], 0)]),
+        (Box::new(ops::take(1, vec![3, 0, 3, 48].into())), vec![random(&[19, 49, 32], 0)]),
+        (Box::new(ops::log_softmax()), vec![random(&[19, 49, 49], 0)]),
+        (Box::new(ops::mish()), vec![random(&[19, 49, 32], 0)]),
+        (Box::new(ops::cross_entropy(vec![2; 19 * 49].into(), 0.1)), vec![random(&[19, 49, 49], 0)]),
+        (Box::new(ops::convolution(uneven)), vec![random(&[19, 12, 12, 16], 0), random(&[24, 16, 3, 2], 1)]),
+        (
+            Box::new(ops::conv_transpose(transposed)),
+            vec![random(&[19, 12, 12, 16], 0), random(&[16, 8, 3, 3], 1)],
+        ),
+        (
+            Box::new(ops::scaled_dot_product(ScaledDotProduct { scale: 0.3, causal: true })),
+            vec![
+                random(&[20, 49, 4, 8], 0),
+                random(&[20, 49, 2, 8], 1),
+                random(&[20, 49, 2, 6], 2),
+                random(&[1, 4, 49, 49], 3),
+            ],
+        ),
     ];
     for (op, inputs) in &rows {
         assert!(inputs[0].shape().len() > 16 * 1024, "{} would not be split", op.name());

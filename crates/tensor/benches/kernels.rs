@@ -74,7 +74,7 @@ struct Data {
 impl Data {
     fn new(case: &Case) -> Self {
         let Case { n, c, out, h, kernel, stride } = *case;
-        let window = Window { n, h, w: h, c, kh: kernel, kw: kernel, stride, pad: (kernel - 1) / 2 };
+        let window = Window::square([n, h, h, c], [kernel; 2], stride, (kernel - 1) / 2);
         let conv = Conv { window, out, groups: 1 };
         let random = |len: usize| {
             let mut rng = Rng::new(1, "bench", len as u64, 0);

@@ -58,13 +58,13 @@ pub(crate) fn for_chunks_of_work<T: Send>(
 /// As [`for_chunks_of_work`], with `scratch` elements of stale memory for every part. One buffer per worker is taken from
 /// the pool beforehand, so that what is allocated does not depend on how the parts happen to overlap; more are taken only where parts
 /// run loops of their own.
-pub(crate) fn for_chunks_with_scratch<T: Element>(
-    out: &mut [T],
+pub(crate) fn for_chunks_with_scratch<U: Send, T: Element>(
+    out: &mut [U],
     size: usize,
     work: usize,
     pool: &Pool<T>,
     scratch: usize,
-    f: impl Fn(usize, &mut [T], &mut [T]) + Sync,
+    f: impl Fn(usize, &mut [U], &mut [T]) + Sync,
 ) {
     let fresh = || Array::stale(pool, Shape::new(&[scratch]));
     let free = Mutex::new((0..rayon::current_num_threads()).map(|_| fresh()).collect::<Vec<_>>());

@@ -1,5 +1,5 @@
 //! 2-D convolution (cross-correlation, as everywhere in deep learning): y = x ∗ w, bilinear in x and w.
-//! x is NHWC, w is OIHW; any kernel size, one stride and one zero padding for both axes, any number of groups.
+//! x is NHWC, w is OIHW; any kernel size, strides, zero padding and dilation, any number of groups.
 
 use crate::extensions::{Extensions, KroneckerFactors, Work, factors};
 use crate::op::{Context, Record};
@@ -9,31 +9,45 @@ use sph_tensor::kernels::conv::{self, Conv, KernelInfo};
 use sph_tensor::kernels::window::{Window, gather};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// 2-D convolution; made by [`conv2d`].
-#[derive(Debug)]
-pub struct Conv2d {
-    /// Step between output pixels.
-    pub stride: usize,
-    /// Zeros on every side.
-    pub pad: usize,
+/// Settings of a 2-D convolution, those of the height first; made an op by [`convolution`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Convolution {
+    /// Steps between output pixels, at least 1.
+    pub stride: [usize; 2],
+    /// Zeros on both sides.
+    pub padding: [usize; 2],
+    /// Distances of taps, at least 1.
+    pub dilation: [usize; 2],
     /// Groups of channels.
     pub groups: usize,
 }
 
-/// x ∗ w with the given stride (≥ 1) and zero padding; a third input is a bias `[O]`.
-pub fn conv2d(stride: usize, pad: usize) -> BilinearOp<Conv2d> {
+/// x ∗ w; a third input is a bias `[O]`. With groups of channels w is [O, I/groups, H, W], and the outputs of a group see its inputs alone, as in
+/// PyTorch.
+pub fn convolution(settings: Convolution) -> BilinearOp<Convolution> {
+    BilinearOp(settings)
+}
+
+/// [`convolution`] with one stride (≥ 1) and one zero padding for both axes.
+pub fn conv2d(stride: usize, pad: usize) -> BilinearOp<Convolution> {
     grouped_conv2d(stride, pad, 1)
 }
 
-/// x ∗ w (+ b) in groups of channels: w is [O, I/groups, H, W], and the outputs of a group see its inputs alone, as in PyTorch.
-pub fn grouped_conv2d(stride: usize, pad: usize, groups: usize) -> BilinearOp<Conv2d> {
-    BilinearOp(Conv2d { stride, pad, groups })
+/// [`conv2d`] in groups of channels.
+pub fn grouped_conv2d(stride: usize, pad: usize, groups: usize) -> BilinearOp<Convolution> {
+    convolution(Convolution { stride: [stride; 2], padding: [pad; 2], dilation: [1; 2], groups })
 }
 
-impl Conv2d {
+impl Convolution {
+    /// The window that slides over images NHWC.
+    pub(super) fn window(&self, [n, h, w, c]: [usize; 4], kernel: [usize; 2]) -> Window {
+        let (stride, pad, dilation) = (self.stride, self.padding, self.dilation);
+        Window { stride, pad, dilation, ..Window::square([n, h, w, c], kernel, 1, 0) }
+    }
+
     fn geometry(&self, x: Shape, w: Shape) -> Option<Conv> {
         let (&[n, h, width, c], &[out, i, kh, kw]) = (x.dims(), w.dims()) else { return None };
-        let window = Window { n, h, w: width, c, kh, kw, stride: self.stride, pad: self.pad };
+        let window = self.window([n, h, width, c], [kh, kw]);
         let groups = self.groups;
         let fits = groups > 0 && i * groups == c && out % groups == 0 && window.fits();
         fits.then_some(Conv { window, out, groups })
@@ -44,7 +58,7 @@ impl Conv2d {
     }
 }
 
-impl<T: Element> Bilinear<T> for Conv2d {
+impl<T: Element> Bilinear<T> for Convolution {
     fn name(&self) -> &'static str {
         "conv2d"
     }
@@ -75,7 +89,7 @@ impl<T: Element> Bilinear<T> for Conv2d {
     }
 }
 
-impl<T: Element> Work<T> for Conv2d {
+impl<T: Element> Work<T> for Convolution {
     fn multiply_adds(&self, x: &[Shape], y: Shape) -> u64 {
         (y.len() * (x[1].len() / x[1][0])) as u64
     }
@@ -85,7 +99,7 @@ impl<T: Element> Work<T> for Conv2d {
     }
 }
 
-impl<T: Element> KroneckerFactors<T> for Conv2d {
+impl<T: Element> KroneckerFactors<T> for Convolution {
     fn kronecker_factors(
         &self,
         cx: &Context<T>,
@@ -109,6 +123,8 @@ impl<T: Element> KroneckerFactors<T> for Conv2d {
 }
 
 pub(super) fn cases() -> Vec<Case> {
+    let settings =
+        |stride, padding, dilation, groups| convolution(Convolution { stride, padding, dilation, groups });
     vec![
         case(conv2d(1, 1), vec![normal(&[2, 4, 5, 3], 0), normal(&[4, 3, 3, 3], 1)]),
         case(conv2d(2, 1), vec![normal(&[2, 5, 4, 2], 0), normal(&[3, 2, 3, 3], 1)]),
@@ -117,5 +133,8 @@ pub(super) fn cases() -> Vec<Case> {
         case(grouped_conv2d(1, 1, 2), vec![normal(&[2, 3, 4, 4], 0), normal(&[6, 2, 3, 3], 1)]),
         case(conv2d(1, 1), vec![normal(&[2, 3, 4, 2], 0), normal(&[3, 2, 3, 3], 1), normal(&[3], 2)]),
         case(conv2d(1, 2), vec![normal(&[1, 4, 3, 2], 0), normal(&[2, 2, 2, 5], 1)]),
+        case(settings([2, 1], [0, 2], [1, 2], 1), vec![normal(&[2, 5, 4, 2], 0), normal(&[3, 2, 2, 3], 1)]),
+        case(settings([1, 2], [2, 1], [3, 1], 2), vec![normal(&[1, 6, 5, 4], 0), normal(&[2, 2, 3, 2], 1)]),
+        case(settings([1, 2], [1, 0], [2, 1], 3), vec![normal(&[2, 5, 4, 3], 0), normal(&[3, 1, 2, 2], 1)]),
     ]
 }

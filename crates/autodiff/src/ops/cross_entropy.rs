@@ -1,4 +1,4 @@
-//! Softmax cross-entropy, mean over the batch, with mixed labels and label smoothing α.
+//! Softmax cross-entropy, mean over the rows that count, N of them, with mixed labels and label smoothing α.
 //!
 //! With p = softmax(x), h = onehot of the class, or (1−s)·onehot + s·onehot of another class where labels are mixed, and
 //! q = (1−α)·h + α/C:   L = −(1/N) Σ q·log p
@@ -14,9 +14,13 @@
 use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
 use crate::ops::{Case, case, normal};
 use sph_tensor::kernels::dot::dot_f64;
-use sph_tensor::{Array, Element, Shape, ShapeError};
+use sph_tensor::kernels::map;
+use sph_tensor::{Array, Element, Shape, ShapeError, by_samples};
 use std::ops::Deref;
 use std::sync::Arc;
+
+/// The class of a row that does not count.
+pub const IGNORED: u32 = u32::MAX;
 
 /// A second class of a sample, and its share of the label.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,7 +31,7 @@ pub struct Mixed {
     pub share: f64,
 }
 
-/// What samples are: a class each, which is what the slice holds, and where labels are mixed another one.
+/// What samples are: a class each ([`IGNORED`] where it does not count), which is what the slice holds, and where labels are mixed another one.
 ///
 /// ```
 /// use sph_autodiff::ops::{Mixed, Targets};
@@ -68,10 +72,21 @@ impl Targets {
         (1.0 - smoothing) * label + smoothing / classes as f64
     }
 
+    /// Whether sample `n` counts.
+    pub fn counts(&self, n: usize) -> bool {
+        self.classes[n] != IGNORED
+    }
+
+    /// How many samples count.
+    fn counted(&self) -> usize {
+        self.classes.iter().filter(|c| **c != IGNORED).count()
+    }
+
     /// The first class that has no logit among `classes`.
     fn outside(&self, classes: usize) -> Option<u32> {
         let others = self.mixed.iter().flat_map(|m| m.iter().map(|m| m.class));
-        self.classes.iter().copied().chain(others).find(|&c| c as usize >= classes)
+        let own = self.classes.iter().copied().filter(|c| *c != IGNORED);
+        own.chain(others).find(|&c| c as usize >= classes)
     }
 }
 
@@ -107,7 +122,8 @@ pub struct CrossEntropy {
     smoothing: f64,
 }
 
-/// Cross-entropy of logits [N, C] against N targets; `smoothing` in [0, 1) as in PyTorch.
+/// Cross-entropy of logits [.., C] against a target for each row, the mean over those that are not [`IGNORED`]; `smoothing` in [0, 1) as in
+/// PyTorch.
 pub fn cross_entropy(targets: Targets, smoothing: f64) -> CrossEntropy {
     CrossEntropy { targets, smoothing }
 }
@@ -128,11 +144,13 @@ impl CrossEntropy {
         self.targets.probability(n, c, classes, self.smoothing)
     }
 
-    /// (p − q)/N by logit.
-    fn slope<'a, T: Element>(&'a self, r: &'a Record<T>) -> impl Fn(usize) -> f64 + 'a {
-        let (n, classes) = (r.x[0][0], r.x[0][1]);
-        let p = r.residuals.at(0).as_slice();
-        move |i| (p[i].to_f64() - self.target(i / classes, i % classes, classes)) / n as f64
+    /// (p − q)/N by row and class; zero where the row does not count.
+    fn slope<'a, T: Element>(&'a self, r: &Record<T>) -> impl Fn(usize, usize, T) -> f64 + Sync + 'a {
+        let (n, classes) = (self.targets.counted() as f64, r.x[0].last());
+        move |row, c, p| match self.targets.counts(row) {
+            true => (p.to_f64() - self.target(row, c, classes)) / n,
+            false => 0.0,
+        }
     }
 }
 
@@ -142,48 +160,70 @@ impl<T: Element> Op<T> for CrossEntropy {
     }
 
     fn output_shape(&self, x: &[Shape]) -> Result<Shape, ShapeError> {
-        let fits = x[0].rank() == 2 && x[0][0] == self.targets.len() && x[0][0] > 0;
+        let fits = x[0].rank() >= 2 && x[0].rows() == self.targets.len() && x[0].len() > 0;
         if !fits {
-            let reason = format!("expects logits [N, C] for {} targets", self.targets.len());
+            let reason = format!("expects logits [.., C] for {} targets", self.targets.len());
             return Err(ShapeError::new("cross_entropy", reason, x));
         }
-        match self.targets.outside(x[0][1]) {
+        if self.targets.counted() == 0 {
+            return Err(ShapeError::new(
+                "cross_entropy",
+                "every target is ignored: there is nothing to average",
+                x,
+            ));
+        }
+        match self.targets.outside(x[0].last()) {
             Some(t) => Err(ShapeError::new("cross_entropy", format!("target class {t} has no logit"), x)),
             None => Ok(Shape::scalar()),
         }
     }
 
     fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, _keep: Keep) -> (Array<T>, Residuals<T>) {
-        let (n, classes) = (x[0].shape()[0], x[0].shape()[1]);
-        let mut residuals = cx.array(x[0].shape());
-        let mut p = vec![0.0; classes];
+        let (x, shape) = (x[0].as_slice(), x[0].shape());
+        let classes = shape.last();
+        let mut residuals = cx.array(shape);
+        let losses = by_samples(Some(residuals.make_mut()), shape.rows(), shape.len(), |rows, residuals| {
+            let mut p = vec![0.0; classes];
+            let one = |(i, residuals): (usize, &mut [T])| {
+                let row = &x[i * classes..][..classes];
+                let log_norm = probabilities(row, &mut p);
+                residuals.iter_mut().zip(&p).for_each(|(s, p)| *s = T::from_f64(*p));
+                if !self.targets.counts(i) {
+                    return 0.0;
+                }
+                // −Σ q·(x − log Σ exp x), with Σ q = 1.
+                let terms = row.iter().enumerate().map(|(c, v)| self.target(i, c, classes) * v.to_f64());
+                log_norm - terms.sum::<f64>()
+            };
+            rows.zip(residuals.unwrap_or_default().chunks_exact_mut(classes)).map(one).collect::<Vec<f64>>()
+        });
         let mut loss = 0.0;
-        let rows = x[0].as_slice().chunks_exact(classes).zip(residuals.make_mut().chunks_exact_mut(classes));
-        for (i, (row, residuals)) in rows.enumerate() {
-            let log_norm = probabilities(row, &mut p);
-            residuals.iter_mut().zip(&p).for_each(|(s, p)| *s = T::from_f64(*p));
-            // −Σ q·(x − log Σ exp x), with Σ q = 1.
-            let fit: f64 = row.iter().enumerate().map(|(c, v)| self.target(i, c, classes) * v.to_f64()).sum();
-            loss += log_norm - fit;
-        }
-        (Array::full(&cx.pool, y, T::from_f64(loss / n as f64)), Residuals::new([Some(residuals)]))
+        losses.iter().flatten().for_each(|l| loss += l);
+        let loss = T::from_f64(loss / self.targets.counted() as f64);
+        (Array::full(&cx.pool, y, loss), Residuals::new([Some(residuals)]))
     }
 
     fn vjp(&self, cx: &Context<T>, r: &Record<T>, y_bar: &Array<T>, need: &InputSet) -> PerInput<T> {
         vec![need.has(0).then(|| {
-            let mut x_bar = cx.array(r.x[0]);
-            let y_bar = y_bar.as_slice()[0].to_f64();
-            let slope = self.slope(r);
-            x_bar.make_mut().iter_mut().enumerate().for_each(|(i, x)| *x = T::from_f64(y_bar * slope(i)));
+            let (mut x_bar, p) = (cx.array(r.x[0]), r.residuals.at(0).as_slice());
+            let (slope, y_bar) = (self.slope(r), y_bar.as_slice()[0].to_f64());
+            map::rows(x_bar.make_mut(), [p], r.x[0].last(), |row, [p], out| {
+                (0..out.len()).for_each(|c| out[c] = T::from_f64(y_bar * slope(row, c, p[c])));
+            });
             x_bar
         })]
     }
 
     fn jvp(&self, cx: &Context<T>, r: &Record<T>, x_dot: &[Option<&Array<T>>]) -> Array<T> {
         let (slope, x_dot) = (self.slope(r), x_dot[0].expect("a tangent"));
+        let (p, classes) = (r.residuals.at(0).as_slice(), r.x[0].last());
         cx.each_probe(r.y, |k, y_dot| {
-            y_dot[0] =
-                T::from_f64(x_dot.part(k).iter().enumerate().map(|(i, x)| slope(i) * x.to_f64()).sum());
+            let rows = p.chunks_exact(classes).zip(x_dot.part(k).chunks_exact(classes)).enumerate();
+            let terms = rows.flat_map(|(row, (p, d))| {
+                let slope = &slope;
+                p.iter().zip(d).enumerate().map(move |(c, (p, d))| slope(row, c, *p) * d.to_f64())
+            });
+            y_dot[0] = T::from_f64(terms.sum());
         })
     }
 
@@ -199,20 +239,24 @@ impl<T: Element> Op<T> for CrossEntropy {
         if !need.has(0) {
             return vec![None];
         }
-        let (n, classes) = (r.x[0][0], r.x[0][1]);
+        let (n, classes) = (self.targets.counted() as f64, r.x[0].last());
         let (slope, p) = (self.slope(r), r.residuals.at(0).as_slice());
-        let scale = y_bar.as_slice()[0].to_f64() / n as f64;
+        let scale = y_bar.as_slice()[0].to_f64() / n;
         let out = cx.each_probe(r.x[0], |k, out| {
             let y_bar_dot = y_bar_dot.map_or(0.0, |y| y.part(k)[0].to_f64());
-            out.iter_mut().enumerate().for_each(|(i, o)| *o = T::from_f64(y_bar_dot * slope(i)));
+            map::rows(out, [p], classes, |row, [p], out| {
+                (0..classes).for_each(|c| out[c] = T::from_f64(y_bar_dot * slope(row, c, p[c])));
+            });
             let Some(x_dot) = x_dot[0] else { return };
-            let rows = out.chunks_exact_mut(classes).zip(x_dot.part(k).chunks_exact(classes));
-            for ((out, x_dot), p) in rows.zip(p.chunks_exact(classes)) {
+            map::rows(out, [p, x_dot.part(k)], classes, |row, [p, x_dot], out| {
+                if !self.targets.counts(row) {
+                    return;
+                }
                 let mean = dot_f64(p, x_dot);
                 for c in 0..classes {
                     out[c] += T::from_f64(scale * p[c].to_f64() * (x_dot[c].to_f64() - mean));
                 }
-            }
+            });
         });
         vec![Some(out)]
     }
@@ -220,11 +264,13 @@ impl<T: Element> Op<T> for CrossEntropy {
 
 pub(super) fn cases() -> Vec<Case> {
     let targets: Targets = vec![0, 2, 1, 3, 2].into();
+    let some: Targets = vec![1, IGNORED, 3, IGNORED, 0, 0].into();
     let mix = |(class, share)| Mixed { class, share };
     let mixed = [(1, 0.3), (2, 0.5), (0, 0.0), (2, 0.4), (3, 1.0)].map(mix);
     vec![
         case(cross_entropy(targets.clone(), 0.0), vec![normal(&[5, 4], 0)]),
         case(cross_entropy(targets.clone(), 0.1), vec![normal(&[5, 4], 1)]),
         case(cross_entropy(targets.mixed(Arc::new(mixed)), 0.1), vec![normal(&[5, 4], 2)]),
+        case(cross_entropy(some, 0.2), vec![normal(&[2, 3, 4], 3)]),
     ]
 }

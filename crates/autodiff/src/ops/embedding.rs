@@ -13,6 +13,8 @@ pub struct Embedding {
     pub indices: Arc<[u32]>,
     /// Their arrangement.
     pub shape: Shape,
+    /// The row that stands for nothing: a constant, without derivatives.
+    pub padding: Option<u32>,
 }
 
 /// The rows of a table [V, D] that `indices`, an array of `shape` (at most four axes), name: [shape.., D].
@@ -21,7 +23,28 @@ pub struct Embedding {
 /// When `indices` does not fill `shape`.
 pub fn embedding(indices: Arc<[u32]>, shape: Shape) -> LinearOp<Embedding> {
     assert_eq!(indices.len(), shape.len(), "indices for shape {shape}");
-    LinearOp::new(Embedding { indices, shape })
+    LinearOp::new(Embedding { indices, shape, padding: None })
+}
+
+/// [`embedding`] of a table whose row `padding` is a constant: it has no tangent and gets no adjoint, as with PyTorch's `padding_idx`.
+///
+/// # Panics
+/// When `indices` does not fill `shape`.
+pub fn embedding_with_padding(indices: Arc<[u32]>, shape: Shape, padding: u32) -> LinearOp<Embedding> {
+    let LinearOp(op, piecewise) = embedding(indices, shape);
+    LinearOp(Embedding { padding: Some(padding), ..op }, piecewise)
+}
+
+impl Embedding {
+    /// y's rows are those of the table; `constant` where a row without derivatives stands.
+    fn rows<T: Element>(&self, table: &[T], size: usize, constant: Option<T>, y: &mut [T]) {
+        for (y, &i) in y.chunks_exact_mut(size.max(1)).zip(&*self.indices) {
+            match constant {
+                Some(value) if self.padding == Some(i) => y.fill(value),
+                _ => y.copy_from_slice(&table[i as usize * size..][..size]),
+            }
+        }
+    }
 }
 
 impl<T: Element> Linear<T> for Embedding {
@@ -44,25 +67,30 @@ impl<T: Element> Linear<T> for Embedding {
 
     fn forward(&self, cx: &Context<T>, x: &Array<T>, y: Shape) -> (Array<T>, Option<Array<T>>) {
         let mut value = cx.array(y);
-        self.tangent(None, (x.shape(), y), x.as_slice(), value.make_mut());
+        self.rows(x.as_slice(), x.shape()[1], None, value.make_mut());
         (value, None)
     }
 
     fn tangent(&self, _saved: Option<&Array<T>>, (x, _): (Shape, Shape), x_dot: &[T], y_dot: &mut [T]) {
-        for (y, &i) in y_dot.chunks_exact_mut(x[1].max(1)).zip(&*self.indices) {
-            y.copy_from_slice(&x_dot[i as usize * x[1]..][..x[1]]);
-        }
+        self.rows(x_dot, x[1], Some(T::ZERO), y_dot);
     }
 
     fn adjoint(&self, _saved: Option<&Array<T>>, (x, _): (Shape, Shape), y_bar: &[T], x_bar: &mut [T]) {
         x_bar.fill(T::ZERO);
         for (y, &i) in y_bar.chunks_exact(x[1].max(1)).zip(&*self.indices) {
-            x_bar[i as usize * x[1]..][..x[1]].iter_mut().zip(y).for_each(|(x, y)| *x += *y);
+            if self.padding != Some(i) {
+                x_bar[i as usize * x[1]..][..x[1]].iter_mut().zip(y).for_each(|(x, y)| *x += *y);
+            }
         }
     }
 }
 
 pub(super) fn cases() -> Vec<Case> {
     let indices: Arc<[u32]> = vec![0, 3, 3, 1, 0, 3].into();
-    vec![case(embedding(indices, Shape::new(&[2, 3])), vec![normal(&[4, 2], 0)])]
+    // The row of padding is constant by decree: where it stands, y's differences say otherwise.
+    let without: Arc<[u32]> = vec![0, 3, 1].into();
+    vec![
+        case(embedding(indices, Shape::new(&[2, 3])), vec![normal(&[4, 2], 0)]),
+        case(embedding_with_padding(without, Shape::new(&[3]), 2), vec![normal(&[4, 2], 1)]),
+    ]
 }

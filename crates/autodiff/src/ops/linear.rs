@@ -23,7 +23,7 @@ pub fn linear() -> BilinearOp<Linear> {
 
 /// The convolution of images of one pixel: its kernels use the weights as they lie.
 fn conv(x: Shape, w: Shape) -> Conv {
-    let window = Window { n: x.rows(), h: 1, w: 1, c: x.last(), kh: 1, kw: 1, stride: 1, pad: 0 };
+    let window = Window::square([x.rows(), 1, 1, x.last()], [1; 2], 1, 0);
     Conv { window, out: w[0], groups: 1 }
 }
 

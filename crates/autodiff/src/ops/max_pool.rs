@@ -10,25 +10,36 @@ use sph_tensor::kernels::pooling::{max_taps, put_taps, take_taps};
 use sph_tensor::kernels::window::Window;
 use sph_tensor::{Array, Element, Shape, ShapeError};
 
-/// Max pooling; made by [`max_pool`].
-#[derive(Debug)]
+/// Settings of max pooling, those of the height first; made an op by [`max_pool2d`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MaxPool {
-    /// Side of the window.
-    pub kernel: usize,
-    /// Step between windows.
-    pub stride: usize,
-    /// Padding on every side.
-    pub pad: usize,
+    /// Height and width of the window.
+    pub kernel: [usize; 2],
+    /// Steps between windows.
+    pub stride: [usize; 2],
+    /// Padding on both sides, at most half the window.
+    pub padding: [usize; 2],
+    /// Distances of taps, at least 1.
+    pub dilation: [usize; 2],
+    /// A last window that leads over the edge counts, if it begins inside the image or the padding before it.
+    pub ceil_mode: bool,
 }
 
-/// Maxima over `kernel`×`kernel` windows; padding never wins.
+/// Maxima over windows; padding never wins.
+pub fn max_pool2d(settings: MaxPool) -> LinearOp<MaxPool> {
+    LinearOp::piecewise(settings)
+}
+
+/// [`max_pool2d`] with `kernel`×`kernel` windows, one stride and one padding.
 pub fn max_pool(kernel: usize, stride: usize, pad: usize) -> LinearOp<MaxPool> {
-    LinearOp::piecewise(MaxPool { kernel, stride, pad })
+    let (kernel, stride, padding) = ([kernel; 2], [stride; 2], [pad; 2]);
+    max_pool2d(MaxPool { kernel, stride, padding, dilation: [1; 2], ceil_mode: false })
 }
 
 impl MaxPool {
     fn window(&self, x: Shape) -> Result<Window, ShapeError> {
-        pooling_window("max_pool", x, self.kernel, self.stride, self.pad)
+        let MaxPool { kernel, stride, padding, dilation, ceil_mode } = *self;
+        pooling_window("max_pool", x, (kernel, stride, padding, dilation), ceil_mode)
     }
 }
 
@@ -66,9 +77,14 @@ impl<T: Element> Linear<T> for MaxPool {
 }
 
 pub(super) fn cases() -> Vec<Case> {
+    let op = |kernel, stride, padding, dilation, ceil_mode| {
+        max_pool2d(MaxPool { kernel, stride, padding, dilation, ceil_mode })
+    };
     // Random values differ by far more than the difference step: no kink is near.
     vec![
         case(max_pool(2, 2, 0), vec![normal(&[2, 4, 6, 3], 0)]),
         case(max_pool(3, 2, 1), vec![normal(&[2, 5, 4, 2], 0)]),
+        case(op([3, 2], [2, 3], [1, 0], [1; 2], true), vec![normal(&[2, 6, 6, 2], 1)]),
+        case(op([2, 3], [1, 2], [1, 1], [2, 1], false), vec![normal(&[1, 5, 6, 2], 2)]),
     ]
 }

@@ -4,6 +4,7 @@
 //! [`crate::check_op`] and fails on a file without a row.
 
 mod abs;
+mod adaptive_avg_pool;
 mod add;
 mod affine;
 mod attention;
@@ -15,6 +16,7 @@ mod bias;
 mod clamp;
 mod concat;
 mod conv2d;
+mod conv_transpose;
 mod cos;
 mod cross_entropy;
 mod div;
@@ -24,6 +26,7 @@ mod embedding;
 mod entropy;
 mod erf;
 mod exp;
+mod expand;
 mod flatten;
 mod gelu;
 mod gelu_tanh;
@@ -37,9 +40,12 @@ mod leaky_relu;
 mod linear;
 mod log;
 mod log_sigmoid;
+mod log_softmax;
+mod masked_fill;
 mod matmul;
 mod max_pool;
 mod maximum;
+mod mean;
 mod minimum;
 mod mish;
 mod mse;
@@ -51,6 +57,7 @@ mod relu;
 mod reshape;
 mod rms_norm;
 mod rsqrt;
+mod scaled_dot_product;
 mod sigmoid;
 mod silu;
 mod sin;
@@ -59,14 +66,18 @@ mod softmax;
 mod softplus;
 mod sqrt;
 mod sub;
+mod sum;
+mod take;
 mod tanh;
+mod variance;
 mod weight_norm;
 
 pub use abs::{Abs, abs};
+pub use adaptive_avg_pool::{AdaptiveAvgPool, adaptive_avg_pool};
 pub use add::{Add, add};
 pub use affine::{Affine, affine};
 pub use attention::{Attention, attention};
-pub use avg_pool::{AvgPool, avg_pool};
+pub use avg_pool::{AvgPool, avg_pool, avg_pool2d};
 pub use batch_matmul::{BatchMatMul, batch_matmul};
 pub use batch_norm::{BatchNorm, Moments, batch_norm};
 pub use bce::{Bce, bce};
@@ -74,16 +85,18 @@ pub(crate) use bias::row_sum;
 pub use bias::{Bias, bias};
 pub use clamp::{Clamp, clamp};
 pub use concat::{Concat, concat};
-pub use conv2d::{Conv2d, conv2d, grouped_conv2d};
+pub use conv_transpose::{ConvTranspose, conv_transpose};
+pub use conv2d::{Convolution, conv2d, convolution, grouped_conv2d};
 pub use cos::{Cos, cos};
-pub use cross_entropy::{CrossEntropy, Mixed, Targets, cross_entropy, probabilities};
+pub use cross_entropy::{CrossEntropy, IGNORED, Mixed, Targets, cross_entropy, probabilities};
 pub use div::{Div, div};
 pub use dropout::{Dropout, dropout};
 pub use elu::{Elu, elu};
-pub use embedding::{Embedding, embedding};
+pub use embedding::{Embedding, embedding, embedding_with_padding};
 pub use entropy::{Entropy, entropy};
 pub use erf::{Erf, erf};
 pub use exp::{Exp, exp};
+pub use expand::{Expand, expand};
 pub use flatten::{Flatten, flatten};
 pub use gelu::{Gelu, gelu};
 pub use gelu_tanh::{GeluTanh, gelu_tanh};
@@ -97,9 +110,12 @@ pub use leaky_relu::{LeakyRelu, leaky_relu};
 pub use linear::{Linear, linear};
 pub use log::{Log, log};
 pub use log_sigmoid::{LogSigmoid, log_sigmoid};
+pub use log_softmax::{LogSoftmax, log_softmax};
+pub use masked_fill::{MaskedFill, masked_fill};
 pub use matmul::{MatMul, matmul};
-pub use max_pool::{MaxPool, max_pool};
+pub use max_pool::{MaxPool, max_pool, max_pool2d};
 pub use maximum::{Maximum, maximum};
+pub use mean::{Mean, mean};
 pub use minimum::{Minimum, minimum};
 pub use mish::{Mish, mish};
 pub use mse::{Mse, mse};
@@ -111,6 +127,7 @@ pub use relu::{Relu, relu};
 pub use reshape::{Reshape, reshape};
 pub use rms_norm::{rms_norm, rms_norm_rows};
 pub use rsqrt::{Rsqrt, rsqrt};
+pub use scaled_dot_product::{ScaledDotProduct, scaled_dot_product};
 pub use sigmoid::{Sigmoid, sigmoid};
 pub use silu::{Silu, silu};
 pub use sin::{Sin, sin};
@@ -119,7 +136,10 @@ pub use softmax::{Softmax, softmax};
 pub use softplus::{Softplus, softplus};
 pub use sqrt::{Sqrt, sqrt};
 pub use sub::{Sub, sub};
+pub use sum::{Sum, sum};
+pub use take::{Take, take};
 pub use tanh::{Tanh, tanh};
+pub use variance::{Variance, variance};
 pub use weight_norm::{WeightNorm, weight_norm};
 
 use crate::Op;
@@ -149,10 +169,15 @@ pub struct Case {
 /// All ops.
 pub const OPS: &[OpRow] = &[
     OpRow { name: "abs", about: "|x|", cases: abs::cases },
+    OpRow {
+        name: "adaptive_avg_pool",
+        about: "mean over windows that make a given size",
+        cases: adaptive_avg_pool::cases,
+    },
     OpRow { name: "add", about: "a + b, broadcast", cases: add::cases },
     OpRow { name: "affine", about: "a·x + b, a and b numbers", cases: affine::cases },
     OpRow { name: "attention", about: "multi-head self-attention", cases: attention::cases },
-    OpRow { name: "avg_pool", about: "mean over windows, padding counted", cases: avg_pool::cases },
+    OpRow { name: "avg_pool", about: "mean over windows", cases: avg_pool::cases },
     OpRow { name: "batch_matmul", about: "products of matrices in pairs", cases: batch_matmul::cases },
     OpRow {
         name: "batch_norm",
@@ -164,10 +189,11 @@ pub const OPS: &[OpRow] = &[
     OpRow { name: "clamp", about: "values kept within bounds", cases: clamp::cases },
     OpRow { name: "concat", about: "arrays one behind the other", cases: concat::cases },
     OpRow { name: "conv2d", about: "2-D convolution, NHWC by OIHW", cases: conv2d::cases },
+    OpRow { name: "conv_transpose", about: "transposed 2-D convolution", cases: conv_transpose::cases },
     OpRow { name: "cos", about: "cosine", cases: cos::cases },
     OpRow {
         name: "cross_entropy",
-        about: "softmax cross-entropy with mixed labels and label smoothing",
+        about: "softmax cross-entropy with mixed and ignored labels and label smoothing",
         cases: cross_entropy::cases,
     },
     OpRow { name: "div", about: "a/b, broadcast", cases: div::cases },
@@ -177,6 +203,7 @@ pub const OPS: &[OpRow] = &[
     OpRow { name: "entropy", about: "mean entropy of the softmax of logits", cases: entropy::cases },
     OpRow { name: "erf", about: "error function", cases: erf::cases },
     OpRow { name: "exp", about: "eˣ", cases: exp::cases },
+    OpRow { name: "expand", about: "repetition along axes", cases: expand::cases },
     OpRow { name: "flatten", about: "NHWC images to rows in CHW order", cases: flatten::cases },
     OpRow { name: "gelu", about: "xΦ(x)", cases: gelu::cases },
     OpRow { name: "gelu_tanh", about: "½x(1 + tanh(…)), a gelu", cases: gelu_tanh::cases },
@@ -198,9 +225,16 @@ pub const OPS: &[OpRow] = &[
     OpRow { name: "linear", about: "matrix product with transposed weights", cases: linear::cases },
     OpRow { name: "log", about: "natural logarithm", cases: log::cases },
     OpRow { name: "log_sigmoid", about: "log σ(x)", cases: log_sigmoid::cases },
+    OpRow {
+        name: "log_softmax",
+        about: "logarithm of the softmax over the last axis",
+        cases: log_softmax::cases,
+    },
+    OpRow { name: "masked_fill", about: "a number where a constant mask is true", cases: masked_fill::cases },
     OpRow { name: "matmul", about: "matrix product", cases: matmul::cases },
     OpRow { name: "max_pool", about: "maximum over windows", cases: max_pool::cases },
     OpRow { name: "maximum", about: "the larger of a and b, broadcast", cases: maximum::cases },
+    OpRow { name: "mean", about: "means over axes", cases: mean::cases },
     OpRow { name: "minimum", about: "the smaller of a and b, broadcast", cases: minimum::cases },
     OpRow { name: "mish", about: "x·tanh(log(1 + eˣ))", cases: mish::cases },
     OpRow { name: "mse", about: "mean squared error", cases: mse::cases },
@@ -212,6 +246,11 @@ pub const OPS: &[OpRow] = &[
     OpRow { name: "reshape", about: "the same elements under another shape", cases: reshape::cases },
     OpRow { name: "rms_norm", about: "division by the root mean square", cases: rms_norm::cases },
     OpRow { name: "rsqrt", about: "1/√x", cases: rsqrt::cases },
+    OpRow {
+        name: "scaled_dot_product",
+        about: "attention of separate queries, keys and values, with masks",
+        cases: scaled_dot_product::cases,
+    },
     OpRow { name: "sigmoid", about: "1/(1 + e⁻ˣ)", cases: sigmoid::cases },
     OpRow { name: "silu", about: "x/(1 + e⁻ˣ)", cases: silu::cases },
     OpRow { name: "sin", about: "sine", cases: sin::cases },
@@ -220,7 +259,10 @@ pub const OPS: &[OpRow] = &[
     OpRow { name: "softplus", about: "log(1 + eˣ)", cases: softplus::cases },
     OpRow { name: "sqrt", about: "√x", cases: sqrt::cases },
     OpRow { name: "sub", about: "a − b, broadcast", cases: sub::cases },
+    OpRow { name: "sum", about: "sums over axes", cases: sum::cases },
+    OpRow { name: "take", about: "entries of one axis by constant numbers", cases: take::cases },
     OpRow { name: "tanh", about: "hyperbolic tangent", cases: tanh::cases },
+    OpRow { name: "variance", about: "variances over axes", cases: variance::cases },
     OpRow { name: "weight_norm", about: "rows of a magnitude and a direction", cases: weight_norm::cases },
 ];
 

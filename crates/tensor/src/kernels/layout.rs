@@ -1,6 +1,6 @@
 //! Moving elements: permuting axes, copying a stretch of one axis.
 
-use crate::parallel::for_chunks;
+use crate::parallel::{CHUNK, for_chunks};
 use crate::{Element, Shape};
 
 /// `y = x` with axis `axes[i]` of x as axis i of y.
@@ -60,6 +60,34 @@ pub fn copy<T: Element>(x: &[T], from: Axis, start: usize, y: &mut [T], to: Axis
     }
 }
 
+/// Entry j of one axis of `y` is entry `indices[j]` of `axis` of `x`.
+pub fn take_entries<T: Element>(x: &[T], axis: Axis, indices: &[u32], y: &mut [T]) {
+    let (count, inner) = (indices.len().max(1), axis.inner.max(1));
+    let per_chunk = (CHUNK / inner).max(1);
+    for_chunks(y, per_chunk * inner, |chunk, y| {
+        let (mut outer, mut j) = (chunk * per_chunk / count, chunk * per_chunk % count);
+        for entry in y.chunks_exact_mut(inner) {
+            entry.copy_from_slice(&x[(outer * axis.extent + indices[j] as usize) * inner..][..inner]);
+            j += 1;
+            if j == count {
+                (outer, j) = (outer + 1, 0);
+            }
+        }
+    });
+}
+
+/// The adjoint of [`take_entries`]: entry i of `axis` of `x_bar` is the sum of the entries j of `y_bar` with `indices[j] = i`.
+pub fn put_entries<T: Element>(y_bar: &[T], axis: Axis, indices: &[u32], x_bar: &mut [T]) {
+    let (inner, count) = (axis.inner, indices.len());
+    for_chunks(x_bar, (axis.extent * inner).max(1), |outer, x_bar| {
+        x_bar.fill(T::ZERO);
+        for (j, &i) in indices.iter().enumerate() {
+            let from = &y_bar[(outer * count + j) * inner..][..inner];
+            x_bar[i as usize * inner..][..inner].iter_mut().zip(from).for_each(|(x, y)| *x += *y);
+        }
+    });
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,6 +104,24 @@ mod tests {
                 let to = axes.iter().fold(0, |to, &a| to * shape[a] + at[a]);
                 assert_eq!(y[to], *v, "{axes:?}");
             }
+        }
+    }
+
+    #[test]
+    fn entries_are_taken_and_put_back_where_they_came_from() {
+        for dims in [[3, 4, 5], [1, 4, 30_000], [70, 4, 300]] {
+            let (shape, indices) = (Shape::new(&dims), [2, 0, 2, 3, 2, 0]);
+            let (axis, inner) = (Axis::new(shape, 1), dims[2]);
+            let x: Vec<f64> = (0..shape.len()).map(|i| i as f64).collect();
+            let mut y = vec![0.0; dims[0] * indices.len() * inner];
+            take_entries(&x, axis, &indices, &mut y);
+            let from = |i: usize| (i / inner / 6 * 4 + indices[i / inner % 6] as usize) * inner + i % inner;
+            assert!(y.iter().enumerate().all(|(i, v)| *v == x[from(i)]), "{dims:?}");
+            let mut want = vec![0.0; x.len()];
+            y.iter().enumerate().for_each(|(i, v)| want[from(i)] += v);
+            let mut got = vec![1.0; x.len()];
+            put_entries(&y, axis, &indices, &mut got);
+            assert_eq!(got, want);
         }
     }
 }

@@ -207,6 +207,33 @@ pub fn each_sample<T: Element>(
     for_chunks_with_scratch(out, size.max(1), work, pool, scratch, f);
 }
 
+/// [`each_sample`] of several arrays at once, each with its own size of a sample; one that is empty has empty parts.
+pub fn each_sample_of<T: Element, const N: usize>(
+    outs: [&mut [T]; N],
+    samples: usize,
+    work: usize,
+    pool: &Pool<T>,
+    scratch: usize,
+    f: impl Fn(usize, [&mut [T]; N], &mut [T]) + Sync,
+) {
+    let sizes = outs.each_ref().map(|out| out.len() / samples.max(1));
+    let mut rest = outs;
+    let mut parts: Vec<[&mut [T]; N]> = (0..samples)
+        .map(|_| {
+            from_fn(|i| {
+                let (part, after) = std::mem::take(&mut rest[i]).split_at_mut(sizes[i]);
+                rest[i] = after;
+                part
+            })
+        })
+        .collect();
+    for_chunks_with_scratch(&mut parts, 1, work, pool, scratch, |i, parts, scratch| {
+        for part in parts {
+            f(i, part.each_mut().map(|part| &mut **part), scratch);
+        }
+    });
+}
+
 /// `f([row of x₀, …], row of out)` for every row of `width` elements, on the calling thread.
 #[inline(always)]
 pub fn each_row<T: Element, const A: usize>(

@@ -3,18 +3,19 @@
 use crate::Element;
 use crate::kernels::window::Window;
 use crate::parallel::{for_chunks_of_work, vectorized};
+use std::ops::Range;
 
 /// Calls `f(output offset, input offset, tap)` for every window of one image and every tap inside it, window by window;
 /// offsets are those of channel 0.
 #[inline(always)]
 fn each_tap(g: &Window, mut f: impl FnMut(usize, usize, usize)) {
     for oy in 0..g.oh() {
-        let (ky0, y0, rows) = g.taps(oy, g.h, g.kh);
+        let (ky0, y0, rows) = g.taps(0, oy);
         for ox in 0..g.ow() {
-            let (kx0, x0, width) = g.taps(ox, g.w, g.kw);
+            let (kx0, x0, width) = g.taps(1, ox);
             for r in 0..rows {
                 for s in 0..width {
-                    let input = ((y0 + r) * g.w + x0 + s) * g.c;
+                    let input = ((y0 + r * g.dilation[0]) * g.w + x0 + s * g.dilation[1]) * g.c;
                     f((oy * g.ow() + ox) * g.c, input, (ky0 + r) * g.kw + kx0 + s);
                 }
             }
@@ -27,15 +28,79 @@ fn outputs(g: &Window) -> usize {
     g.oh() * g.ow() * g.c
 }
 
-/// `f(n, image n of out)` for images of `size` elements, with vector instructions.
-fn each_image<T: Element>(g: &Window, out: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    assert_eq!(out.len(), g.n * size);
-    for_chunks_of_work(out, size.max(1), g.positions() * g.patch(), |n, out| {
+/// `f(n, image n of out)` for images of `size` elements, with vector instructions; `work` is the elements read for all.
+fn each_image<T: Element>(
+    (n, work): (usize, usize),
+    out: &mut [T],
+    size: usize,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
+    assert_eq!(out.len(), n * size);
+    for_chunks_of_work(out, size.max(1), work, |n, out| {
         vectorized(
             #[inline(always)]
             || f(n, out),
         )
     });
+}
+
+/// Images, and what the work on all windows is.
+fn work(g: &Window) -> (usize, usize) {
+    (g.n, g.positions() * g.patch())
+}
+
+/// Rectangles of NHWC images over which sums are taken: every stretch of rows with every stretch of columns.
+#[derive(Debug, Clone)]
+pub struct Rectangles {
+    /// Images, their height, width and channels.
+    pub images: [usize; 4],
+    /// The rows of each row of outputs.
+    pub rows: Vec<Range<usize>>,
+    /// The columns of each column of outputs.
+    pub cols: Vec<Range<usize>>,
+}
+
+impl Rectangles {
+    /// The parts of a window's places that lie inside the image. Its taps lie side by side.
+    pub fn of_window(g: &Window) -> Self {
+        assert_eq!(g.dilation, [1; 2], "taps with gaps");
+        let spans = |axis: usize, count: usize| {
+            let span = |out: usize| {
+                let (_, start, count) = g.taps(axis, out);
+                start..start + count
+            };
+            (0..count).map(span).collect()
+        };
+        Rectangles { images: [g.n, g.h, g.w, g.c], rows: spans(0, g.oh()), cols: spans(1, g.ow()) }
+    }
+
+    /// `f(position, output offset, input offset)` for every rectangle of one image and every pixel of it, rectangle by rectangle.
+    #[inline(always)]
+    fn each_pixel(&self, mut f: impl FnMut(usize, usize, usize)) {
+        let [_, _, w, c] = self.images;
+        for (oy, rows) in self.rows.iter().enumerate() {
+            for (ox, cols) in self.cols.iter().enumerate() {
+                let position = oy * self.cols.len() + ox;
+                for y in rows.clone() {
+                    for x in cols.clone() {
+                        f(position, position * c, (y * w + x) * c);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Elements of an image, and of one of outputs.
+    fn sizes(&self) -> (usize, usize) {
+        let [_, h, w, c] = self.images;
+        (h * w * c, self.rows.len() * self.cols.len() * c)
+    }
+
+    fn work(&self) -> (usize, usize) {
+        let [n, _, _, c] = self.images;
+        let total = |spans: &[Range<usize>]| spans.iter().map(Range::len).sum::<usize>();
+        (n, n * total(&self.rows) * total(&self.cols) * c)
+    }
 }
 
 /// The number of the tap, in its window, that holds the maximum of every output: the first of equal ones. NaN counts as larger than
@@ -45,7 +110,7 @@ pub fn max_taps<T: Element>(g: &Window, x: &[T], taps: &mut [T]) {
     const LANES: usize = 16;
     assert_eq!(x.len(), g.n * g.image());
     each_image(
-        g,
+        work(g),
         taps,
         outputs(g),
         #[inline(always)]
@@ -80,7 +145,7 @@ pub fn max_taps<T: Element>(g: &Window, x: &[T], taps: &mut [T]) {
 pub fn take_taps<T: Element>(g: &Window, taps: &[T], x: &[T], y: &mut [T]) {
     assert!(x.len() == g.n * g.image() && taps.len() == y.len());
     each_image(
-        g,
+        work(g),
         y,
         outputs(g),
         #[inline(always)]
@@ -106,7 +171,7 @@ pub fn put_taps<T: Element>(g: &Window, taps: &[T], y_bar: &[T], x_bar: &mut [T]
     let size = outputs(g);
     assert!(y_bar.len() == g.n * size && taps.len() == y_bar.len());
     each_image(
-        g,
+        work(g),
         x_bar,
         g.image(),
         #[inline(always)]
@@ -129,42 +194,41 @@ pub fn put_taps<T: Element>(g: &Window, taps: &[T], y_bar: &[T], x_bar: &mut [T]
     );
 }
 
-/// `y[o] = scale · Σ x` over the taps of o that lie inside the image.
-pub fn sum_taps<T: Element>(g: &Window, scale: T, x: &[T], y: &mut [T]) {
-    assert_eq!(x.len(), g.n * g.image());
+/// `y[o] = scale · Σ x` over the rectangle of o; there is a scale for every position of outputs.
+pub fn sum_rectangles<T: Element>(g: &Rectangles, scales: &[T], x: &[T], y: &mut [T]) {
+    let ((image, size), c) = (g.sizes(), g.images[3]);
+    assert_eq!(x.len(), g.images[0] * image);
     each_image(
-        g,
+        g.work(),
         y,
-        outputs(g),
+        size,
         #[inline(always)]
         |n, y| {
             y.fill(T::ZERO);
-            let x = &x[n * g.image()..][..g.image()];
-            each_tap(
-                g,
+            let x = &x[n * image..][..image];
+            g.each_pixel(
                 #[inline(always)]
-                |o, i, _| add_scaled(&mut y[o..][..g.c], &x[i..][..g.c], scale),
+                |p, o, i| add_scaled(&mut y[o..][..c], &x[i..][..c], scales[p]),
             );
         },
     );
 }
 
-/// `x̄[i] = scale · Σ ȳ` over the windows that hold i: the adjoint of [`sum_taps`].
-pub fn spread_taps<T: Element>(g: &Window, scale: T, y_bar: &[T], x_bar: &mut [T]) {
-    let size = outputs(g);
-    assert_eq!(y_bar.len(), g.n * size);
+/// `x̄[i] = Σ scale · ȳ` over the rectangles that hold i: the adjoint of [`sum_rectangles`].
+pub fn spread_rectangles<T: Element>(g: &Rectangles, scales: &[T], y_bar: &[T], x_bar: &mut [T]) {
+    let ((image, size), c) = (g.sizes(), g.images[3]);
+    assert_eq!(y_bar.len(), g.images[0] * size);
     each_image(
-        g,
+        g.work(),
         x_bar,
-        g.image(),
+        image,
         #[inline(always)]
         |n, x_bar| {
             x_bar.fill(T::ZERO);
             let y_bar = &y_bar[n * size..][..size];
-            each_tap(
-                g,
+            g.each_pixel(
                 #[inline(always)]
-                |o, i, _| add_scaled(&mut x_bar[i..][..g.c], &y_bar[o..][..g.c], scale),
+                |p, o, i| add_scaled(&mut x_bar[i..][..c], &y_bar[o..][..c], scales[p]),
             );
         },
     );
@@ -183,7 +247,7 @@ mod tests {
 
     #[test]
     fn the_first_of_equal_elements_wins_and_nan_before_all() {
-        let window = Window { n: 2, h: 2, w: 2, c: 1, kh: 2, kw: 2, stride: 2, pad: 0 };
+        let window = Window::square([2, 2, 2, 1], [2; 2], 2, 0);
         let x = [1.0, 3.0, 3.0, 2.0, 5.0, f64::NAN, 7.0, 1.0];
         let (mut taps, mut y) = ([9.0; 2], [0.0; 2]);
         max_taps(&window, &x, &mut taps);
@@ -194,26 +258,40 @@ mod tests {
 
     #[test]
     fn maxima_and_sums_agree_with_naive_loops_also_in_padding_and_overlap() {
-        for (h, w, c, kernel, stride, pad) in
-            [(5, 7, 19, 3, 2, 1), (4, 4, 3, 2, 2, 0), (6, 5, 33, 3, 1, 1), (7, 7, 1, 4, 3, 2)]
-        {
-            let g = Window { n: 3, h, w, c, kh: kernel, kw: kernel, stride, pad };
+        let square = |h, w, c, kernel, stride, pad| Window::square([3, h, w, c], [kernel; 2], stride, pad);
+        let uneven = |g: Window| Window { stride: [1, 3], pad: [1, 2], extra: [0, 1], ..g };
+        for g in [
+            square(5, 7, 19, 3, 2, 1),
+            square(4, 4, 3, 2, 2, 0),
+            square(6, 5, 33, 3, 1, 1),
+            square(7, 7, 1, 4, 3, 2),
+            uneven(Window::square([3, 6, 5, 4], [2, 5], 1, 0)),
+            Window { dilation: [2, 1], ..uneven(Window::square([3, 6, 5, 4], [2, 4], 1, 0)) },
+        ] {
             let x: Vec<f64> = (0..g.n * g.image()).map(|i| ((i * 7919) % 1009) as f64 - 500.0).collect();
-            let mut outputs = vec![0.0; g.n * super::outputs(&g)];
-            let (mut taps, mut y) = (outputs.clone(), outputs.clone());
+            let mut sums = vec![0.0; g.n * super::outputs(&g)];
+            let (mut taps, mut y) = (sums.clone(), sums.clone());
             max_taps(&g, &x, &mut taps);
             take_taps(&g, &taps, &x, &mut y);
-            sum_taps(&g, 0.5, &x, &mut outputs);
-            for (o, (largest, sum)) in y.iter().zip(&outputs).enumerate() {
-                let (position, channel) = (o / c, o % c);
+            let dense = g.dilation == [1; 2];
+            if dense {
+                let scales: Vec<f64> = (0..g.oh() * g.ow()).map(|p| 0.5 + p as f64).collect();
+                sum_rectangles(&Rectangles::of_window(&g), &scales, &x, &mut sums);
+            }
+            for (o, (largest, sum)) in y.iter().zip(&sums).enumerate() {
+                let (position, channel) = (o / g.c, o % g.c);
                 let (n, oy, ox) = g.locate(position);
-                let inside: Vec<f64> = (0..kernel * kernel)
-                    .map(|t| (oy * stride + t / kernel, ox * stride + t % kernel))
-                    .filter(|&(y, x)| y >= pad && x >= pad && y - pad < h && x - pad < w)
-                    .map(|(y, col)| x[((n * h + y - pad) * w + col - pad) * c + channel])
+                let at = |axis: usize, out: usize, tap: usize| {
+                    (out * g.stride[axis] + tap * g.dilation[axis]).wrapping_sub(g.pad[axis])
+                };
+                let inside: Vec<f64> = (0..g.kh * g.kw)
+                    .map(|t| (at(0, oy, t / g.kw), at(1, ox, t % g.kw)))
+                    .filter(|&(y, x)| y < g.h && x < g.w)
+                    .map(|(y, col)| x[((n * g.h + y) * g.w + col) * g.c + channel])
                     .collect();
                 assert_eq!(*largest, inside.iter().copied().fold(f64::NEG_INFINITY, f64::max));
-                assert_eq!(*sum, 0.5 * inside.iter().sum::<f64>());
+                let scale = 0.5 + (position % (g.oh() * g.ow())) as f64;
+                assert!(!dense || *sum == scale * inside.iter().sum::<f64>(), "{g:?}");
             }
         }
     }

@@ -119,7 +119,8 @@ impl Graph {
         name
     }
 
-    fn fresh(&mut self, stem: &str) -> String {
+    /// A name that nothing has yet.
+    pub fn fresh(&mut self, stem: &str) -> String {
         self.names += 1;
         format!("{}_{}", stem.to_lowercase(), self.names)
     }

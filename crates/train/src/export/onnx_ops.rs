@@ -3,8 +3,9 @@
 use super::onnx_graph::Attribute::{Float, Int, Ints};
 use super::onnx_graph::{Graph, Order, any_batch};
 use sph_autodiff::ops::{
-    Affine, Attention, AvgPool, BatchMatMul, BatchNorm, Clamp, Concat, Conv2d, Elu, Embedding, LeakyRelu,
-    MaxPool, Moments, Pad, Permute, Pow, Slice, Softplus,
+    AdaptiveAvgPool, Affine, Attention, AvgPool, BatchMatMul, BatchNorm, Clamp, Concat, ConvTranspose,
+    Convolution, Elu, Embedding, LeakyRelu, MaskedFill, MaxPool, Mean, Moments, Pad, Permute, Pow,
+    ScaledDotProduct, Slice, Softplus, Sum, Take, Variance,
 };
 use sph_autodiff::rules::{BilinearOp, GroupNormOp, Groups, LinearOp, PointwiseOp, RowNormOp};
 use sph_autodiff::{Op, Recorded};
@@ -38,6 +39,16 @@ const fn row(op: &'static str, nodes: fn(&mut Graph, &Step<'_>) -> Output) -> On
 /// All ops that networks use in evaluation.
 pub const ONNX: &[OnnxRow] = &[
     row("abs", |g, s| pointwise(g, s, "Abs")),
+    row("adaptive_avg_pool", |g, s| {
+        // ONNX has windows of one size alone.
+        let AdaptiveAvgPool(out) = s.op::<LinearOp<AdaptiveAvgPool>>()?.0;
+        let extents = [s.r.x[0][1], s.r.x[0][2]];
+        if extents[0] % out[0] != 0 || extents[1] % out[1] != 0 {
+            return Err("its windows differ in size".into());
+        }
+        let kernel = [extents[0] / out[0], extents[1] / out[1]];
+        images(g, s, "AveragePool", (kernel, kernel, [0; 2]), &[])
+    }),
     row("add", |g, s| pair(g, s, "Add")),
     row("affine", |g, s| {
         let Affine { a, b } = s.op::<LinearOp<Affine>>()?.0;
@@ -66,8 +77,15 @@ pub const ONNX: &[OnnxRow] = &[
         tape(g.reshape(&y, [-1, tokens, width]))
     }),
     row("avg_pool", |g, s| {
-        let AvgPool { kernel, stride, pad } = s.op::<LinearOp<AvgPool>>()?.0;
-        images(g, s, "AveragePool", (kernel, stride, pad), &[("count_include_pad", Int(1))])
+        let AvgPool { kernel, stride, padding, ceil_mode, count_include_pad } =
+            s.op::<LinearOp<AvgPool>>()?.0;
+        if ceil_mode && count_include_pad {
+            // Versions of ONNX differ in what a window counts beyond the padding.
+            return Err("it counts padding in windows that lead over the edge".into());
+        }
+        let more =
+            [("count_include_pad", usize::from(count_include_pad)), ("ceil_mode", usize::from(ceil_mode))];
+        images(g, s, "AveragePool", (kernel, stride, padding), &more)
     }),
     row("batch_matmul", |g, s| {
         let BatchMatMul { transposed, scale } = s.op::<BilinearOp<BatchMatMul>>()?.0;
@@ -130,13 +148,14 @@ pub const ONNX: &[OnnxRow] = &[
         tape(g.node("Concat", &inputs, &[("axis", Int(axis))]))
     }),
     row("conv2d", |g, s| {
-        let Conv2d { stride, pad, groups } = s.op::<BilinearOp<Conv2d>>()?.0;
+        let Convolution { stride, padding, dilation, groups } = s.op::<BilinearOp<Convolution>>()?.0;
         let (x, w) = (g.value(s.r.inputs[0], Order::ChannelsFirst)?, s.tape(g, 1)?);
         let w_shape = s.r.x[1];
         let attributes = [
             ("kernel_shape", Ints(vec![w_shape[2], w_shape[3]])),
-            ("strides", Ints(vec![stride; 2])),
-            ("pads", Ints(vec![pad; 4])),
+            ("strides", Ints(stride.to_vec())),
+            ("pads", Ints([padding, padding].concat())),
+            ("dilations", Ints(dilation.to_vec())),
             ("group", Int(groups)),
         ];
         let mut inputs = vec![x, w];
@@ -145,6 +164,24 @@ pub const ONNX: &[OnnxRow] = &[
         }
         let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
         Ok((Order::ChannelsFirst, g.node("Conv", &inputs, &attributes)))
+    }),
+    row("conv_transpose", |g, s| {
+        let ConvTranspose { stride, padding, output_padding, dilation, groups } =
+            s.op::<BilinearOp<ConvTranspose>>()?.0;
+        let (x, w) = (g.value(s.r.inputs[0], Order::ChannelsFirst)?, s.tape(g, 1)?);
+        let attributes = [
+            ("strides", Ints(stride.to_vec())),
+            ("pads", Ints([padding, padding].concat())),
+            ("output_padding", Ints(output_padding.to_vec())),
+            ("dilations", Ints(dilation.to_vec())),
+            ("group", Int(groups)),
+        ];
+        let mut inputs = vec![x, w];
+        if s.r.inputs.len() > 2 {
+            inputs.push(s.tape(g, 2)?);
+        }
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        Ok((Order::ChannelsFirst, g.node("ConvTranspose", &inputs, &attributes)))
     }),
     row("cos", |g, s| pointwise(g, s, "Cos")),
     row("div", |g, s| pair(g, s, "Div")),
@@ -166,7 +203,7 @@ pub const ONNX: &[OnnxRow] = &[
         Ok((order, g.node("Mul", &[&y, &scale], &[])))
     }),
     row("embedding", |g, s| {
-        let Embedding { indices, shape } = &s.op::<LinearOp<Embedding>>()?.0;
+        let Embedding { indices, shape, .. } = &s.op::<LinearOp<Embedding>>()?.0;
         let table = s.tape(g, 0)?;
         let rows = g.ints(indices.iter().map(|i| (*i).into()));
         let rows = g.reshape(&rows, shape.dims().iter().map(|d| *d as i64));
@@ -174,6 +211,16 @@ pub const ONNX: &[OnnxRow] = &[
     }),
     row("erf", |g, s| pointwise(g, s, "Erf")),
     row("exp", |g, s| pointwise(g, s, "Exp")),
+    row("expand", |g, s| {
+        let x = s.tape(g, 0)?;
+        let shape = any_batch(s.r.y, s.other)?;
+        if shape.iter().any(|d| *d < 0) && s.r.x[0][0] == 1 {
+            return Err("it repeats along the batch".into());
+        }
+        // To an extent of 1 ONNX's Expand leaves the input's own.
+        let shape = g.ints(shape.into_iter().map(|d| d.max(1)));
+        tape(g.node("Expand", &[&x, &shape], &[]))
+    }),
     row("flatten", |g, s| {
         if s.r.x[0].rank() != 4 {
             return tape(s.tape(g, 0)?);
@@ -238,15 +285,36 @@ pub const ONNX: &[OnnxRow] = &[
         let y = g.node("Softplus", &[&y], &[]);
         Ok((order, g.node("Neg", &[&y], &[])))
     }),
+    row("log_softmax", |g, s| {
+        let x = s.tape(g, 0)?;
+        tape(g.node("LogSoftmax", &[&x], &[("axis", Int(s.r.y.rank() - 1))]))
+    }),
+    row("masked_fill", |g, s| {
+        let MaskedFill { mask, mask_shape, value } = &s.op::<LinearOp<MaskedFill>>()?.0;
+        let x = s.tape(g, 0)?;
+        let numbers = mask.iter().map(|m| if *m { 1.0 } else { 0.0 });
+        let name = g.fresh("mask");
+        let (mask, half) = (g.floats(&name, mask_shape.dims(), numbers), g.scalar(0.5));
+        let mask = g.node("Greater", &[&mask, &half], &[]);
+        let value = g.scalar(*value);
+        tape(g.node("Where", &[&mask, &value, &x], &[]))
+    }),
     row("matmul", |g, s| {
         let (a, b) = (s.tape(g, 0)?, s.tape(g, 1)?);
         tape(g.node("MatMul", &[&a, &b], &[]))
     }),
     row("max_pool", |g, s| {
-        let MaxPool { kernel, stride, pad } = s.op::<LinearOp<MaxPool>>()?.0;
-        images(g, s, "MaxPool", (kernel, stride, pad), &[])
+        let MaxPool { kernel, stride, padding, dilation, ceil_mode } = s.op::<LinearOp<MaxPool>>()?.0;
+        if dilation != [1; 2] {
+            return Err("its windows have gaps".into());
+        }
+        images(g, s, "MaxPool", (kernel, stride, padding), &[("ceil_mode", usize::from(ceil_mode))])
     }),
     row("maximum", |g, s| pair(g, s, "Max")),
+    row("mean", |g, s| {
+        let x = s.tape(g, 0)?;
+        tape(g.reduce("ReduceMean", &x, s.op::<LinearOp<Mean>>()?.0.axes.clone()))
+    }),
     row("minimum", |g, s| pair(g, s, "Min")),
     row("mish", |g, s| {
         let (order, x) = s.native(g)?;
@@ -287,6 +355,37 @@ pub const ONNX: &[OnnxRow] = &[
         let y = g.node("Sqrt", &[&x], &[]);
         Ok((order, g.node("Reciprocal", &[&y], &[])))
     }),
+    row("scaled_dot_product", |g, s| {
+        let ScaledDotProduct { scale, causal } = *s.op()?;
+        let (q, kv) = (s.r.x[0], s.r.x[1]);
+        if q[2] != kv[2] {
+            return Err("its heads share keys and values".into());
+        }
+        let parts = [0, 1, 2].map(|i| s.tape(g, i));
+        let [q_name, k, v] = parts;
+        let heads_first = |g: &mut Graph, x: &str, perm: [usize; 4]| {
+            g.node("Transpose", &[x], &[("perm", Ints(perm.to_vec()))])
+        };
+        let q_name = heads_first(g, &q_name?, [0, 2, 1, 3]);
+        let k = heads_first(g, &k?, [0, 2, 3, 1]);
+        let v = heads_first(g, &v?, [0, 2, 1, 3]);
+        let mut scores = g.node("MatMul", &[&q_name, &k], &[]);
+        let scale = g.scalar(scale);
+        scores = g.node("Mul", &[&scores, &scale], &[]);
+        if s.r.inputs.len() > 3 {
+            let mask = s.tape(g, 3)?;
+            scores = g.node("Add", &[&scores, &mask], &[]);
+        }
+        if causal {
+            let closed = |i: usize| if i % kv[1] > i / kv[1] { f32::NEG_INFINITY } else { 0.0 };
+            let name = g.fresh("causal");
+            let mask = g.floats(&name, &[q[1], kv[1]], (0..q[1] * kv[1]).map(closed));
+            scores = g.node("Add", &[&scores, &mask], &[]);
+        }
+        let weights = g.node("Softmax", &[&scores], &[("axis", Int(3))]);
+        let y = g.node("MatMul", &[&weights, &v], &[]);
+        tape(heads_first(g, &y, [0, 2, 1, 3]))
+    }),
     row("sigmoid", |g, s| pointwise(g, s, "Sigmoid")),
     row("silu", |g, s| {
         let (order, x) = s.native(g)?;
@@ -315,7 +414,30 @@ pub const ONNX: &[OnnxRow] = &[
     }),
     row("sqrt", |g, s| pointwise(g, s, "Sqrt")),
     row("sub", |g, s| pair(g, s, "Sub")),
+    row("sum", |g, s| {
+        // Axes are an input since version 13 of the operators.
+        let x = s.tape(g, 0)?;
+        let axes = g.ints(s.op::<LinearOp<Sum>>()?.0.axes.iter().map(|axis| *axis as i64));
+        tape(g.node("ReduceSum", &[&x, &axes], &[("keepdims", Int(1))]))
+    }),
+    row("take", |g, s| {
+        let Take { axis, indices } = &s.op::<LinearOp<Take>>()?.0;
+        let x = s.tape(g, 0)?;
+        let indices = g.ints(indices.iter().map(|i| (*i).into()));
+        tape(g.node("Gather", &[&x, &indices], &[("axis", Int(*axis))]))
+    }),
     row("tanh", |g, s| pointwise(g, s, "Tanh")),
+    row("variance", |g, s| {
+        let Variance { axes, correction } = s.op()?;
+        let x = s.tape(g, 0)?;
+        let mean = g.reduce("ReduceMean", &x, axes.clone());
+        let y = g.node("Sub", &[&x, &mean], &[]);
+        let y = g.node("Mul", &[&y, &y], &[]);
+        let y = g.reduce("ReduceMean", &y, axes.clone());
+        let n = s.r.x[0].len() as f64 / s.r.y.len() as f64;
+        let scale = g.scalar(n / (n - correction));
+        tape(g.node("Mul", &[&y, &scale], &[]))
+    }),
     row("weight_norm", |g, s| {
         let (v, gamma) = (s.tape(g, 0)?, s.tape(g, 1)?);
         let rank = s.r.x[0].rank();
@@ -368,25 +490,17 @@ fn images(
     g: &mut Graph,
     s: &Step<'_>,
     op: &str,
-    (kernel, stride, pad): (usize, usize, usize),
-    more: &[(&str, super::onnx_graph::Attribute)],
+    (kernel, stride, padding): ([usize; 2], [usize; 2], [usize; 2]),
+    more: &[(&str, usize)],
 ) -> Output {
     let x = g.value(s.r.inputs[0], Order::ChannelsFirst)?;
     let mut attributes = vec![
-        ("kernel_shape", Ints(vec![kernel; 2])),
-        ("strides", Ints(vec![stride; 2])),
-        ("pads", Ints(vec![pad; 4])),
+        ("kernel_shape", Ints(kernel.to_vec())),
+        ("strides", Ints(stride.to_vec())),
+        ("pads", Ints([padding, padding].concat())),
     ];
-    attributes.extend(more.iter().map(|(name, value)| {
-        (
-            *name,
-            match value {
-                Float(v) => Float(*v),
-                Int(v) => Int(*v),
-                Ints(v) => Ints(v.clone()),
-            },
-        )
-    }));
+    // Those that are 0 are what is meant without them.
+    attributes.extend(more.iter().filter(|(_, value)| *value != 0).map(|(name, value)| (*name, Int(*value))));
     Ok((Order::ChannelsFirst, g.node(op, &[&x], &attributes)))
 }
 

@@ -66,17 +66,17 @@ fn depthwise_forward<T: Element>(conv: &Conv, x: &[T], w: &[T], y: &mut [T], poo
     let (w, row) = (packed.as_slice(), g.ow() * c);
     for_chunks_of_work(y, row.max(1), conv.multiply_adds(), |part, y| {
         let (n, oy) = (part / g.oh(), part % g.oh());
-        let (ky0, y0, rows) = g.taps(oy, g.h, g.kh);
+        let (ky0, y0, rows) = g.taps(0, oy);
         vectorized(
             #[inline(always)]
             || {
                 for (ox, out) in y.chunks_exact_mut(c).enumerate() {
-                    let (kx0, x0, width) = g.taps(ox, g.w, g.kw);
+                    let (kx0, x0, width) = g.taps(1, ox);
                     out.fill(T::ZERO);
                     for r in 0..rows {
                         for k in 0..width {
                             let tap = (ky0 + r) * g.kw + kx0 + k;
-                            let from = pixel(g, n, y0 + r, x0 + k);
+                            let from = pixel(g, n, y0 + r * g.dilation[0], x0 + k * g.dilation[1]);
                             multiply_add(out, &x[from..from + c], &w[tap * c..(tap + 1) * c]);
                         }
                     }
@@ -86,11 +86,12 @@ fn depthwise_forward<T: Element>(conv: &Conv, x: &[T], w: &[T], y: &mut [T], poo
     });
 }
 
-/// The outputs that tap `k` leads to input coordinate `i`: at most one, o with o·stride + k = i + pad.
+/// The outputs that tap `k` leads to input coordinate `i` of an axis: at most one, o with o·stride + k·dilation = i + pad.
 #[inline(always)]
-fn output_of(g: &Window, i: usize, k: usize, extent: usize) -> Option<usize> {
-    let at = (i + g.pad).checked_sub(k)?;
-    (at.is_multiple_of(g.stride) && at / g.stride < extent).then(|| at / g.stride)
+fn output_of(g: &Window, axis: usize, i: usize, k: usize, extent: usize) -> Option<usize> {
+    let at = (i + g.pad[axis]).checked_sub(k * g.dilation[axis])?;
+    let stride = g.stride[axis];
+    (at.is_multiple_of(stride) && at / stride < extent).then(|| at / stride)
 }
 
 fn depthwise_backward_data<T: Element>(conv: &Conv, y_bar: &[T], w: &[T], x_bar: &mut [T], pool: &Pool<T>) {
@@ -106,9 +107,9 @@ fn depthwise_backward_data<T: Element>(conv: &Conv, y_bar: &[T], w: &[T], x_bar:
                 for (ix, out) in x_bar.chunks_exact_mut(c).enumerate() {
                     out.fill(T::ZERO);
                     for ky in 0..g.kh {
-                        let Some(oy) = output_of(g, iy, ky, oh) else { continue };
+                        let Some(oy) = output_of(g, 0, iy, ky, oh) else { continue };
                         for kx in 0..g.kw {
-                            let Some(ox) = output_of(g, ix, kx, ow) else { continue };
+                            let Some(ox) = output_of(g, 1, ix, kx, ow) else { continue };
                             let (from, tap) = (((n * oh + oy) * ow + ox) * c, ky * g.kw + kx);
                             multiply_add(out, &y_bar[from..from + c], &w[tap * c..(tap + 1) * c]);
                         }
@@ -135,14 +136,14 @@ fn depthwise_backward_weight<T: Element>(
             || {
                 for n in images {
                     for oy in 0..oh {
-                        let (ky0, y0, rows) = g.taps(oy, g.h, g.kh);
+                        let (ky0, y0, rows) = g.taps(0, oy);
                         for ox in 0..ow {
-                            let (kx0, x0, width) = g.taps(ox, g.w, g.kw);
+                            let (kx0, x0, width) = g.taps(1, ox);
                             let y_bar = &y_bar[((n * oh + oy) * ow + ox) * c..][..c];
                             for r in 0..rows {
                                 for k in 0..width {
                                     let tap = (ky0 + r) * g.kw + kx0 + k;
-                                    let from = pixel(g, n, y0 + r, x0 + k);
+                                    let from = pixel(g, n, y0 + r * g.dilation[0], x0 + k * g.dilation[1]);
                                     multiply_add(&mut sum[tap * c..(tap + 1) * c], y_bar, &x[from..from + c]);
                                 }
                             }

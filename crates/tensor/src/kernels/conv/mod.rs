@@ -45,17 +45,23 @@ impl Conv {
     /// The convolution with flipped weights that maps output adjoints to input adjoints, at stride 1.
     pub(crate) fn adjoint(&self) -> Option<Conv> {
         let g = self.window;
-        (g.stride == 1 && g.kh == g.kw && g.pad < g.kh).then(|| Conv {
-            window: Window { h: g.oh(), w: g.ow(), c: self.out, pad: g.kh - 1 - g.pad, ..g },
+        let pad = [g.kh.checked_sub(1 + g.pad[0])?, g.kw.checked_sub(1 + g.pad[1])?];
+        (g.stride == [1; 2] && self.is_dense() && g.kh == g.kw).then(|| Conv {
+            window: Window { h: g.oh(), w: g.ow(), c: self.out, pad, ..g },
             out: g.c,
             groups: 1,
         })
     }
 
+    /// The taps of its windows lie side by side, and no window leads over the padding's edge.
+    pub(crate) fn is_dense(&self) -> bool {
+        self.window.dilation == [1; 2] && self.window.extra == [0; 2]
+    }
+
     /// A 1×1 convolution at stride 1 without padding is a matrix product on the images as they are.
     pub(crate) fn is_matmul(&self) -> bool {
         let g = self.window;
-        g.kh == 1 && g.kw == 1 && g.stride == 1 && g.pad == 0
+        g.kh == 1 && g.kw == 1 && g.stride == [1; 2] && g.pad == [0; 2]
     }
 }
 
@@ -151,24 +157,24 @@ mod tests {
         let mut all = vec![];
         while all.len() < 300 {
             let (kh, kw) = (1 + r.below(5), 1 + r.below(5));
-            let window = Window {
-                n: 1 + r.below(5),
-                h: 1 + r.below(12),
-                w: 1 + r.below(12),
-                c: 1 + r.below(20),
-                kh,
-                kw,
-                stride: 1 + r.below(3),
-                pad: r.below(4),
-            };
+            let images = [1 + r.below(5), 1 + r.below(12), 1 + r.below(12), 1 + r.below(20)];
+            let window = Window::square(images, [kh, kw], 1 + r.below(3), r.below(4));
+            if window.fits() {
+                all.push(Conv { window, out: 1 + r.below(36), groups: 1 });
+            }
+        }
+        // Strides, paddings and distances of taps of their own for each axis.
+        while all.len() < 600 {
+            let images = [1 + r.below(3), 1 + r.below(14), 1 + r.below(14), 1 + r.below(9)];
+            let window = uneven(&mut r, images);
             if window.fits() {
                 all.push(Conv { window, out: 1 + r.below(36), groups: 1 });
             }
         }
         // Shapes that Winograd's kernels run.
-        while all.len() < 700 {
+        while all.len() < 1000 {
             let (h, w, c, out) = (1 + r.below(11), 1 + r.below(11), 16 + r.below(34), 16 + r.below(34));
-            let window = Window { n: 1 + r.below(9), h, w, c, kh: 3, kw: 3, stride: 1, pad: r.below(3) };
+            let window = Window::square([1 + r.below(9), h, w, c], [3; 2], 1, r.below(3));
             if window.fits() {
                 all.push(Conv { window, out, groups: 1 });
             }
@@ -176,21 +182,25 @@ mod tests {
         // Batches of which several images make one part.
         for (n, h, c, out) in [(40, 4, 20, 35), (100, 4, 64, 64), (40, 8, 16, 32), (33, 8, 5, 17)] {
             for stride in [1, 2] {
-                all.push(Conv {
-                    window: Window { n, h, w: h, c, kh: 3, kw: 3, stride, pad: 1 },
-                    out,
-                    groups: 1,
-                });
+                all.push(Conv { window: Window::square([n, h, h, c], [3; 2], stride, 1), out, groups: 1 });
             }
         }
         for (c, out) in [(16, 16), (16, 32), (3, 16), (64, 64)] {
             for stride in [1, 2] {
-                let window = Window { n: 9, h: 16, w: 16, c, kh: 3, kw: 3, stride, pad: 1 };
-                all.push(Conv { window, out, groups: 1 });
-                all.push(Conv { window: Window { kh: 1, kw: 1, pad: 0, ..window }, out, groups: 1 });
+                for (kernel, pad) in [(3, 1), (1, 0)] {
+                    let window = Window::square([9, 16, 16, c], [kernel; 2], stride, pad);
+                    all.push(Conv { window, out, groups: 1 });
+                }
             }
         }
         all
+    }
+
+    /// A window with settings of its own for each axis.
+    fn uneven(r: &mut Rng, images: [usize; 4]) -> Window {
+        let mut pair = |from: usize, below: usize| [from + r.below(below), from + r.below(below)];
+        let (kernel, stride, pad, dilation) = (pair(1, 4), pair(1, 3), pair(0, 4), pair(1, 3));
+        Window { stride, pad, dilation, ..Window::square(images, kernel, 1, 0) }
     }
 
     fn random(len: usize, tag: u64) -> Vec<f32> {
@@ -205,8 +215,10 @@ mod tests {
             let (n, oy, ox) = g.locate(p);
             for ky in 0..g.kh {
                 for kx in 0..g.kw {
-                    let (y, x) =
-                        ((oy * g.stride + ky).wrapping_sub(g.pad), (ox * g.stride + kx).wrapping_sub(g.pad));
+                    let at = |axis: usize, o: usize, k: usize| {
+                        (o * g.stride[axis] + k * g.dilation[axis]).wrapping_sub(g.pad[axis])
+                    };
+                    let (y, x) = (at(0, oy, ky), at(1, ox, kx));
                     if y >= g.h || x >= g.w {
                         continue;
                     }
@@ -250,15 +262,12 @@ mod tests {
             let groups = 2 + r.below(5);
             // Every channel a group, one output each; or any numbers.
             let (ci, co) = if r.below(2) == 0 { (1, 1) } else { (1 + r.below(4), 1 + r.below(4)) };
-            let window = Window {
-                n: 1 + r.below(20),
-                h: 1 + r.below(9),
-                w: 1 + r.below(9),
-                c: groups * ci,
-                kh: 1 + r.below(4),
-                kw: 1 + r.below(4),
-                stride: 1 + r.below(3),
-                pad: r.below(3),
+            let images = [1 + r.below(20), 1 + r.below(9), 1 + r.below(9), groups * ci];
+            let window = if count < 150 {
+                let kernel = [1 + r.below(4), 1 + r.below(4)];
+                Window::square(images, kernel, 1 + r.below(3), r.below(3))
+            } else {
+                uneven(&mut r, images)
             };
             if window.fits() {
                 let conv = Conv { window, out: groups * co, groups };

@@ -1,7 +1,7 @@
-//! Direct convolution: every window, stride and padding.
+//! Direct convolution: every window whose taps lie side by side, every stride and padding.
 //!
-//! A forward pass and the adjoint in the data are the same loop. At stride s the adjoint splits into s² phases, one for each
-//! pair of remainders of an input pixel's coordinates: each is a convolution of ȳ at stride 1 with every s-th tap, flipped.
+//! A forward pass and the adjoint in the data are the same loop. At strides s and t the adjoint splits into s·t phases, one for each
+//! pair of remainders of an input pixel's coordinates: each is a convolution of ȳ at stride 1 with every s-th and t-th tap, flipped.
 
 use super::pack::{Weights, unpack};
 use super::tile::{Pixels, Row, TILE, output_row, weight_tile_of};
@@ -16,7 +16,7 @@ pub(super) static KERNELS: ConvKernels<f32> = ConvKernels {
     allowed_by: KernelChoice::Direct,
     fast_math: false,
     saving: 1.0,
-    suits: |_| true,
+    suits: |conv| conv.is_dense(),
     forward,
     backward_data,
     backward_weight,
@@ -57,11 +57,11 @@ fn adjoint_phases(extent: usize, kernel: usize, stride: usize, pad: usize) -> (V
 struct Plan<'a> {
     weights: Weights<'a>,
     padded: Padded,
-    /// Step of the windows over the padded source.
-    stride: usize,
-    /// Height and width of a result, and the step from one result of a phase to the next.
+    /// Steps of the windows over the padded source.
+    stride: [usize; 2],
+    /// Height and width of a result, and the steps from one result of a phase to the next.
     result: [usize; 2],
-    step: usize,
+    step: [usize; 2],
     rows: Vec<Phase>,
     cols: Vec<Phase>,
     multiply_adds: usize,
@@ -89,7 +89,7 @@ fn forward(conv: &Conv, x: &[f32], w: &[f32], y: &mut [f32], pool: &Pool<f32>) {
         padded: padded(conv, 16),
         stride: g.stride,
         result: [oh, ow],
-        step: 1,
+        step: [1; 2],
         rows: all(oh, g.kh),
         cols: all(ow, g.kw),
         multiply_adds: conv.multiply_adds(),
@@ -101,20 +101,20 @@ fn forward(conv: &Conv, x: &[f32], w: &[f32], y: &mut [f32], pool: &Pool<f32>) {
 /// The input, padded.
 fn padded(conv: &Conv, parts: usize) -> Padded {
     let g = &conv.window;
-    let to = [g.h + 2 * g.pad, g.w + 2 * g.pad];
+    let to = [g.h + 2 * g.pad[0], g.w + 2 * g.pad[1]];
     let images = Padded::group(g.n, g.oh() * g.ow(), to[0] * to[1] * g.c, parts);
-    Padded::new([g.h, g.w, g.c], [g.pad; 2], to, images)
+    Padded::new([g.h, g.w, g.c], g.pad, to, images)
 }
 
 fn backward_data(conv: &Conv, y_bar: &[f32], w: &[f32], x_bar: &mut [f32], pool: &Pool<f32>) {
     let g = &conv.window;
-    let (rows, above, height) = adjoint_phases(g.h, g.kh, g.stride, g.pad);
-    let (cols, left, width) = adjoint_phases(g.w, g.kw, g.stride, g.pad);
+    let (rows, above, height) = adjoint_phases(g.h, g.kh, g.stride[0], g.pad[0]);
+    let (cols, left, width) = adjoint_phases(g.w, g.kw, g.stride[1], g.pad[1]);
     let images = Padded::group(g.n, g.h * g.w, height * width * conv.out, 16);
     let plan = Plan {
         weights: Weights { w, taps: g.kh * g.kw, input: conv.out, out: g.c, swapped: true },
         padded: Padded::new([g.oh(), g.ow(), conv.out], [above, left], [height, width], images),
-        stride: 1,
+        stride: [1; 2],
         result: [g.h, g.w],
         step: g.stride,
         rows,
@@ -170,17 +170,17 @@ fn phase(plan: &Plan, (p, q): (&Phase, &Phase), x: &[f32], w: &[f32], y: &mut [f
         let w = &w[block.of(lines * run)];
         for (x, y) in x.chunks_exact(x_image).zip(y.chunks_exact_mut(y_image)) {
             for r in 0..rows {
-                let from = (p.from + r * plan.stride) * padded.line() + q.from * input;
+                let from = (p.from + r * plan.stride[0]) * padded.line() + q.from * input;
                 let row = Row {
                     x: &x[from.min(x.len())..],
                     line: padded.line(),
-                    pixel: plan.stride * input,
+                    pixel: plan.stride[1] * input,
                     lines,
                     run,
                     pixels,
-                    pitch: plan.step * out,
+                    pitch: plan.step[1] * out,
                 };
-                output_row(&row, w, &mut y[(p.to + r * plan.step) * line + q.to * out..], block);
+                output_row(&row, w, &mut y[(p.to + r * plan.step[0]) * line + q.to * out..], block);
             }
         }
     }
@@ -294,8 +294,8 @@ fn add_weight_sums(
             rows,
             cols,
             image: padded.image(),
-            line: g.stride * padded.line(),
-            pixel: g.stride * g.c,
+            line: g.stride[0] * padded.line(),
+            pixel: g.stride[1] * g.c,
             pitch,
         };
         for (tile, sum) in sum.chunks_mut(TILE * block.width()).enumerate() {

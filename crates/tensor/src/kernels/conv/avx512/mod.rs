@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `pack` | weights between PyTorch's layout and the kernels' own |
 //! | `tile` | the register tiles that both kinds of kernels are made of |
-//! | `direct` | any window, stride and padding |
+//! | `direct` | any stride and padding, any window without gaps |
 //! | `winograd` | 3×3 at stride 1 with 2.25 or 4 times fewer multiplications |
 //!
 //! Images are copied into zero-padded scratch, a few at a time. Weights are packed as blocks of 16·V output channels:

@@ -59,8 +59,10 @@ fn suits(conv: &Conv, m: usize) -> bool {
     let g = &conv.window;
     // Each tap counts once in M + 2 positions of a tile, so a tile should be filled at least by half.
     let filled = |extent: usize| 2 * extent > extent.next_multiple_of(m);
-    (g.kh, g.kw, g.stride, conv.groups) == (3, 3, 1, 1)
-        && g.pad <= 2
+    (g.kh, g.kw, g.stride, conv.groups) == (3, 3, [1; 2], 1)
+        && conv.is_dense()
+        && g.pad[0] == g.pad[1]
+        && g.pad[0] <= 2
         && g.c >= LANES
         && conv.out >= LANES
         && filled(g.oh())
@@ -90,7 +92,7 @@ fn backward_data<W: Maps<M, T>, const M: usize, const T: usize>(
 ) {
     let g = &conv.window;
     // The convolution with flipped weights that maps output adjoints to input adjoints.
-    let window = Window { h: g.oh(), w: g.ow(), c: conv.out, pad: 2 - g.pad, ..*g };
+    let window = Window { h: g.oh(), w: g.ow(), c: conv.out, pad: g.pad.map(|pad| 2 - pad), ..*g };
     let adjoint = Conv { window, out: g.c, groups: 1 };
     let weights = Weights { w, taps: 9, input: conv.out, out: g.c, swapped: true };
     run::<W, M, T>(&adjoint, &Filters { weights, taps: [8, 7, 6, 5, 4, 3, 2, 1, 0] }, y_bar, x_bar, pool);

@@ -53,7 +53,7 @@ impl Tiles {
         let g = &conv.window;
         let result = [g.oh(), g.ow()];
         let grid = result.map(|r| r.div_ceil(m));
-        let padded = Padded::new([g.h, g.w, g.c], [g.pad; 2], grid.map(|tiles| tiles * m + 2), images);
+        let padded = Padded::new([g.h, g.w, g.c], g.pad, grid.map(|tiles| tiles * m + 2), images);
         let positions = (m + 2) * (m + 2);
         Tiles { padded, result, grid, rows: images * grid[0], channels: [g.c, conv.out], positions }
     }
