@@ -36,15 +36,14 @@ impl<T: Element> Pointwise<T> for Elu {
         let (scale, rate) = (c(self.scale), c(self.input_scale));
         let depth = scale * c(self.alpha);
         // e^z − 1 = 2t/(1 − t), t = tanh(z/2), loses no digits for small z. Above zero it is not used, and must not overflow.
-        let z = rate * if x < T::ZERO { x } else { T::ZERO };
+        let z = rate * if x > T::ZERO { T::ZERO } else { x };
         let (t, e) = ((c(0.5) * z).tanh(), z.exp());
         let slope = depth * rate * e;
         if x > T::ZERO {
             [scale * x, scale, T::ZERO]
         } else {
             let curve = if x < T::ZERO { slope * rate } else { T::ZERO };
-            // x − x: 0, or NaN if x is.
-            [depth * (t + t) / (T::ONE - t) + (x - x), slope, curve]
+            [depth * (t + t) / (T::ONE - t), slope, curve]
         }
     }
 }
