@@ -22,7 +22,7 @@ pub fn affine(a: f64, b: f64) -> LinearOp<Affine> {
 impl Affine {
     fn scale<T: Element>(&self, x: &[T], out: &mut [T]) {
         let a = T::from_f64(self.a);
-        map::unary(out, x, |x| a * x);
+        map::zip(out, [x], |[x]| a * x);
     }
 }
 
@@ -38,7 +38,7 @@ impl<T: Element> Linear<T> for Affine {
     fn forward(&self, cx: &Context<T>, x: &Array<T>, y: Shape) -> (Array<T>, Option<Array<T>>) {
         let mut value = cx.array(y);
         let (a, b) = (T::from_f64(self.a), T::from_f64(self.b));
-        map::unary(value.make_mut(), x.as_slice(), |x| a * x + b);
+        map::zip(value.make_mut(), [x.as_slice()], |[x]| a * x + b);
         (value, None)
     }
 

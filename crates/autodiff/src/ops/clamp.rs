@@ -28,7 +28,7 @@ impl<T: Element> Pointwise<T> for Clamp {
         let (low, high) = (T::from_f64(self.low), T::from_f64(self.high));
         let y = if x < low { low } else { x };
         let y = if y > high { high } else { y };
-        [y, if x > low && x < high { T::ONE } else { T::ZERO }, T::ZERO]
+        [y, if (x > low) & (x < high) { T::ONE } else { T::ZERO }, T::ZERO]
     }
 }
 

@@ -30,7 +30,7 @@ impl<F> PointwiseOp<F> {
     where
         F: Pointwise<T>,
     {
-        map::binary(out, x, d, |x, d| self.0.at(x)[1] * d);
+        map::zip(out, [x, d], |[x, d]| self.0.at(x)[1] * d);
     }
 }
 
@@ -45,7 +45,7 @@ impl<T: Element, F: Pointwise<T>> Op<T> for PointwiseOp<F> {
 
     fn forward(&self, cx: &Context<T>, x: &[&Array<T>], y: Shape, keep: Keep) -> (Array<T>, Residuals<T>) {
         let mut value = cx.array(y);
-        map::unary(value.make_mut(), x[0].as_slice(), |x| self.0.at(x)[0]);
+        map::zip(value.make_mut(), [x[0].as_slice()], |[x]| self.0.at(x)[0]);
         (value, Residuals::new([keep.any().then(|| x[0].clone())]))
     }
 

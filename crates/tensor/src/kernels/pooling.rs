@@ -9,15 +9,21 @@ use std::ops::Range;
 /// offsets are those of channel 0.
 #[inline(always)]
 fn each_tap(g: &Window, mut f: impl FnMut(usize, usize, usize)) {
-    for oy in 0..g.oh() {
+    // The window's fields are read once: f writes, and the compiler would read them again behind it.
+    let (oh, ow, g) = (g.oh(), g.ow(), *g);
+    let (down, right) = (g.dilation[0] * g.w * g.c, g.dilation[1] * g.c);
+    for oy in 0..oh {
         let (ky0, y0, rows) = g.taps(0, oy);
-        for ox in 0..g.ow() {
+        for ox in 0..ow {
             let (kx0, x0, width) = g.taps(1, ox);
+            let (output, mut line) = ((oy * ow + ox) * g.c, (y0 * g.w + x0) * g.c);
             for r in 0..rows {
+                let (mut input, tap) = (line, (ky0 + r) * g.kw + kx0);
                 for s in 0..width {
-                    let input = ((y0 + r * g.dilation[0]) * g.w + x0 + s * g.dilation[1]) * g.c;
-                    f((oy * g.ow() + ox) * g.c, input, (ky0 + r) * g.kw + kx0 + s);
+                    f(output, input, tap + s);
+                    input += right;
                 }
+                line += down;
             }
         }
     }

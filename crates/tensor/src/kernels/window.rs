@@ -96,8 +96,10 @@ impl Window {
     pub fn taps(&self, axis: usize, out: usize) -> (usize, usize, usize) {
         let ((extent, kernel), pad, dilation) = (self.axis(axis), self.pad[axis], self.dilation[axis]);
         let start = out * self.stride[axis];
-        let first = pad.saturating_sub(start).div_ceil(dilation);
-        let end = (extent + pad).saturating_sub(start).div_ceil(dilation).min(kernel);
+        // A division for every window would be felt.
+        let steps = |pixels: usize| if dilation == 1 { pixels } else { pixels.div_ceil(dilation) };
+        let first = steps(pad.saturating_sub(start));
+        let end = steps((extent + pad).saturating_sub(start)).min(kernel);
         // A window that lies in the padding alone has no taps.
         if first < end { (first, start + first * dilation - pad, end - first) } else { (0, 0, 0) }
     }

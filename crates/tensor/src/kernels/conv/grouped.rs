@@ -67,6 +67,8 @@ fn depthwise_forward<T: Element>(conv: &Conv, x: &[T], w: &[T], y: &mut [T], poo
     for_chunks_of_work(y, row.max(1), conv.multiply_adds(), |part, y| {
         let (n, oy) = (part / g.oh(), part % g.oh());
         let (ky0, y0, rows) = g.taps(0, oy);
+        // Read once: the loops write.
+        let (g, [down, right]) = (&{ *g }, g.dilation);
         vectorized(
             #[inline(always)]
             || {
@@ -76,7 +78,7 @@ fn depthwise_forward<T: Element>(conv: &Conv, x: &[T], w: &[T], y: &mut [T], poo
                     for r in 0..rows {
                         for k in 0..width {
                             let tap = (ky0 + r) * g.kw + kx0 + k;
-                            let from = pixel(g, n, y0 + r * g.dilation[0], x0 + k * g.dilation[1]);
+                            let from = pixel(g, n, y0 + r * down, x0 + k * right);
                             multiply_add(out, &x[from..from + c], &w[tap * c..(tap + 1) * c]);
                         }
                     }
@@ -101,6 +103,7 @@ fn depthwise_backward_data<T: Element>(conv: &Conv, y_bar: &[T], w: &[T], x_bar:
     let w = packed.as_slice();
     for_chunks_of_work(x_bar, (g.w * c).max(1), conv.multiply_adds(), |part, x_bar| {
         let (n, iy) = (part / g.h, part % g.h);
+        let g = &{ *g };
         vectorized(
             #[inline(always)]
             || {
@@ -134,6 +137,8 @@ fn depthwise_backward_weight<T: Element>(
         vectorized(
             #[inline(always)]
             || {
+                // Read once: the loops write.
+                let (g, [down, right]) = (&{ *g }, g.dilation);
                 for n in images {
                     for oy in 0..oh {
                         let (ky0, y0, rows) = g.taps(0, oy);
@@ -143,7 +148,7 @@ fn depthwise_backward_weight<T: Element>(
                             for r in 0..rows {
                                 for k in 0..width {
                                     let tap = (ky0 + r) * g.kw + kx0 + k;
-                                    let from = pixel(g, n, y0 + r * g.dilation[0], x0 + k * g.dilation[1]);
+                                    let from = pixel(g, n, y0 + r * down, x0 + k * right);
                                     multiply_add(&mut sum[tap * c..(tap + 1) * c], y_bar, &x[from..from + c]);
                                 }
                             }
