@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from pytorch_curvature import block_hessian, gradients, hvp, row_sum, second_order_blocks
-from pytorch_models import MlpMixer, MobileNet, ResNet, VisionTransformer
+from pytorch_models import Mlp, MlpMixer, MobileNet, ResNet, VisionTransformer
 
 GOLDEN = Path(__file__).resolve().parent.parent / "crates" / "train" / "tests" / "golden"
 
@@ -414,6 +414,61 @@ def adahessian_kfac_golden(steps=20, snapshots=(1, 10, 20)):
     return out
 
 
+class Tokens(torch.nn.Module):
+    """Embedding, norm, linear: logits of every token."""
+
+    def __init__(self, vocabulary, dim):
+        super().__init__()
+        self.embedding = torch.nn.Embedding(vocabulary, dim)
+        self.norm = torch.nn.LayerNorm(dim)
+        self.fc = torch.nn.Linear(dim, vocabulary)
+
+    def forward(self, x):
+        return self.fc(self.norm(self.embedding(x)))
+
+
+def losses_golden():
+    """Losses of numbers, on a small MLP, and of tokens, some of which are ignored.
+
+    Loss, gradients and H v for one v over all parameters.
+    """
+    torch.manual_seed(6)
+    features, outputs, tokens, vocabulary = 5, 2, 4, 7
+    x = torch.randn(BATCH, features)
+    token = torch.randint(vocabulary, (BATCH, tokens))
+    target = torch.randint(vocabulary, (BATCH, tokens))
+    target[0, 1:] = target[3, 0] = -100
+    cases = {
+        "mse": (Mlp(features, outputs, (4, 3)), x, torch.randn(BATCH, outputs), F.mse_loss),
+        "bce": (
+            Mlp(features, outputs, (4, 3)),
+            x,
+            torch.rand(BATCH, outputs),
+            F.binary_cross_entropy_with_logits,
+        ),
+        "tokens": (
+            Tokens(vocabulary, 3),
+            token,
+            target,
+            lambda y, t: F.cross_entropy(y.transpose(1, 2), t, ignore_index=-100),
+        ),
+    }
+    out = {}
+    for case, (model, x, target, loss_of) in cases.items():
+        perturb_blocks(model)
+        loss = loss_of(model.train()(x), target)
+        grads = gradients(loss, model)
+        params = list(model.parameters())
+        direction = [torch.randn_like(p) for p in params]
+        out |= {f"{case}.input": x, f"{case}.target": target, f"{case}.loss": loss.reshape(1)}
+        out |= parameters(f"{case}.param", model)
+        out |= {f"{case}.grad.{name}": g for name, g in grads.items()}
+        for name, v, hv in zip(grads, direction, hvp(list(grads.values()), params, direction)):
+            out[f"{case}.v.{name}"] = v
+            out[f"{case}.hv.{name}"] = hv
+    return out
+
+
 def write(path, tensors):
     for name, tensor in tensors.items():
         if not torch.isfinite(tensor).all():
@@ -444,6 +499,7 @@ def main():
     write(folder / "norms.safetensors", norms_golden())
     write(folder / "blocks.safetensors", blocks_golden())
     write(folder / "adahessian_kfac.safetensors", adahessian_kfac_golden())
+    write(folder / "losses.safetensors", losses_golden())
 
 
 if __name__ == "__main__":

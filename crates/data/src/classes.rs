@@ -89,6 +89,14 @@ impl Dataset {
     /// # Errors
     /// Naming a class with images that the network does not know.
     pub fn take_classes(&mut self, names: &[String]) -> Result<Vec<String>> {
+        if !self.has_labels() {
+            // Numbers of tokens are the network's own.
+            if self.classes() > names.len() {
+                return Err(Error::TooManyClasses { found: self.classes(), known: names.len() });
+            }
+            self.class_names = names.to_vec();
+            return Ok(Vec::new());
+        }
         let theirs: Vec<String> = names.iter().map(|name| composed(name)).collect();
         let own: Vec<String> = self.class_names.iter().map(|name| composed(name)).collect();
         let number_of: HashMap<&str, u32> = theirs.iter().map(|name| &**name).zip(0..).collect();
@@ -146,6 +154,9 @@ impl Dataset {
 
     /// What nothing can be learnt about, a line each: classes without training images, and all images in one class.
     pub fn doubts(&self) -> Vec<String> {
+        if !self.has_labels() {
+            return Vec::new();
+        }
         let counts = counts(&self.train, self.classes());
         let named = |wanted: &dyn Fn(usize) -> bool| -> Vec<&str> {
             let names = self.class_names.iter().zip(&counts);
@@ -182,7 +193,7 @@ mod tests {
     /// One image per label, which its value tells.
     fn data(names: &[&str], labels: &[u32]) -> Dataset {
         let images = Pixels::Bytes(labels.iter().map(|l| *l as u8).collect());
-        let set = ImageSet { size: (1, 1, 1), images, labels: labels.to_vec() };
+        let set = ImageSet::new((1, 1, 1), images, labels.to_vec());
         Dataset::new(set.clone(), set, strings(names)).unwrap()
     }
 

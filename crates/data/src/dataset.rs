@@ -1,6 +1,7 @@
 //! Labelled images to train and to test on.
 
-use crate::error::{DatasetError, Result};
+use crate::answers::Wanted;
+use crate::error::{DatasetError, Error, Result};
 use crate::image_set::{ImageSet, Pixels};
 use crate::split::{Division, sample};
 use serde::{Deserialize, Serialize};
@@ -13,9 +14,9 @@ pub struct Dataset {
     pub train: Arc<ImageSet>,
     /// Images to test on.
     pub test: Arc<ImageSet>,
-    /// What the classes are called, in the order of their numbers.
+    /// What the classes are called, in the order of their numbers; where answers are no classes: the outputs.
     pub class_names: Vec<String>,
-    /// (value − mean)/std per channel, on the files' own scale, taken over all training images.
+    /// (value − mean)/std per channel, on the files' own scale, taken over all training images; empty where samples are taken as they are.
     pub normalisation: Normalisation,
     /// What was left out, converted or assumed when the files were read, a line each. Settings stand in backquotes.
     pub notes: Vec<String>,
@@ -60,7 +61,10 @@ impl Dataset {
                 format!("they are {}, the training images {}", test.spelled_size(), train.spelled_size());
             return Err(DatasetError { part: "test", reason });
         }
-        let (mean, std) = train.images.moments(train.size.2);
+        let (mean, std) = match train.as_is {
+            None => train.images.moments(train.size.2),
+            Some(_) => Default::default(),
+        };
         let normalisation = Normalisation { mean, std };
         Ok(Dataset { train, test, class_names, normalisation, notes: Vec::new() })
     }
@@ -75,6 +79,11 @@ impl Dataset {
         if self.is_whole() { self.test.clone() } else { Arc::new(self.train.with(&self.test)) }
     }
 
+    /// Every sample has a class.
+    pub fn has_labels(&self) -> bool {
+        self.train.wanted == Wanted::Labels
+    }
+
     /// Number of classes.
     pub fn classes(&self) -> usize {
         self.class_names.len()
@@ -83,12 +92,21 @@ impl Dataset {
     /// The CRC-32 of all images and labels, which tells them from others.
     pub fn crc32(&self) -> u32 {
         let mut crc = crc32fast::Hasher::new();
-        for set in [&self.train, &self.test] {
-            match &set.images {
+        fn add(crc: &mut crc32fast::Hasher, values: &Pixels) {
+            match values {
                 Pixels::Bytes(v) => crc.update(v),
                 Pixels::Floats(v) => v.iter().for_each(|v| crc.update(&v.to_le_bytes())),
             }
+        }
+        for set in [&self.train, &self.test] {
+            add(&mut crc, &set.images);
             set.labels.iter().for_each(|l| crc.update(&l.to_le_bytes()));
+            set.more.iter().for_each(|column| add(&mut crc, &column.values));
+            match &set.wanted {
+                Wanted::Classes { classes, .. } => classes.iter().for_each(|c| crc.update(&c.to_le_bytes())),
+                Wanted::Values(column) => add(&mut crc, &column.values),
+                Wanted::Labels | Wanted::Nothing => (),
+            }
         }
         crc.finalize()
     }
@@ -96,8 +114,12 @@ impl Dataset {
     /// Leaves of the training images those that `division` trains on, and returns those that it holds out.
     ///
     /// # Errors
-    /// As [`Division::numbers`].
+    /// As [`Division::numbers`]; when samples per class are asked for, and have none.
     pub fn divide(&mut self, division: &Division) -> Result<Arc<ImageSet>> {
+        if let (Some(count), false) = (division.labels, self.has_labels()) {
+            let reason = "is of samples per class, and these have none; leave it out";
+            return Err(Error::setting("labels", Some(&count.to_string()), reason));
+        }
         let (train, held_out) = division.numbers(&self.train.labels, &self.class_names)?;
         let held_out = Arc::new(self.train.select(&held_out));
         if train.len() < self.train.len() {
@@ -116,7 +138,7 @@ impl Dataset {
 
 #[test]
 fn images_and_labels_that_make_no_data_set_are_refused() {
-    let set = || ImageSet { size: (2, 2, 1), images: Pixels::Floats(vec![0.5; 12]), labels: vec![0, 1, 1] };
+    let set = || ImageSet::new((2, 2, 1), Pixels::Floats(vec![0.5; 12]), vec![0, 1, 1]);
     let refusal = |change: &dyn Fn(&mut ImageSet)| {
         let mut other = set();
         change(&mut other);
@@ -146,7 +168,7 @@ fn images_and_labels_that_make_no_data_set_are_refused() {
         assert!(train.starts_with("the training images: ") && train.contains(reason), "{train}");
         assert!(test.starts_with("the test images: ") && test.contains(reason), "{test}");
     }
-    let colour = ImageSet { size: (2, 1, 3), images: Pixels::Bytes(vec![0; 6]), labels: vec![1] };
+    let colour = ImageSet::new((2, 1, 3), Pixels::Bytes(vec![0; 6]), vec![1]);
     let e = Dataset::new(set(), colour, vec!["a".into(), "b".into()]).unwrap_err().to_string();
     assert_eq!(e, "the test images: they are 2×1×3, the training images 2×2×1");
 }

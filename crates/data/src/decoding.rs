@@ -163,7 +163,7 @@ pub(crate) fn read(
     others.broken.sort_unstable();
     others.several.sort_unstable();
     report.several.extend(others.several.iter().map(|i| found[*i].0.clone()));
-    let set = ImageSet { size, images, labels: found.iter().map(|f| f.1).collect() };
+    let set = ImageSet::new(size, images, found.iter().map(|f| f.1).collect());
     let set = match others.broken.is_empty() {
         true => set,
         false => {

@@ -17,7 +17,7 @@ pub fn fit(set: &ImageSet, size: usize) -> Result<ImageSet> {
         Pixels::Bytes(v) => Pixels::Bytes(enlarge(v, set.size, size)),
         Pixels::Floats(v) => Pixels::Floats(enlarge(v, set.size, size)),
     };
-    Ok(ImageSet { size: (size, size, c), images, labels: set.labels.clone() })
+    Ok(ImageSet { size: (size, size, c), images, ..set.clone() })
 }
 
 fn enlarge<V: Copy + Default>(from: &[V], (h, w, c): (usize, usize, usize), size: usize) -> Vec<V> {
@@ -42,13 +42,13 @@ mod tests {
 
     #[test]
     fn pixels_are_repeated_and_the_rest_is_padded() {
-        let set = ImageSet { size: (1, 2, 1), images: Pixels::Bytes(vec![3, 7]), labels: vec![0] };
+        let set = ImageSet::new((1, 2, 1), Pixels::Bytes(vec![3, 7]), vec![0]);
         let out = fit(&set, 4).unwrap();
         assert_eq!(out.images.bytes().unwrap(), [0, 0, 0, 0, 3, 3, 7, 7, 3, 3, 7, 7, 0, 0, 0, 0]);
         assert!(fit(&set, 1).unwrap_err().to_string().contains("`image-size` 1"));
         // Two images, taller than wide, of two channels.
         let values = |v: &[u8]| Pixels::Floats(v.iter().map(|v| f32::from(*v)).collect());
-        let set = ImageSet { size: (2, 1, 2), images: values(&[1, 2, 3, 4, 5, 6, 7, 8]), labels: vec![0, 1] };
+        let set = ImageSet::new((2, 1, 2), values(&[1, 2, 3, 4, 5, 6, 7, 8]), vec![0, 1]);
         let one = |v: [u8; 4]| [0, 0, v[0], v[1], 0, 0, 0, 0, v[2], v[3], 0, 0, 0, 0, 0, 0, 0, 0];
         let out = fit(&set, 3).unwrap();
         assert_eq!(out.images, values(&[one([1, 2, 3, 4]), one([5, 6, 7, 8])].concat()));

@@ -1,4 +1,7 @@
-//! Labelled images in memory.
+//! Labelled images in memory, and samples of other kinds.
+
+use crate::answers::{Column, IGNORED, Wanted};
+use sph_tensor::Shape;
 
 /// The values of images: bytes where the files have bytes, else 32-bit floats.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,7 +62,7 @@ impl Pixels {
     }
 
     /// Stretches of `len` values, put together in this order.
-    fn select(&self, numbers: &[usize], len: usize) -> Pixels {
+    pub(crate) fn select(&self, numbers: &[usize], len: usize) -> Pixels {
         fn pick<V: Copy>(from: &[V], numbers: &[usize], len: usize) -> Vec<V> {
             numbers.iter().flat_map(|&i| &from[i * len..(i + 1) * len]).copied().collect()
         }
@@ -115,11 +118,22 @@ pub struct ImageSet {
     pub size: (usize, usize, usize),
     /// N·H·W·C values.
     pub images: Pixels,
-    /// N class numbers.
+    /// N class numbers; all 0 where something else is to be answered.
     pub labels: Vec<u32>,
+    /// Shape of a sample that is no image: the network takes it as it is. `size` is one pixel with a channel per value then.
+    pub as_is: Option<Vec<usize>>,
+    /// What the network reads beside the first input, as it is.
+    pub more: Vec<Column>,
+    /// What is to be answered.
+    pub wanted: Wanted,
 }
 
 impl ImageSet {
+    /// Images of this size with a class each.
+    pub fn new(size: (usize, usize, usize), images: Pixels, labels: Vec<u32>) -> Self {
+        ImageSet { size, images, labels, as_is: None, more: Vec::new(), wanted: Wanted::Labels }
+    }
+
     /// Number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -130,8 +144,11 @@ impl ImageSet {
         self.labels.is_empty()
     }
 
-    /// Its size for people: height, width and channels, `28×28×1`.
+    /// Its size for people: height, width and channels, `28×28×1`; the shape where a sample is no image.
     pub fn spelled_size(&self) -> String {
+        if let Some(shape) = &self.as_is {
+            return format!("{:?}", Shape::new(shape));
+        }
         let (height, width, channels) = self.size;
         format!("{height}×{width}×{channels}")
     }
@@ -155,9 +172,38 @@ impl ImageSet {
         if let Some(i) = self.labels.iter().position(|label| *label as usize >= classes) {
             return Some(format!("image {i} has label {}, and there are {classes} classes", self.labels[i]));
         }
-        let Pixels::Floats(values) = &self.images else { return None };
-        let i = values.iter().position(|v| !v.is_finite())?;
-        Some(format!("image {} has a value that is not finite", i / self.image_len()))
+        let not_finite = |values: &Pixels| match values {
+            Pixels::Bytes(_) => None,
+            Pixels::Floats(v) => v.iter().position(|v| !v.is_finite()),
+        };
+        if let Some(i) = not_finite(&self.images) {
+            return Some(format!("image {} has a value that is not finite", i / self.image_len()));
+        }
+        let values = match &self.wanted {
+            Wanted::Values(column) => Some(column),
+            _ => None,
+        };
+        for Column { name, shape, values } in self.more.iter().chain(values) {
+            let entry = shape.iter().try_fold(1usize, |n, d| n.checked_mul(*d));
+            let all = entry.and_then(|entry| entry.checked_mul(n));
+            if all != Some(values.len()) || values.is_empty() {
+                return Some(format!("'{name}' has {} values for {n} of {shape:?}", values.len()));
+            }
+            if let Some(i) = not_finite(values) {
+                return Some(format!("value {i} of '{name}' is not finite"));
+            }
+        }
+        if let Wanted::Classes { shape, classes: found } = &self.wanted {
+            let all = shape.iter().try_fold(n, |n, d| n.checked_mul(*d));
+            if all != Some(found.len()) || found.is_empty() {
+                return Some(format!("there are {} classes for {n} samples of {shape:?}", found.len()));
+            }
+            let outside = |class: &&u32| **class != IGNORED && **class as usize >= classes;
+            if let Some(class) = found.iter().find(outside) {
+                return Some(format!("there is a label {class}, and there are {classes} classes"));
+            }
+        }
+        None
     }
 
     /// Values of one image.
@@ -175,7 +221,14 @@ impl ImageSet {
                 Pixels::Floats([floats(a), floats(b)].concat())
             }
         };
-        ImageSet { size: self.size, images, labels: [&self.labels[..], &other.labels].concat() }
+        ImageSet {
+            size: self.size,
+            images,
+            labels: [&self.labels[..], &other.labels].concat(),
+            as_is: self.as_is.clone(),
+            more: self.more.iter().zip(&other.more).map(|(a, b)| a.with(b)).collect(),
+            wanted: self.wanted.with(&other.wanted),
+        }
     }
 
     /// The images with the given numbers, in that order.
@@ -184,6 +237,9 @@ impl ImageSet {
             size: self.size,
             images: self.images.select(numbers, self.image_len()),
             labels: numbers.iter().map(|&i| self.labels[i]).collect(),
+            as_is: self.as_is.clone(),
+            more: self.more.iter().map(|column| column.select(numbers)).collect(),
+            wanted: self.wanted.select(numbers),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Labelled images: where they come from, how they are divided, changed and put into batches.
+//! Labelled images, and samples of other kinds: where they come from, how they are divided, changed and put into batches.
 //!
 //! - [`load`]: a data set by its name in the table [`sets::DATASETS`]; [`Dataset::new`]: one of your own.
 //! - [`Division`]: which images are trained on and which are held out.
@@ -14,6 +14,7 @@
 //! assert_eq!((digits.train.len(), digits.test.len(), digits.classes()), (1437, 360, 10));
 //! ```
 
+mod answers;
 pub mod augment;
 mod batch;
 mod classes;
@@ -34,6 +35,7 @@ mod preprocess;
 pub mod sets;
 mod split;
 
+pub use answers::{AnswerKind, Answers, Column, IGNORED, Values, Wanted};
 pub use batch::Batch;
 pub use classes::{numbers_among, only_numbered};
 pub use dataset::{Dataset, Normalisation};
@@ -41,7 +43,7 @@ pub use error::{DatasetError, Error, Result};
 pub use fit::fit;
 pub use image_set::{ImageSet, Pixels};
 pub use interpolation::Interpolation;
-pub use options::{DataOptions, Layout};
+pub use options::{DataOptions, InputKind, InputSpec, Layout};
 pub use preprocess::Preprocessing;
 pub use sets::{DEFAULT, load};
 pub use split::{Division, part_of_each_class, sample};

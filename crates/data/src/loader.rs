@@ -3,10 +3,11 @@
 //! What a batch holds is a function of (seed, epoch, batch number) alone: a run that goes on in the middle of an epoch sees
 //! the batches it would have seen.
 
+use crate::answers::{Answers, Column, Values, Wanted};
 use crate::augment::{Draws, Image};
 use crate::batch::Batch;
 use crate::dataset::Normalisation;
-use crate::image_set::ImageSet;
+use crate::image_set::{ImageSet, Pixels};
 use sph_autodiff::ops::{Mixed, Targets};
 use sph_tensor::{Array, Element, Pool, Rng, Shape};
 use std::ops::Range;
@@ -71,8 +72,35 @@ impl Source {
         Batches { receive, thread: Some(thread) }
     }
 
-    /// The images with the given numbers as a batch.
+    /// The samples with the given numbers as a batch. Only images are changed by draws, and only those with a class each are mixed.
     pub fn batch<T: Element>(&self, pool: &Pool<T>, numbers: &[usize], draws: Option<Draws>) -> Batch<T> {
+        let (images, targets) = match &self.set.as_is {
+            None => self.images(pool, numbers, draws),
+            Some(shape) => (
+                gathered(pool, &self.set.images, shape, numbers),
+                numbers.iter().map(|&i| self.set.labels[i]).collect(),
+            ),
+        };
+        let column = |column: &Column| gathered(pool, &column.values, &column.shape, numbers);
+        let targets = match self.set.wanted.select(numbers) {
+            Wanted::Labels => Answers::Classes(targets),
+            Wanted::Classes { classes, .. } => Answers::Classes(classes.into()),
+            Wanted::Values(Column { shape, values, .. }) => {
+                let shape: Vec<usize> = std::iter::once(numbers.len()).chain(shape).collect();
+                Answers::Values(Values { shape, values: values.numbers(&[0], values.len()).into() })
+            }
+            Wanted::Nothing => Answers::Nothing,
+        };
+        Batch { images, more: self.set.more.iter().map(column).collect(), targets }
+    }
+
+    /// The images with the given numbers, normalised, and their classes.
+    fn images<T: Element>(
+        &self,
+        pool: &Pool<T>,
+        numbers: &[usize],
+        draws: Option<Draws>,
+    ) -> (Array<T>, Targets) {
         let (h, w, c) = self.set.size;
         let len = h * w * c;
         // On the files' own scale until the end.
@@ -86,7 +114,7 @@ impl Source {
                 }
             };
             each(&mut pixels, &mut |i, image| draws.alone(numbers[i], image));
-            if draws.mixes() {
+            if draws.mixes() && self.set.wanted == Wanted::Labels {
                 // Partners are the batch from behind, as they are before they are mixed themselves.
                 let (before, last) = (pixels.clone(), numbers.len() - 1);
                 let mut labels = Vec::new();
@@ -106,8 +134,17 @@ impl Source {
                 *out = T::from_f64((pixel[i] - n.mean[i]) / n.std[i]);
             }
         }
-        Batch { images, targets }
+        (images, targets)
     }
+}
+
+/// The entries with the given numbers of an array with `shape` each, as they are.
+fn gathered<T: Element>(pool: &Pool<T>, values: &Pixels, shape: &[usize], numbers: &[usize]) -> Array<T> {
+    let all: Vec<usize> = std::iter::once(numbers.len()).chain(shape.iter().copied()).collect();
+    let mut out = Array::stale(pool, Shape::new(&all));
+    let found = values.numbers(numbers, shape.iter().product());
+    out.make_mut().iter_mut().zip(found).for_each(|(out, v)| *out = T::from_f64(v));
+    out
 }
 
 /// An iterator over batches that a background thread makes.
@@ -139,8 +176,7 @@ mod tests {
     use crate::image_set::Pixels;
 
     fn source() -> Source {
-        let set =
-            ImageSet { size: (2, 3, 1), images: Pixels::Bytes((0..60).collect()), labels: (0..10).collect() };
+        let set = ImageSet::new((2, 3, 1), Pixels::Bytes((0..60).collect()), (0..10).collect());
         let normalisation = Normalisation { mean: vec![10.0], std: vec![2.0] };
         Source { set: Arc::new(set), normalisation, batch_size: 4 }
     }
@@ -169,7 +205,7 @@ mod tests {
         assert_eq!(all.iter().map(Batch::len).collect::<Vec<_>>(), [4, 4, 2]);
         let values: Vec<f64> = all.iter().flat_map(|b| b.images.to_f64()).collect();
         assert_eq!(values, (0..60).map(|v| (f64::from(v) - 10.0) / 2.0).collect::<Vec<_>>());
-        let labels: Vec<u32> = all.iter().flat_map(|b| b.targets.to_vec()).collect();
+        let labels: Vec<u32> = all.iter().flat_map(|b| b.targets.classes().unwrap().to_vec()).collect();
         assert_eq!(labels, (0..10).collect::<Vec<_>>());
     }
 
@@ -178,7 +214,7 @@ mod tests {
         let (s, pool) = (Source { batch_size: 5, ..source() }, Pool::<f32>::new());
         let order = |seed, epoch| -> Vec<u32> {
             let draws = Draws { seed, epoch, augmentation: Augmentation::default() };
-            s.training(&pool, draws, 0).flat_map(|b| b.targets.to_vec()).collect()
+            s.training(&pool, draws, 0).flat_map(|b| b.targets.classes().unwrap().to_vec()).collect()
         };
         let mut one = order(1, 0);
         assert!(one == order(1, 0) && one != order(1, 1) && one != order(2, 0) && !one.is_sorted());
@@ -196,9 +232,12 @@ mod tests {
         let rows = |b: &Batch<f64>| b.images.as_slice().chunks(6).map(<[f64]>::to_vec).collect::<Vec<_>>();
         let (plain, rows) = (rows(&plain), rows(&mixed));
         for (i, number) in [3, 5, 8].into_iter().enumerate() {
-            let own = mixed.targets.probability(i, number, 10, 0.0);
+            let own = mixed.targets.classes().unwrap().probability(i, number, 10, 0.0);
             let partner = [8, 5, 3][i];
-            assert!(number == partner || mixed.targets.probability(i, partner, 10, 0.0) == 1.0 - own);
+            assert!(
+                number == partner
+                    || mixed.targets.classes().unwrap().probability(i, partner, 10, 0.0) == 1.0 - own
+            );
             for (m, (a, b)) in rows[i].iter().zip(plain[i].iter().zip(&plain[2 - i])) {
                 assert!((m - (own * a + (1.0 - own) * b)).abs() < 1e-12);
             }

@@ -1,5 +1,6 @@
 //! How a data set is read.
 
+use crate::answers::AnswerKind;
 use crate::interpolation::Interpolation;
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -50,6 +51,34 @@ pub struct DataOptions {
     /// What comes in one part, without `test_fraction`, is taken whole: all images are both training and test images.
     #[serde(skip)]
     pub whole: bool,
+    /// What the network reads, in its order; none: images, features.
+    #[serde(skip)]
+    pub inputs: Vec<InputSpec>,
+    /// What it is to answer.
+    #[serde(skip)]
+    pub answers: AnswerKind,
+}
+
+/// An input of a network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InputSpec {
+    /// Its name, by which its array is found.
+    pub name: String,
+    /// How its values are taken.
+    pub kind: InputKind,
+    /// Shape of a sample, at most six axes; empty for a number. That of images is the files'.
+    pub shape: Vec<usize>,
+}
+
+/// How the values of an input are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputKind {
+    /// As images or features, normalised; the first input alone.
+    Images,
+    /// As they are, any finite numbers.
+    Floats,
+    /// As they are, whole numbers: tokens.
+    Integers,
 }
 
 /// The order of the axes of an array of images.
@@ -81,6 +110,11 @@ impl DataOptions {
     #[must_use]
     pub fn without_places(&self) -> Self {
         DataOptions { data_dir: None, class_names: None, labels_file: None, ..self.clone() }
+    }
+
+    /// The network's first input is taken as it is, not as images.
+    pub fn as_is(&self) -> bool {
+        self.inputs.first().is_some_and(|input| input.kind != InputKind::Images)
     }
 
     /// The settings that were given, by name.

@@ -12,10 +12,16 @@ use image::{ExtendedColorType, ImageEncoder};
 use plotters::style::RGBColor;
 use sph_train::history::{BlockCurvature, Epoch, History};
 use sph_train::mistakes::{Mistakes, Worst};
+use sph_train::{Measure, Score};
 use std::fmt::Write;
 
 fn percent(v: f64) -> String {
     format!("{:.2} %", 100.0 * v)
+}
+
+/// What a network is compared by.
+fn shown(score: Score) -> String {
+    score.measure().shown(score.value())
 }
 
 /// The run's name: that of its folder.
@@ -25,11 +31,11 @@ fn name(history: &History) -> String {
     absolute.file_name().map_or(path.display().to_string(), |n| n.to_string_lossy().into_owned())
 }
 
-/// Everything about one run. `mistakes` are those of its best model, or why they cannot be had.
+/// Everything about one run. `mistakes` are those of its best model, none where it answers no classes of images, or why they cannot be had.
 ///
 /// # Errors
 /// When a chart cannot be drawn.
-pub fn page(history: &History, mistakes: &std::result::Result<Mistakes, String>) -> Result<String> {
+pub fn page(history: &History, mistakes: &std::result::Result<Option<Mistakes>, String>) -> Result<String> {
     let settings = &history.settings;
     let title =
         format!("{}: {} on {}, {}", name(history), settings.model, settings.dataset, settings.optimizer);
@@ -38,7 +44,8 @@ pub fn page(history: &History, mistakes: &std::result::Result<Mistakes, String>)
     body += &training(&history.epochs)?;
     body += &curvature(&history.curvature)?;
     body += &match mistakes {
-        Ok(mistakes) => confusion(mistakes) + &worst(mistakes)?,
+        Ok(Some(mistakes)) => confusion(mistakes) + &worst(mistakes)?,
+        Ok(None) => String::new(),
         Err(reason) => {
             format!("<h2>Test images</h2>\n<p class=\"note\">They cannot be shown: {}</p>\n", escape(reason))
         }
@@ -53,17 +60,25 @@ fn result(history: &History) -> String {
         return format!("<p class=\"note\">Not finished: {epochs} epochs are trained.</p>\n");
     };
     let mut items = Vec::new();
-    if let (Some(accuracy), Some(epoch)) = (r.test_accuracy, r.best_epoch) {
+    items.extend(r.loss.as_ref().map(|loss| ("loss", loss.clone())));
+    if let (Some(best), Some(epoch)) = (r.best(), r.best_epoch) {
         let chosen = match &*r.chosen_on {
             "validation" => "chosen on held-out images",
             _ => "chosen on the test images, which flatters it",
         };
-        items.push(("best test accuracy", format!("{} in epoch {epoch}, {chosen}", percent(accuracy))));
+        let measure = best.measure();
+        let [name, last, average] = match measure {
+            Measure::Accuracy => {
+                ["best test accuracy", "final test accuracy", "final test accuracy of the average of weights"]
+            }
+            Measure::Loss => {
+                ["best test loss", "final test loss", "final test loss of the average of weights"]
+            }
+        };
+        items.push((name, format!("{} in epoch {epoch}, {chosen}", shown(best))));
+        items.extend(r.last().map(|score| (last, shown(score))));
+        items.extend(r.last_average().map(|value| (average, measure.shown(value))));
     }
-    items.extend(r.final_test_accuracy.map(|a| ("final test accuracy", percent(a))));
-    items.extend(
-        r.final_ema_test_accuracy.map(|a| ("final test accuracy of the average of weights", percent(a))),
-    );
     items.push(("epochs", epochs));
     items.push(("time", format!("{:.1} s", r.seconds)));
     items.extend(r.step_ms_median.map(|ms| ("step", format!("{ms:.2} ms (median)"))));
@@ -83,26 +98,28 @@ fn line(epochs: &[Epoch], colour: RGBColor, y: impl Fn(&Epoch) -> Option<f64>) -
 fn training(epochs: &[Epoch]) -> Result<String> {
     let c = colours(4);
     let axes = |y, log| Axes { x: "epoch", y, log };
-    let mut loss = vec![line(epochs, c[0], |e| Some(e.train.0)), line(epochs, c[1], |e| Some(e.test.0))];
-    let mut accuracy =
-        vec![line(epochs, c[0], |e| Some(100.0 * e.train.1)), line(epochs, c[1], |e| Some(100.0 * e.test.1))];
-    let mut keys = vec![(c[0], "training"), (c[1], "test")];
+    type Of = fn(&Epoch) -> Option<Score>;
+    let mut scores: Vec<(RGBColor, &str, Of)> =
+        vec![(c[0], "training", |e| Some(e.train)), (c[1], "test", |e| Some(e.test))];
     if epochs.iter().any(|e| e.validation.is_some()) {
-        loss.push(line(epochs, c[2], |e| Some(e.validation?.0)));
-        accuracy.push(line(epochs, c[2], |e| Some(100.0 * e.validation?.1)));
-        keys.push((c[2], "held-out"));
+        scores.push((c[2], "held-out", |e| e.validation));
     }
     if epochs.iter().any(|e| e.average.is_some()) {
-        loss.push(line(epochs, c[3], |e| Some(e.average?.0)));
-        accuracy.push(line(epochs, c[3], |e| Some(100.0 * e.average?.1)));
-        keys.push((c[3], "test, average of weights"));
+        scores.push((c[3], "test, average of weights", |e| e.average));
     }
-    let charts = [
-        (
-            charts::curves(axes("loss", true), &loss)?,
-            "Loss. That of training is the mean over the epoch, each image before its step.",
-        ),
-        (charts::curves(axes("accuracy %", false), &accuracy)?, "Accuracy."),
+    let keys = scores.iter().map(|(colour, name, _)| (*colour, *name));
+    let curves = |y: &dyn Fn(Score) -> Option<f64>| -> Vec<Curve> {
+        scores.iter().map(|(colour, _, of)| line(epochs, *colour, |e| y(of(e)?))).collect()
+    };
+    let mut charts = vec![(
+        charts::curves(axes("loss", true), &curves(&|s| Some(s.loss)))?,
+        "Loss. That of training is the mean over the epoch, each image before its step.",
+    )];
+    if epochs.is_empty() || epochs.iter().any(|e| e.test.accuracy.is_some()) {
+        let accuracy = curves(&|s| Some(100.0 * s.accuracy?));
+        charts.push((charts::curves(axes("accuracy %", false), &accuracy)?, "Accuracy."));
+    }
+    charts.extend([
         (
             charts::curves(axes("learning rate", false), &[line(epochs, c[0], |e| Some(e.lr))])?,
             "Learning rate of each epoch's last step.",
@@ -111,7 +128,7 @@ fn training(epochs: &[Epoch]) -> Result<String> {
             charts::curves(axes("seconds", false), &[line(epochs, c[0], |e| Some(e.seconds))])?,
             "Time since the run began, evaluation included.",
         ),
-    ];
+    ]);
     let charts = charts.iter().map(|(chart, caption)| figure(chart, caption)).collect::<String>();
     Ok(format!("<h2>Training</h2>\n{}<div class=\"charts\">\n{charts}</div>\n", legend(keys)))
 }
@@ -206,6 +223,10 @@ fn confusion(m: &Mistakes) -> String {
 }
 
 fn worst(m: &Mistakes) -> Result<String> {
+    // Samples that are no images have no pictures.
+    if m.worst.is_empty() {
+        return Ok(String::new());
+    }
     let (low, high) = m
         .worst
         .iter()
@@ -264,19 +285,13 @@ pub fn overlay(histories: &[History]) -> Result<String> {
     let names: Vec<String> = histories.iter().zip(&short).map(told).collect();
     let palette = colours(histories.len());
     let mut body = format!("<h1>{title}</h1>\n");
-    let heads = [
-        "run",
-        "model",
-        "data set",
-        "optimizer",
-        "lr",
-        "seed",
-        "epochs",
-        "best test acc",
-        "final test acc",
-        "seconds",
-        "ms/step",
-    ];
+    let by_loss = histories.iter().any(|h| h.epochs.iter().any(|e| e.test.accuracy.is_none()));
+    let [best, last] = match by_loss {
+        true => ["best test acc or loss", "final test acc or loss"],
+        false => ["best test acc", "final test acc"],
+    };
+    let heads =
+        ["run", "model", "data set", "optimizer", "lr", "seed", "epochs", best, last, "seconds", "ms/step"];
     let mut rows = vec![heads.map(String::from).to_vec()];
     for (h, name) in histories.iter().zip(&names) {
         let (s, r) = (&h.settings, h.result.as_ref());
@@ -289,8 +304,8 @@ pub fn overlay(histories: &[History]) -> Result<String> {
             s.lr.to_string(),
             s.seed.to_string(),
             h.epochs.len().to_string(),
-            or_dash(r.and_then(|r| r.test_accuracy).map(percent)),
-            or_dash(h.epochs.last().map(|e| percent(e.test.1))),
+            or_dash(r.and_then(|r| r.best()).map(shown)),
+            or_dash(h.epochs.last().map(|e| shown(e.test))),
             or_dash(h.epochs.last().map(|e| format!("{:.1}", e.seconds))),
             or_dash(h.epochs.last().map(|e| format!("{:.2}", e.step_ms))),
         ]);
@@ -298,15 +313,16 @@ pub fn overlay(histories: &[History]) -> Result<String> {
     body += &page::table(&rows);
     body += &legend(palette.iter().copied().zip(names.iter().map(|n| &**n)));
     body.push_str("<div class=\"charts\">\n");
-    for (shown, log) in OVERLAID {
+    let epochs = histories.iter().flat_map(|h| &h.epochs);
+    for (shown, log) in OVERLAID.iter().filter(|(shown, _)| shown.is_in(epochs.clone())) {
         for time in TIMES {
             let curve = |(h, colour): (&History, &RGBColor)| Curve {
                 colour: *colour,
-                points: h.epochs.iter().map(|e| ((time.of)(e), (shown.of)(e))).collect(),
+                points: h.epochs.iter().filter_map(|e| (time.of)(e).zip((shown.of)(e))).collect(),
                 band: Vec::new(),
             };
             let curves: Vec<Curve> = histories.iter().zip(&palette).map(curve).collect();
-            body += &over(&shown, &time, log, &curves)?;
+            body += &over(shown, &time, *log, &curves)?;
         }
     }
     body.push_str("</div>\n");

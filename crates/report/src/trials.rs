@@ -2,6 +2,7 @@
 
 use crate::page;
 use crate::text::{aligned, escape, place};
+use sph_train::Score;
 use sph_train::compare::{Job, Search, Setting, TrialResult, Trials, Tuned, Values};
 use sph_train::files::Table;
 use std::fmt::Write;
@@ -59,9 +60,23 @@ fn space(search: &Search) -> String {
     }
 }
 
+/// What trials are compared by: in percent where it is an accuracy.
+fn head(trials: &Trials) -> &'static str {
+    let by_loss = |result: &TrialResult| matches!(result, TrialResult::Finished { held_out, .. } if held_out.accuracy.is_none());
+    match trials.tuned.iter().flat_map(|t| &t.results).any(by_loss) {
+        true => "held-out loss",
+        false => "held-out acc %",
+    }
+}
+
+/// The figure under that head.
+fn figure(held_out: Score) -> String {
+    held_out.accuracy.map_or(format!("{:.4}", held_out.loss), |a| format!("{:.2}", 100.0 * a))
+}
+
 /// Heads and rows: a row per search.
 fn rows(trials: &Trials) -> Vec<Vec<String>> {
-    let heads = ["tuned", "trials", "held-out acc %", "at the edge of what was tried", "chosen"];
+    let heads = ["tuned", "trials", head(trials), "at the edge of what was tried", "chosen"];
     let mut rows = vec![heads.map(String::from).to_vec()];
     for tuned in &trials.tuned {
         let chosen = tuned.chosen();
@@ -77,8 +92,8 @@ fn rows(trials: &Trials) -> Vec<Vec<String>> {
             let label = &tuned.search.trials[i].label[base.name.len()..];
             if label.is_empty() { "as given".to_string() } else { label.trim().to_string() }
         };
-        let accuracy = chosen.and_then(|i| match tuned.results[i] {
-            TrialResult::Finished { accuracy, .. } => Some(format!("{:.2}", 100.0 * accuracy)),
+        let figure = chosen.and_then(|i| match tuned.results[i] {
+            TrialResult::Finished { held_out, .. } => Some(figure(held_out)),
             _ => None,
         });
         let edges = tuned.at_edge().into_iter().map(|(name, which)| format!("{name} ({which})"));
@@ -86,7 +101,7 @@ fn rows(trials: &Trials) -> Vec<Vec<String>> {
         rows.push(vec![
             name(&tuned.search),
             number,
-            accuracy.unwrap_or("-".into()),
+            figure.unwrap_or("-".into()),
             if edges.is_empty() { "-".into() } else { edges },
             chosen.map_or("-".into(), label),
         ]);
@@ -147,9 +162,9 @@ pub(crate) fn section(trials: &Trials) -> String {
         for (i, result) in tuned.results.iter().enumerate() {
             let values = values(tuned, i).map(String::from);
             let figures = match result {
-                TrialResult::Finished { accuracy, loss, cpu_seconds } => [
-                    format!("{:.2}", 100.0 * accuracy),
-                    format!("{loss:.4}"),
+                TrialResult::Finished { held_out, cpu_seconds } => [
+                    held_out.accuracy.map_or("-".into(), |a| format!("{:.2}", 100.0 * a)),
+                    format!("{:.4}", held_out.loss),
                     cpu_seconds.map_or("-".into(), |s| format!("{s:.1}")),
                 ],
                 TrialResult::Diverged => ["diverged".into(), "-".into(), "-".into()],
@@ -192,10 +207,10 @@ pub fn csv(trials: &Trials) -> String {
             fields.extend(settings.iter().map(|name| value(name).unwrap_or_default()));
             let none = String::new;
             fields.extend(match result {
-                TrialResult::Finished { accuracy, loss, cpu_seconds } => [
+                TrialResult::Finished { held_out, cpu_seconds } => [
                     "finished".into(),
-                    accuracy.to_string(),
-                    loss.to_string(),
+                    held_out.accuracy.map_or(none(), |a| a.to_string()),
+                    held_out.loss.to_string(),
                     cpu_seconds.map_or(none(), |s| s.to_string()),
                 ],
                 TrialResult::Diverged => ["diverged".into(), none(), none(), none()],

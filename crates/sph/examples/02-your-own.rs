@@ -39,11 +39,11 @@ impl<T: Real> Module<T> for Small {
 fn stripes(count: usize) -> ImageSet {
     let pixel = |i: usize, y: usize, x: usize| ([x, y, x + y][i % 3] + i / 3) % 4 < 2;
     let image = |i: usize| (0..64).map(move |p| u8::from(pixel(i, p / 8, p % 8)) * 200 + (i * p % 50) as u8);
-    ImageSet {
-        size: (8, 8, 1),
-        images: Pixels::Bytes((0..count).flat_map(image).collect()),
-        labels: (0..count).map(|i| (i % 3) as u32).collect(),
-    }
+    ImageSet::new(
+        (8, 8, 1),
+        Pixels::Bytes((0..count).flat_map(image).collect()),
+        (0..count).map(|i| (i % 3) as u32).collect(),
+    )
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -66,7 +66,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("{}", trainer.describe());
     let outcome = trainer.train(&mut [&mut Console::new(false, 0)], &AtomicBool::new(false))?;
 
-    let (_, accuracy) = outcome.last.ok_or("no epoch was trained")?;
+    let accuracy = outcome.last.and_then(|score| score.accuracy).ok_or("no epoch was trained")?;
     println!("test accuracy {:.1} %", 100.0 * accuracy);
     assert!(accuracy > 0.9);
     // The folder holds the trained model and everything to go on from.

@@ -4,8 +4,9 @@ use crate::config::{self, ModelSource, TrainArgs, shown};
 use crate::error::{Error, Result};
 use sph_data::sets::{takes, unit};
 use sph_data::{DataOptions, Dataset, Division, only_numbered};
+use sph_nn::losses::Loss;
 use sph_train::files::{Checkpoint, ModelFile, RunFolder};
-use sph_train::{LoadedModel, ModelInfo, NormalisedBy, TrainingOverlap};
+use sph_train::{LoadedModel, ModelInfo, NormalisedBy, TrainingOverlap, answers_of};
 use std::path::{Path, PathBuf};
 
 /// The CRC-32 of a model file, or of that of a run's best epoch; `None` where it cannot be read.
@@ -94,6 +95,11 @@ impl ModelSource {
             .clone()
             .or(said.as_ref().map(|i| i.dataset.clone()))
             .unwrap_or(sph_data::DEFAULT.into());
+        let loss = match (self.loss, &said) {
+            (Some(loss), _) => loss,
+            (None, Some(said)) => said.loss()?,
+            (None, None) => Loss::CrossEntropy,
+        };
         let given = self.data.options();
         // What the user does not say is as the run had it, or the file, of the same data set; files belong to their folder.
         let run = settings.as_ref().filter(|_| same.is_some() && given.data_dir.is_none());
@@ -116,6 +122,8 @@ impl ModelSource {
             skip_broken: self.data.skip_broken.unwrap_or(same.is_some_and(|i| i.data.skip_broken)),
             no_exif: self.data.no_exif.unwrap_or(same.is_some_and(|i| i.data.no_exif)),
             whole: images != Images::Parts,
+            inputs: Vec::new(),
+            answers: answers_of(loss),
         };
         let (other, is_ours) = (same.is_none(), said.is_some());
         // The scale of arrays is their own, and flags are on torchvision's.
@@ -183,13 +191,16 @@ impl ModelSource {
             }
             (None, None) => return Err(Error::NoModel { path: None }),
         };
-        let flags = self.normalisation.given(info.input.2)?;
+        let flags = match &data {
+            Some(data) => self.normalisation.given_for(&data.train)?,
+            None => self.normalisation.given(info.input.2)?,
+        };
         if let Some(flags) = &flags {
             info.normalisation =
                 flags.times(data.as_ref().map_or(255.0, |d| unit(&info.dataset, &d.train.images)));
             normalised_by = NormalisedBy::Flags(flags.clone());
         }
-        let info = ModelInfo { decouple, stem, ..info };
+        let info = ModelInfo { decouple, stem, loss: loss.name().into(), ..info };
         let division = settings.map_or(Division::default(), |s| s.1.division());
         Ok(LoadedModel { info, data, options, division, overlap, notes, is_ours, normalised_by, file })
     }

@@ -3,12 +3,13 @@
 use crate::config::{self, TrainArgs};
 use crate::error::Result;
 use crate::model_source::moved;
+use sph_data::DataOptions;
 use sph_data::sets::unit;
 use sph_nn::Real;
 use sph_tensor::Pool;
 use sph_train::files::{Checkpoint, ModelFile, RunFolder};
 use sph_train::training::{TrainSettings, Trainer, Training};
-use sph_train::{ModelInfo, Objective};
+use sph_train::{ModelInfo, Objective, answers_of};
 
 /// What a user should know of a run that begins, a line each.
 #[derive(Debug, Default)]
@@ -57,19 +58,22 @@ pub fn resume<T: Real>(args: &TrainArgs, run: RunFolder, checkpoint: &Checkpoint
 
 /// The model and the data set that the settings name, with initial values, and how they are trained.
 fn training<T: Real>(args: &TrainArgs) -> Result<Training<T>> {
-    let options = args.data.options();
+    let loss = args.loss()?;
+    let options = DataOptions { answers: answers_of(loss), ..args.data.options() };
     let mut data = sph_data::load(&args.dataset, &options)?;
-    if let Some(given) = args.normalisation.given(data.train.size.2)? {
+    if let Some(given) = args.normalisation.given_for(&data.train)? {
         data.normalisation = given.times(unit(&args.dataset, &data.train.images));
     }
     let norm = config::norm(args.model.norm.as_deref(), &args.model.model)?.name;
     let info = ModelInfo {
         decouple: args.model.decouples(),
         stem: args.model.stem.clone(),
+        loss: args.loss.clone(),
         ..ModelInfo::new(&args.model.model, norm, &args.dataset, &options, &data)
     };
     let mut objective = Objective::new(info.build(args.model.dropout)?, &Pool::new(), args.seed);
     args.optimizer.freeze(&mut objective.store)?;
+    objective.loss = loss;
     objective.smoothing = args.smoothing;
     objective.curvature_fraction = args.optimizer.curvature_batch()?;
     let specs = objective.store.specs();

@@ -21,7 +21,7 @@ fn batch(pool: &Pool<f64>) -> Batch<f64> {
     let mut rng = Rng::new(5, "decouple", 0, 0);
     let mut images = Array::stale(pool, Shape::new(&[4, 8, 8, 1]));
     images.make_mut().iter_mut().for_each(|v| *v = rng.normal());
-    Batch { images, targets: vec![3, 1, 4, 1].into() }
+    Batch::new(images, vec![3, 1, 4, 1])
 }
 
 #[test]
@@ -54,6 +54,7 @@ fn conversion_of_a_checkpoint_keeps_its_outputs() {
         input: (8, 8, 1),
         class_names: (0..10).map(|i| i.to_string()).collect(),
         normalisation: sph_data::Normalisation { mean: vec![0.0], std: vec![1.0] },
+        loss: "cross-entropy".into(),
     };
     save_model(&path, &plain.store, &info).unwrap();
     // Other initial values, so that nothing but the file can make the outputs equal.

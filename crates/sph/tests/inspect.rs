@@ -136,8 +136,8 @@ fn mlp() -> (Objective<f64>, Batch<f64>) {
     let mut rng = Rng::new(6, "inspect", 0, 0);
     let mut images = Array::stale(f.pool(), Shape::new(&[24, 6, 6, 1]));
     images.make_mut().iter_mut().for_each(|v| *v = rng.normal());
-    let targets = (0..24).map(|_| rng.below(4) as u32).collect();
-    (f, Batch { images, targets })
+    let targets: Vec<u32> = (0..24).map(|_| rng.below(4) as u32).collect();
+    (f, Batch::new(images, targets))
 }
 
 /// Blocks too large for a dense Hessian have the same figures, by random probes.

@@ -1,6 +1,7 @@
 //! What a pass of a network costs, counted on its tape.
 
 use crate::objective::Objective;
+use sph_data::Batch;
 use sph_nn::{LayerError, Real};
 use sph_tensor::{Array, Shape};
 
@@ -14,7 +15,7 @@ pub fn multiply_adds<T: Real>(
 ) -> Result<u64, LayerError> {
     let mut image = Array::stale(objective.pool(), Shape::new(&[1, h, w, c]));
     image.make_mut().fill(T::ZERO);
-    let (tape, _) = objective.recorded_on(&image)?;
+    let (tape, _) = objective.recorded_on(&Batch::of_inputs(image, Vec::new()))?;
     Ok(tape.recorded().map(|r| r.multiply_adds()).sum())
 }
 

@@ -56,6 +56,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// A random change of training images that the samples cannot have.
+    #[error("the augmentation {name} {reason}; leave it out")]
+    Augmentation {
+        /// Its name in the table.
+        name: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
     /// Training and test images of two sizes.
     #[error("the training images are {train}, the test images {test}; `image-size` makes them the same")]
     Sizes {
@@ -145,6 +153,12 @@ pub enum Error {
         /// The first layer or parameter whose values are not finite.
         place: String,
     },
+    /// All labels that a network is to be evaluated on are ignored.
+    #[error("no label counts: all are {}, which counts nowhere", sph_data::sets::arrays::IGNORED_LABEL)]
+    NothingCounts,
+    /// Data or a network that is to be adapted and has no classes of images.
+    #[error("adaptation is of networks that tell classes of images")]
+    NoClasses,
     /// The model and the data do not fit each other.
     #[error(transparent)]
     Layer(#[from] sph_nn::LayerError),

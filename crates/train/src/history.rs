@@ -2,6 +2,7 @@
 
 use crate::error::Result;
 use crate::files::{RunFolder, RunResult, Table};
+use crate::score::Score;
 
 /// A run as its files tell it; it may be under way.
 #[derive(Debug, Clone)]
@@ -44,14 +45,14 @@ pub struct Epoch {
     pub epoch: usize,
     /// Learning rate of the last step.
     pub lr: f64,
-    /// Mean training loss and accuracy, each image before its step.
-    pub train: (f64, f64),
-    /// Loss and accuracy on held-out images, where there are any.
-    pub validation: Option<(f64, f64)>,
-    /// Loss and accuracy on the test images.
-    pub test: (f64, f64),
-    /// Those of the average of weights, where there is one.
-    pub average: Option<(f64, f64)>,
+    /// In training, each image before its step.
+    pub train: Score,
+    /// On held-out images, where there are any.
+    pub validation: Option<Score>,
+    /// On the test images.
+    pub test: Score,
+    /// That of the average of weights, where there is one.
+    pub average: Option<Score>,
     /// Median time of a step in milliseconds.
     pub step_ms: f64,
     /// Seconds since the run began, interruptions left out.
@@ -82,13 +83,17 @@ impl History {
         let path = run.summary();
         let epochs = Table::read(&path)?.map_or(Ok(Vec::new()), |table| {
             table.map(&path, |row| {
+                // An accuracy is left out where there is none.
+                let score = |loss: &str, accuracy: &str| {
+                    Some(Score { loss: row.number(loss)?, accuracy: row.number(accuracy) })
+                };
                 Some(Epoch {
                     epoch: row.number("epoch")?,
                     lr: row.number("lr")?,
-                    train: (row.number("train_loss")?, row.number("train_accuracy")?),
-                    validation: row.number("val_loss").zip(row.number("val_accuracy")),
-                    test: (row.number("test_loss")?, row.number("test_accuracy")?),
-                    average: row.number("ema_test_loss").zip(row.number("ema_test_accuracy")),
+                    train: score("train_loss", "train_accuracy")?,
+                    validation: score("val_loss", "val_accuracy"),
+                    test: score("test_loss", "test_accuracy")?,
+                    average: score("ema_test_loss", "ema_test_accuracy"),
                     step_ms: row.number("step_ms")?,
                     seconds: row.number("seconds")?,
                 })

@@ -31,6 +31,7 @@ mod objective;
 pub mod observers;
 mod per_example;
 pub mod process;
+mod score;
 pub mod timing;
 pub mod training;
 
@@ -38,4 +39,5 @@ pub use error::{Divergence, Error, Result};
 pub use loaded_model::{LoadedModel, NormalisedBy, TrainingOverlap, as_flags};
 pub use model_info::ModelInfo;
 pub use objective::Objective;
+pub use score::{Measure, Score, answers_of};
 pub use sph_data::Batch;

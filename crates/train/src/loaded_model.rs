@@ -67,6 +67,7 @@ impl LoadedModel {
     /// When the file is another model's.
     pub fn objective<T: Real>(&self, pool: &Pool<T>, seed: u64) -> Result<(Objective<T>, Vec<String>)> {
         let mut objective = Objective::new(self.network()?, pool, seed);
+        objective.loss = self.info.loss()?;
         let mut notes = Vec::new();
         if let Some(file) = &self.file {
             notes.extend(file.load(&mut objective.store)?);
@@ -94,6 +95,7 @@ impl LoadedModel {
     /// What images are normalized by, as flags, where the file does not say it; and where nobody does, what is assumed.
     fn note_of_normalisation(&self) -> Option<String> {
         match (&self.normalised_by, &self.file, &self.data) {
+            (_, _, Some(data)) if data.train.as_is.is_some() => None,
             (NormalisedBy::Flags(given), _, _) => {
                 Some(format!("images are normalized by {}", as_flags(given)))
             }

@@ -55,7 +55,8 @@ pub fn find(
     for batch in source.in_order(objective.pool()) {
         let (_, logits) = objective.evaluate_on(&batch)?;
         let mut p = vec![0.0; classes];
-        for (row, &label) in logits.as_slice().chunks_exact(classes).zip(batch.targets.iter()) {
+        let Some(targets) = batch.targets.classes() else { continue };
+        for (row, &label) in logits.as_slice().chunks_exact(classes).zip(targets.iter()) {
             probabilities(row, &mut p);
             let label = label as usize;
             let taken_for = argmax(row);

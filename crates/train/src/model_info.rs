@@ -4,6 +4,7 @@ use crate::error::{Error, Result};
 use serde::{Deserialize, Serialize};
 use sph_data::{DataOptions, Dataset, Normalisation};
 use sph_nn::Network;
+use sph_nn::losses::{LOSSES, Loss};
 use sph_nn::models::{self, ModelConfig, STEMS};
 use sph_nn::norms;
 
@@ -30,6 +31,17 @@ pub struct ModelInfo {
     pub class_names: Vec<String>,
     /// What was done to pixels: (value − mean)/std per channel, on the files' own scale.
     pub normalisation: Normalisation,
+    /// The loss that it was trained with, by name.
+    #[serde(default = "cross_entropy", skip_serializing_if = "is_cross_entropy")]
+    pub loss: String,
+}
+
+fn cross_entropy() -> String {
+    Loss::CrossEntropy.name().into()
+}
+
+fn is_cross_entropy(loss: &str) -> bool {
+    loss == Loss::CrossEntropy.name()
 }
 
 impl ModelInfo {
@@ -45,7 +57,17 @@ impl ModelInfo {
             input: data.train.size,
             class_names: data.class_names.clone(),
             normalisation: data.normalisation.clone(),
+            loss: cross_entropy(),
         }
+    }
+
+    /// The loss.
+    ///
+    /// # Errors
+    /// When its name is unknown.
+    pub fn loss(&self) -> Result<Loss> {
+        let row = LOSSES.iter().find(|row| row.0 == self.loss);
+        row.map(|row| row.1).ok_or_else(|| Error::UnknownName(self.loss.clone()))
     }
 
     /// The model, with this dropout in training.

@@ -3,13 +3,13 @@
 use sph_autodiff::ops::probabilities;
 use sph_autodiff::sweep::{self, NotKept};
 use sph_autodiff::{NotOneLayer, OpCost, Statistics, Tape, Var};
-use sph_data::Batch;
+use sph_data::{Answers, Batch, IGNORED, Values};
 use sph_nn::losses::{self, Loss, Targets};
 use sph_nn::{Forward, LayerError, Mode, Network, NormStatistics, ParamSpec, Probes, Real, Store};
 use sph_optim::curvature::{Factors, FisherLabels, Parts};
 use sph_optim::{Answer, Curvature, Directions, EvalError, Request, Sweep};
 use sph_tensor::kernels::map::all_finite;
-use sph_tensor::{Array, Pool, Rng};
+use sph_tensor::{Array, Pool, Rng, ShapeError};
 use std::time::{Duration, Instant};
 
 /// The loss of one network on the batch at hand, with its parameters.
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 /// let pool = Pool::<f32>::new();
 /// let mut objective = Objective::new(network, &pool, 0);
 /// let images = Array::from_slice(&pool, Shape::new(&[2, 8, 8, 1]), &vec![0.5; 128]);
-/// objective.set_batch(Batch { images, targets: vec![0, 2].into() });
+/// objective.set_batch(Batch::new(images, vec![0, 2]));
 /// let mut optimizer = SphDrs::default().build(objective.params()).unwrap();
 /// let report = optimizer.step(&mut objective, 0.1).unwrap();
 /// assert!(report.curvature && report.loss.is_finite());
@@ -41,7 +41,7 @@ pub struct Objective<T: Real> {
     /// up to a whole number. Training shuffles, so they are a random sample; batch norm takes their own statistics. Less than 1 costs a
     /// pass of its own over that part, and pays below about a third.
     pub curvature_fraction: f64,
-    /// What is minimised; evaluation is by cross-entropy always.
+    /// What is minimised; evaluation is by [`Loss::of_evaluation`].
     pub loss: Loss,
     /// Training or evaluation.
     pub mode: Mode,
@@ -86,6 +86,12 @@ struct Misuse(&'static str);
     "'{0}' is frozen: its rows of products with the Hessian are not kept; ask for them with the gradient, or train it"
 )]
 struct Frozen(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "kfac: the Fisher matrix is of a distribution over classes, which `loss` {0} does not have; take another optimizer"
+)]
+struct NoFisher(&'static str);
 
 #[derive(Debug, thiserror::Error)]
 #[error("kfac: '{weight}' {source}; freeze it, or take another optimizer")]
@@ -147,7 +153,7 @@ impl<T: Real> Objective<T> {
         (self.parts, self.part) = (parts, 0);
     }
 
-    /// Logits of the last evaluation of the part at hand, [N, classes].
+    /// The network's output in the last evaluation of the part at hand: logits [N, classes], where there are classes.
     pub fn logits(&self) -> Option<&Array<T>> {
         self.logits.get(self.part)?.as_ref()
     }
@@ -157,8 +163,8 @@ impl<T: Real> Objective<T> {
         self.parts.iter().zip(&self.logits).filter_map(|(batch, logits)| Some((batch, logits.as_ref()?)))
     }
 
-    /// Loss and logits of `batch` without derivatives or side effects, in evaluation mode. Label smoothing is a matter of
-    /// training: the loss is plain cross-entropy, comparable between runs.
+    /// Loss and output (logits, where there are classes) of `batch` without derivatives or side effects, in evaluation mode. Label smoothing
+    /// is a matter of training: the loss is that of evaluation without it, comparable between runs.
     ///
     /// # Errors
     /// When the batch does not fit the network.
@@ -172,7 +178,7 @@ impl<T: Real> Objective<T> {
     /// When the batch does not fit the network.
     pub fn evaluate_with(&self, store: &Store<T>, batch: &Batch<T>) -> Result<(f64, Array<T>), LayerError> {
         let f = Forward::new(store, &self.pool, Mode::Eval);
-        let (_, loss, logits) = self.run(f, batch, Loss::CrossEntropy, 0.0)?;
+        let (_, loss, logits) = self.run(f, batch, self.loss.of_evaluation(), 0.0)?;
         Ok((scalar(&loss), logits.value().clone()))
     }
 
@@ -192,20 +198,20 @@ impl<T: Real> Objective<T> {
         at.norm_statistics = which;
         for (number, batch) in (1..).zip(batches) {
             let mut f = Forward::new(&at, &self.pool, Mode::Train);
-            self.forward(&mut f, &batch.images)?;
+            self.forward(&mut f, &batch)?;
             store.average(&f.tape.take_statistics(), number);
         }
         Ok(store)
     }
 
-    /// An evaluation pass for `images` alone, recorded, with its logits: what export and counting read. Parameters are the first
-    /// leaves, in the order of the store; the images are the next.
+    /// An evaluation pass for the inputs of `batch`, recorded, with its output: what export and counting read. Parameters are the first
+    /// leaves, in the order of the store; the inputs are the next.
     ///
     /// # Errors
-    /// When the images do not fit the network.
-    pub fn recorded_on(&self, images: &Array<T>) -> Result<(Tape<T>, Var<T>), LayerError> {
+    /// When the inputs do not fit the network.
+    pub fn recorded_on(&self, batch: &Batch<T>) -> Result<(Tape<T>, Var<T>), LayerError> {
         let mut f = Forward::new(&self.store, &self.pool, Mode::Eval);
-        let logits = self.forward(&mut f, images)?;
+        let logits = self.forward(&mut f, batch)?;
         Ok((f.into_parts().0, logits))
     }
 
@@ -279,11 +285,12 @@ impl<T: Real> Objective<T> {
         self.parts.get(self.part)
     }
 
-    /// The network's logits for `images`, recorded on `f`.
-    fn forward(&self, f: &mut Forward<'_, T>, images: &Array<T>) -> Result<Var<T>, LayerError> {
+    /// The network's output for the inputs of `batch`, recorded on `f`.
+    fn forward(&self, f: &mut Forward<'_, T>, batch: &Batch<T>) -> Result<Var<T>, LayerError> {
         let number = (self.draw + self.part as u64 + 1).saturating_sub(self.parts.len() as u64);
         f.draw = (self.seed, number);
-        let images = f.tape.constant(images.clone());
+        let images = f.tape.constant(batch.images.clone());
+        f.more_inputs = batch.more.iter().map(|input| f.tape.constant(input.clone())).collect();
         T::module(&*self.network.model).forward(f, &images)
     }
 
@@ -294,12 +301,29 @@ impl<T: Real> Objective<T> {
         loss: Loss,
         smoothing: f64,
     ) -> Result<Pass<'a, T>, LayerError> {
-        let logits = self.forward(&mut f, &batch.images)?;
-        let loss = match loss {
-            Loss::CrossEntropy => losses::cross_entropy(&mut f, &logits, batch.targets.clone(), smoothing)?,
-            Loss::Entropy => losses::entropy(&mut f, &logits)?,
+        let logits = self.forward(&mut f, batch)?;
+        let value = match (loss, &batch.targets) {
+            (Loss::CrossEntropy, Answers::Classes(targets)) => {
+                losses::cross_entropy(&mut f, &logits, targets.clone(), smoothing)?
+            }
+            (Loss::Mse, Answers::Values(Values { shape, values })) => {
+                losses::mse(&mut f, &logits, values.clone(), shape)?
+            }
+            (Loss::Bce, Answers::Values(Values { shape, values })) => {
+                losses::bce(&mut f, &logits, values.clone(), shape)?
+            }
+            (Loss::Graph, _) => losses::graph(&mut f, &logits)?,
+            (Loss::Entropy, _) => losses::entropy(&mut f, &logits)?,
+            (Loss::CrossEntropy | Loss::Mse | Loss::Bce, _) => {
+                let reason = match loss {
+                    Loss::CrossEntropy => "the batch has no classes to be answered",
+                    _ => "the batch has no numbers to be answered",
+                };
+                let source = ShapeError::new(loss.name(), reason, &[logits.value().shape()]);
+                return Err(LayerError { layer: "loss".into(), source });
+            }
         };
-        Ok((f, loss, logits))
+        Ok((f, value, logits))
     }
 
     /// The training loss of the batch at hand, recorded on `f`.
@@ -376,10 +400,14 @@ fn scalar<T: Real>(loss: &Var<T>) -> f64 {
     loss.value().as_slice()[0].to_f64()
 }
 
-/// A class for every row of logits, drawn from their softmax. Row i is example `first` + i of the batch, and draws from its stream.
-fn sample<T: Real>(logits: &Array<T>, first: usize, seed: u64, draw: u64) -> Targets {
+/// A class for every row of logits, drawn from their softmax, but where `given` is ignored. Row i is row `first` + i of the batch, and draws
+/// from its stream.
+fn sample<T: Real>(logits: &Array<T>, given: &Targets, first: usize, seed: u64, draw: u64) -> Targets {
     let classes = logits.shape().last();
     let one = |(i, row): (usize, &[T])| {
+        if given.get(i) == Some(&IGNORED) {
+            return IGNORED;
+        }
         let mut p = vec![0.0; classes];
         probabilities(row, &mut p);
         let mut rest = Rng::new(seed, "fisher", draw, (first + i) as u64).uniform();
@@ -462,20 +490,25 @@ impl<T: Real> Curvature<T> for Objective<T> {
         layers: &[(usize, Option<usize>)],
         labels: &FisherLabels,
     ) -> Result<Vec<Option<Factors<T>>>, EvalError> {
+        // Labels are drawn from the network's own distribution over classes.
+        let of_classes = self.batch()?.targets.classes().filter(|_| self.loss.has_classes()).cloned();
+        let given = of_classes.ok_or_else(|| other(NoFisher(self.loss.name())))?;
         let wanted = |i: usize| layers.iter().any(|(w, _)| *w == i);
         let mut f = Forward::on(Tape::keeping(&self.pool), &self.store, self.mode, |i| Probes {
             dot: None,
             grad: wanted(i),
             hvp: false,
         });
-        let logits = self.forward(&mut f, &self.batch()?.images).map_err(other)?;
-        let first = self.parts[..self.part].iter().map(Batch::len).sum();
+        let batch = self.batch()?;
+        let logits = self.forward(&mut f, batch).map_err(other)?;
+        let rows = |batch: &Batch<T>| batch.targets.classes().map_or(0, |classes| classes.len());
+        let first = self.parts[..self.part].iter().map(rows).sum();
         let targets = match labels {
-            FisherLabels::Given(targets) => {
-                targets[first..].iter().copied().take(self.batch()?.len()).collect()
-            }
-            FisherLabels::Sampled { seed, draw } => sample(logits.value(), first, *seed, *draw),
+            FisherLabels::Given(targets) => targets[first..].iter().copied().take(given.len()).collect(),
+            FisherLabels::Sampled { seed, draw } => sample(logits.value(), &given, first, *seed, *draw),
         };
+        // Factors are those of a mean over samples; of tokens each is an example of its own.
+        let per_sample = T::from_f64(batch.counted() as f64 / batch.len() as f64);
         let loss = losses::cross_entropy(&mut f, &logits, targets, 0.0).map_err(other)?;
         let (mut tape, leaves) = f.into_parts();
         tape.backward(&loss);
@@ -484,7 +517,12 @@ impl<T: Real> Curvature<T> for Objective<T> {
             let found = tape.kronecker_factors(&leaves[w], bias.map(|b| &leaves[b])).map_err(named)?;
             // An average would never forget what is not finite.
             let finite = |[a, g]: &[Array<T>; 2]| all_finite(a.as_slice()) && all_finite(g.as_slice());
-            Ok(found.filter(finite).map(|[a, g]| Factors { a, g }))
+            Ok(found.filter(finite).map(|[a, mut g]| {
+                if per_sample != T::ONE {
+                    g.make_mut().iter_mut().for_each(|g| *g *= per_sample);
+                }
+                Factors { a, g }
+            }))
         };
         layers.iter().map(factors).collect::<Result<_, NoFactors>>().map_err(other)
     }
@@ -504,8 +542,8 @@ impl<T: Real> Curvature<T> for Objective<T> {
 
 impl<T: Real> Parts<T> for Objective<T> {
     fn weights(&self) -> Vec<f64> {
-        let total: usize = self.parts.iter().map(Batch::len).sum();
-        self.parts.iter().map(|p| p.len() as f64 / total as f64).collect()
+        let total: usize = self.parts.iter().map(Batch::counted).sum();
+        self.parts.iter().map(|p| p.counted() as f64 / total as f64).collect()
     }
 
     fn select(&mut self, part: usize) {

@@ -40,7 +40,7 @@ fn part(f: &Objective<f64>, step: u64, range: Range<usize>) -> Batch<f64> {
     let classes: Targets = range.clone().map(|i| (i * i % 3) as u32).collect();
     let targets = classes.mixed(mix.into());
     let pixels = &pixels[range.start * 32..range.end * 32];
-    Batch { images: Array::from_slice(f.pool(), Shape::new(&[range.len(), 4, 4, 2]), pixels), targets }
+    Batch::new(Array::from_slice(f.pool(), Shape::new(&[range.len(), 4, 4, 2]), pixels), targets)
 }
 
 /// Losses of a few steps and the parameters after them, with the batch cut at `cuts`.

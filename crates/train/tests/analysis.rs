@@ -24,7 +24,7 @@ fn network(norm: &'static NormRow, decouple: bool) -> Objective<f64> {
     }
     let mut images = Array::stale(f.pool(), Shape::new(&[6, 8, 8, 2]));
     images.make_mut().iter_mut().for_each(|v| *v = rng.normal());
-    f.set_batch(Batch { images, targets: vec![0, 1, 2, 2, 0, 1].into() });
+    f.set_batch(Batch::new(images, vec![0, 1, 2, 2, 0, 1]));
     f.smoothing = 0.1;
     f
 }
@@ -126,7 +126,7 @@ fn the_mean_of_gradients_by_example_is_the_gradient() {
 fn losses(f: &mut Objective<f64>) -> Vec<f64> {
     f.evaluate(&Request::default(), &mut Answer::default()).unwrap();
     let (logits, smoothing) = (f.logits().unwrap().clone(), f.smoothing);
-    let targets = f.current_batch().unwrap().targets.clone();
+    let targets = f.current_batch().unwrap().targets.classes().unwrap().clone();
     let loss = |(x, t): (&[f64], &u32)| {
         let log_norm = x.iter().map(|v| v.exp()).sum::<f64>().ln();
         let q = |j: usize| smoothing / 3.0 + if j == *t as usize { 1.0 - smoothing } else { 0.0 };

@@ -16,7 +16,7 @@ fn network() -> Objective<f64> {
     let mut rng = Rng::new(2, "drs", 0, 0);
     let mut images = Array::stale(f.pool(), Shape::new(&[6, 4, 4, 2]));
     images.make_mut().iter_mut().for_each(|v| *v = rng.normal());
-    f.set_batch(Batch { images, targets: vec![0, 1, 2, 2, 0, 1].into() });
+    f.set_batch(Batch::new(images, vec![0, 1, 2, 2, 0, 1]));
     f
 }
 
@@ -126,7 +126,7 @@ fn frozen_parameters_take_no_memory_on_the_way_back() {
         let mut f = network();
         let mut images = Array::stale(f.pool(), Shape::new(&[256, 4, 4, 2]));
         images.make_mut().iter_mut().enumerate().for_each(|(i, v)| *v = (i % 17) as f64);
-        f.set_batch(Batch { images, targets: (0..256).map(|i| i % 3).collect() });
+        f.set_batch(Batch::new(images, (0..256).map(|i| i % 3).collect::<Vec<u32>>()));
         f.store.freeze(|s| frozen && !s.is_1d());
         let before = f.pool().stats().live_bytes;
         let gradient = (0..f.params().len()).filter(|&i| !f.params()[i].frozen).collect();

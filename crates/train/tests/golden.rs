@@ -58,8 +58,9 @@ impl Golden {
             let (image, pixel, channel) = (i / (h * w * c), i / c % (h * w), i % c);
             *v = x[(image * c + channel) * h * w + pixel];
         }
-        let targets = self.get("target")[index * n..(index + 1) * n].iter().map(|t| *t as u32).collect();
-        Batch { images, targets }
+        let targets: Vec<u32> =
+            self.get("target")[index * n..(index + 1) * n].iter().map(|t| *t as u32).collect();
+        Batch::new(images, targets)
     }
 
     /// The tiny ResNet with the parameters and buffers under these prefixes.

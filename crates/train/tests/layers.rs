@@ -34,7 +34,7 @@ fn network(names: [&str; 6], layers: [(usize, usize); 3]) -> Objective<f64> {
     let mut rng = Rng::new(3, "layers", 0, 0);
     let pixels: Vec<f64> = (0..5 * 4).map(|_| rng.normal()).collect();
     let images = Array::from_slice(f.pool(), Shape::new(&[5, 2, 2, 1]), &pixels);
-    f.set_batch(Batch { images, targets: vec![0, 1, 2, 2, 0].into() });
+    f.set_batch(Batch::new(images, vec![0, 1, 2, 2, 0]));
     f
 }
 

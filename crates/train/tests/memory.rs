@@ -78,7 +78,7 @@ fn fixture(model: &str, size: usize, images: usize, sph: bool) -> Fixture {
     let mut rng = Rng::new(1, "memory", 0, 0);
     let mut x = Array::stale(&pool, Shape::new(&[images, size, size, 3]));
     x.make_mut().iter_mut().for_each(|v| *v = rng.normal() as f32);
-    let batch = Batch { images: x, targets: (0..images).map(|_| rng.below(10) as u32).collect() };
+    let batch = Batch::new(x, (0..images).map(|_| rng.below(10) as u32).collect::<Vec<u32>>());
     let optimizer =
         if sph { SphDrs::default().build(f.params()) } else { Sgd::default().build(f.params()) }.unwrap();
     Fixture { f, batch, optimizer }

@@ -27,7 +27,7 @@ fn network() -> Objective<f64> {
     }
     let mut images = Array::stale(f.pool(), Shape::new(&[6, 4, 4, 2]));
     images.make_mut().iter_mut().for_each(|v| *v = rng.normal());
-    f.set_batch(Batch { images, targets: vec![0, 1, 2, 2, 0, 1].into() });
+    f.set_batch(Batch::new(images, vec![0, 1, 2, 2, 0, 1]));
     // Every visit sees the same Hessian: nothing moves, statistics neither.
     f.mode = Mode::Train;
     f

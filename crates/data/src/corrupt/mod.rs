@@ -217,14 +217,14 @@ impl Corruptor {
             numbers[run].iter().map(one).collect::<Vec<_>>()
         });
         let values = pictures.iter().flatten().flatten().map(|v| value(*v));
-        ImageSet {
-            size: set.size,
-            images: match &set.images {
+        ImageSet::new(
+            set.size,
+            match &set.images {
                 Pixels::Bytes(_) => Pixels::Bytes(values.map(|v| libm::round(v) as u8).collect()),
                 Pixels::Floats(_) => Pixels::Floats(values.map(|v| v as f32).collect()),
             },
-            labels: numbers.iter().map(|&i| set.labels[i]).collect(),
-        }
+            numbers.iter().map(|&i| set.labels[i]).collect(),
+        )
     }
 }
 
@@ -245,7 +245,7 @@ mod tests {
             false => Pixels::Bytes(bytes),
             true => Pixels::Floats(bytes.iter().map(|v| f32::from(*v) / 255.0).collect()),
         };
-        ImageSet { size, images, labels: vec![0, 1, 2, 3] }
+        ImageSet::new(size, images, vec![0, 1, 2, 3])
     }
 
     fn corruptor(set: &ImageSet, row: &'static CorruptionRow, severity: usize, seed: u64) -> Corruptor {
@@ -313,9 +313,9 @@ mod tests {
 
     #[test]
     fn what_is_no_image_is_refused() {
-        let flat = ImageSet { size: (1, 1, 4), images: Pixels::Floats(vec![1.0; 4]), labels: vec![0] };
+        let flat = ImageSet::new((1, 1, 4), Pixels::Floats(vec![1.0; 4]), vec![0]);
         assert!(Range::of(&flat).unwrap_err().to_string().contains("1×1 pixels"));
-        let black = ImageSet { size: (2, 2, 1), images: Pixels::Bytes(vec![0; 4]), labels: vec![0] };
+        let black = ImageSet::new((2, 2, 1), Pixels::Bytes(vec![0; 4]), vec![0]);
         assert!(Range::of(&black).is_err());
         assert!("rain:1".parse::<Corruption>().unwrap_err().contains("gaussian_noise, shot_noise"));
     }

@@ -242,10 +242,7 @@ mod tests {
             read(&members, &DataOptions { layout, ..DataOptions::default() })
         };
         let nhwc = set("(2, 2, 3, 2)", &last, Some(Layout::Nhwc)).unwrap();
-        assert_eq!(
-            *nhwc.train,
-            ImageSet { size: (2, 3, 2), images: Pixels::Bytes(last.clone()), labels: vec![1, 0] }
-        );
+        assert_eq!(*nhwc.train, ImageSet::new((2, 3, 2), Pixels::Bytes(last.clone()), vec![1, 0]));
         assert_eq!(set("(2, 2, 2, 3)", &first, Some(Layout::Nchw)).unwrap().train, nhwc.train);
         assert!(set("(2, 2, 3, 2)", &last, None).unwrap_err().contains("`layout`"));
         assert!(

@@ -69,7 +69,7 @@ fn load(kind: &Kind, options: &DataOptions) -> Result<Dataset> {
             records(&bytes, kind.labels, kind.classes, &mut images, &mut labels)
                 .map_err(|e| Error::file(&path, e))?;
         }
-        Ok(ImageSet { size: (SIDE, SIDE, 3), images: Pixels::Bytes(images), labels })
+        Ok(ImageSet::new((SIDE, SIDE, 3), Pixels::Bytes(images), labels))
     };
     Ok(Dataset::new(read(kind.train)?, read(&[kind.test])?, class_names(kind, &dir))?)
 }

@@ -26,7 +26,7 @@ pub(super) fn load(_: &DataOptions) -> Result<Dataset> {
         labels.extend(values.pop().map(u32::from));
         images.extend(values);
     }
-    let all = ImageSet { size: (8, 8, 1), images: Pixels::Bytes(images), labels };
+    let all = ImageSet::new((8, 8, 1), Pixels::Bytes(images), labels);
     let (train, test) = stratified(&all.labels, 10, TEST_IMAGES, "digits");
     Ok(Dataset::new(all.select(&train), all.select(&test), numbered(10))?)
 }

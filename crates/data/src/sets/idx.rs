@@ -280,10 +280,12 @@ pub(super) fn dataset(
     class_names: Vec<String>,
     notes: Vec<String>,
 ) -> Result<Dataset> {
-    let [train, test] = parts.map(|part| ImageSet {
-        size: part.size,
-        images: Pixels::Bytes(part.images),
-        labels: part.labels.into_iter().map(|l| u32::from(l - first)).collect(),
+    let [train, test] = parts.map(|part| {
+        ImageSet::new(
+            part.size,
+            Pixels::Bytes(part.images),
+            part.labels.into_iter().map(|l| u32::from(l - first)).collect(),
+        )
     });
     if train.size != test.size {
         let reason = format!("test images are {:?}, training images {:?}", test.size, train.size);

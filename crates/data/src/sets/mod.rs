@@ -12,6 +12,7 @@ mod mnist;
 mod npz;
 mod safetensors;
 
+use crate::answers::{AnswerKind, Wanted};
 use crate::classes::numbered;
 use crate::dataset::Dataset;
 use crate::error::{Error, Result};
@@ -46,7 +47,28 @@ pub fn load(name: &str, options: &DataOptions) -> Result<Dataset> {
         let takers = DATASETS.iter().filter(|d| d.takes.contains(&setting)).map(|d| d.name).collect();
         return Err(Error::NotTaken { dataset: name.into(), setting, takers });
     }
+    let arrays = row.takes.contains(&"layout");
+    if !arrays && (options.answers == AnswerKind::Values || options.as_is() || options.inputs.len() > 1) {
+        let reason = "holds images of classes; tokens, several inputs and numbers to answer come in npz and safetensors files";
+        return Err(Error::setting("dataset", Some(name), reason));
+    }
+    let pictures = [("image-size", options.image_size.is_some()), ("layout", options.layout.is_some())];
+    if let (true, Some((setting, _))) = (options.as_is(), pictures.iter().find(|p| p.1)) {
+        let reason = "is of images; the network takes its inputs as they are; leave it out";
+        return Err(Error::setting(setting, None, reason));
+    }
     let mut data = (row.load)(options)?;
+    if !arrays && options.answers == AnswerKind::Nothing {
+        let whole = data.is_whole();
+        for set in [&mut data.train, &mut data.test] {
+            let labels = vec![0; set.len()];
+            *set = Arc::new(ImageSet { labels, wanted: Wanted::Nothing, ..(**set).clone() });
+        }
+        if whole {
+            data.train = data.test.clone();
+        }
+        data.class_names = numbered(1);
+    }
     if let Some(size) = options.image_size {
         // The normalisation stays that of the images as they came.
         let whole = data.is_whole();

@@ -1,5 +1,6 @@
 //! A comparison as CSV.
 
+use sph_train::Measure;
 use sph_train::compare::{Job, Results};
 use sph_train::files::Table;
 
@@ -10,6 +11,8 @@ pub fn runs_csv(results: &Results) -> String {
     let [data, network] = job.places();
     let columns = ["run", data, network, "optimizer", "seed"].into_iter().chain(grid.iter().copied());
     let more: &[&str] = match job {
+        // Losses are among the quantities then.
+        Job::Train if results.measure() == Measure::Loss => &["epochs", "best_epoch"],
         Job::Train => &["epochs", "best_epoch", "test_loss", "final_test_loss"],
         Job::Adapt => {
             &["steps", "loss_before", "accuracy_before", "loss_recalibrated", "accuracy_recalibrated"]
@@ -29,12 +32,14 @@ pub fn runs_csv(results: &Results) -> String {
         match job {
             Job::Train => {
                 fields.push(optional(end.best.map(|b| b.0.to_string())));
-                fields.extend([end.best.map(|b| b.1), end.last.map(|l| l.0)].map(number));
+                if results.measure() == Measure::Accuracy {
+                    fields.extend([end.best.map(|b| b.1.loss), end.last.map(|l| l.loss)].map(number));
+                }
             }
             Job::Adapt => {
                 let recalibrated = run.epochs.first().map(|e| e.test);
                 for m in [end.before, recalibrated] {
-                    fields.extend([m.map(|m| m.0), m.map(|m| m.1)].map(number));
+                    fields.extend([m.map(|m| m.loss), m.and_then(|m| m.accuracy)].map(number));
                 }
             }
         }

@@ -9,6 +9,7 @@ use crate::overlay::{OF_ADAPTATIONS, OVERLAID, STEPS, TIMES, over};
 use crate::text::escape;
 use crate::{page, sheet, trials};
 use plotters::style::RGBColor;
+use sph_train::Measure;
 use sph_train::compare::{Group, Job, Results, Statistic};
 use sph_train::history::Epoch;
 use std::fmt::Write;
@@ -39,11 +40,21 @@ pub fn page(
             escape(&name(results.job(), group)),
             escape(&about(results, group))
         );
-        body.push_str(match results.job() {
-            Job::Train => " “s to target”: seconds of training and evaluation until the first epoch whose test accuracy is the target or better;",
-            Job::Adapt => " “steps to target”, “s to target”: steps, and their seconds without evaluations, until the first evaluation whose test loss is the target or better;",
+        let measure = results.measure();
+        body.push_str(&match results.job() {
+            Job::Train => format!(" “s to target”: seconds of training and evaluation until the first epoch whose test {} is the target or better;", measure.name()),
+            Job::Adapt => " “steps to target”, “s to target”: steps, and their seconds without evaluations, until the first evaluation whose test loss is the target or better;".into(),
         });
-        body.push_str(" in brackets how many runs got there, where not all did. “final acc − baseline”: difference of final test accuracies in percentage points, each seed against the same seed of the baseline, with the 95 % interval of its mean by Student's t; none for fewer than three seeds, or differences that are all equal.</p>\n");
+        let difference = match measure {
+            Measure::Accuracy => {
+                "“final acc − baseline”: difference of final test accuracies in percentage points"
+            }
+            Measure::Loss => "“final loss − baseline”: difference of final test losses",
+        };
+        let _ = writeln!(
+            body,
+            " in brackets how many runs got there, where not all did. {difference}, each seed against the same seed of the baseline, with the 95 % interval of its mean by Student's t; none for fewer than three seeds, or differences that are all equal.</p>"
+        );
         body += &page::table(&rows(results, group));
         body += &charts(results, group)?;
         if results.groups.get(i + 1).is_none_or(|next| place_of(next) != place_of(group)) {
@@ -64,12 +75,17 @@ fn drawn(results: &Results, group: &Group) -> Vec<usize> {
     if group.configurations.len() <= DRAWN {
         return group.configurations.clone();
     }
-    let accuracy = |c: usize| results.statistic(c, "final_test_accuracy").map_or(0.0, |s| s.mean);
+    let mean = |c: usize| results.final_figure(c).map(|s| s.mean);
+    // Any is better than none.
+    let better = |a: usize, b: usize| match (mean(a), mean(b)) {
+        (Some(a), Some(b)) => results.measure().better(a, b),
+        (a, b) => a.is_some() && b.is_none(),
+    };
     let mut best: Vec<usize> = Vec::new();
     for &c in &group.configurations {
         let optimizer = results.configurations[c].optimizer;
         match best.iter_mut().find(|b| results.configurations[**b].optimizer == optimizer) {
-            Some(b) if accuracy(c) > accuracy(*b) => *b = c,
+            Some(b) if better(c, *b) => *b = c,
             Some(_) => (),
             None => best.push(c),
         }
@@ -83,7 +99,14 @@ fn charts(results: &Results, group: &Group) -> Result<String> {
     let label = |c: &usize| called(results, *c);
     let mut out = page::legend(palette.iter().copied().zip(configurations.iter().map(label)));
     if configurations.len() < group.configurations.len() {
-        out.push_str("<p class=\"note\">Of each optimizer the configuration whose mean final test accuracy is highest.</p>\n");
+        let best = match results.measure() {
+            Measure::Accuracy => "accuracy is highest",
+            Measure::Loss => "loss is lowest",
+        };
+        let _ = writeln!(
+            out,
+            "<p class=\"note\">Of each optimizer the configuration whose mean final test {best}.</p>"
+        );
     }
     out.push_str(
         "<p class=\"note\">Lines: means over seeds after each epoch or evaluation; over seconds each mean stands at the mean time of it. Bands: ± one standard deviation.</p>\n<div class=\"charts\">\n",
@@ -92,7 +115,8 @@ fn charts(results: &Results, group: &Group) -> Result<String> {
         Job::Train => (&OVERLAID[..], TIMES),
         Job::Adapt => (&OF_ADAPTATIONS[..], [STEPS, TIMES[1]]),
     };
-    for (shown, log) in overlaid {
+    let epochs = results.runs.iter().flat_map(|run| &run.epochs);
+    for (shown, log) in overlaid.iter().filter(|(shown, _)| shown.is_in(epochs.clone())) {
         for time in times {
             let curve = |(c, colour): (&usize, &RGBColor)| {
                 let runs = results.runs_of(*c).map(|r| &*r.epochs);
@@ -101,8 +125,8 @@ fn charts(results: &Results, group: &Group) -> Result<String> {
                 for i in 0..longest {
                     // Those that are not over yet, where runs differ in length.
                     let epochs = runs.clone().filter_map(|r| r.get(i));
-                    let both =
-                        Statistic::of(epochs.clone().map(time.of)).zip(Statistic::of(epochs.map(shown.of)));
+                    let both = Statistic::of(epochs.clone().filter_map(time.of))
+                        .zip(Statistic::of(epochs.filter_map(shown.of)));
                     let Some((at, s)) = both else { continue };
                     curve.points.push((at.mean, s.mean));
                     curve.band.extend(s.std.map(|std| (at.mean, s.mean - std, s.mean + std)));
@@ -124,7 +148,7 @@ fn place_of(group: &Group) -> (&str, &str) {
 /// A line's figures by where they stand.
 type Points = Vec<(f64, Statistic)>;
 
-/// Charts of the final test accuracy over each setting that has at least three positive numbers on a data set and model: a line for each
+/// Charts of the final test accuracy (or loss) over each setting that has at least three positive numbers on a data set and model: a line for each
 /// optimizer and for each combination of its other values, of which those that trials chose are none.
 fn responses(results: &Results, place: (&str, &str)) -> Result<String> {
     let mut out = String::new();
@@ -137,7 +161,7 @@ fn responses(results: &Results, place: (&str, &str)) -> Result<String> {
             }
             let at = configuration.value(name).and_then(|v| v.parse::<f64>().ok());
             let at = at.filter(|v| *v > 0.0).map(f64::log10);
-            let Some((at, s)) = at.zip(results.statistic(c, "final_test_accuracy")) else { continue };
+            let Some((at, s)) = at.zip(results.final_figure(c)) else { continue };
             let given = if results.trials.is_some() { &configuration.condition } else { &configuration.grid };
             let others = given.iter().filter(|g| g.0 != name);
             let others = others.map(|(name, value)| format!(" {name}={value}")).collect::<String>();
@@ -152,21 +176,28 @@ fn responses(results: &Results, place: (&str, &str)) -> Result<String> {
             continue;
         }
         let palette = colours(lines.len());
+        let (scale, y) = match results.measure() {
+            Measure::Accuracy => (100.0, "final test accuracy %"),
+            Measure::Loss => (1.0, "final test loss"),
+        };
         let curve = |((_, points), colour): (&mut (String, Points), &RGBColor)| {
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
             let band = points.iter().filter_map(|(x, s)| {
                 let std = s.std?;
-                Some((*x, 100.0 * (s.mean - std), 100.0 * (s.mean + std)))
+                Some((*x, scale * (s.mean - std), scale * (s.mean + std)))
             });
-            let points = points.iter().map(|(x, s)| (*x, 100.0 * s.mean));
+            let points = points.iter().map(|(x, s)| (*x, scale * s.mean));
             Curve { colour: *colour, points: points.collect(), band: band.collect() }
         };
         let curves: Vec<Curve> = lines.iter_mut().zip(&palette).map(curve).collect();
         let x = format!("log10 of {name}");
-        let chart = charts::curves(Axes { x: &x, y: "final test accuracy %", log: false }, &curves)?;
+        let chart = charts::curves(Axes { x: &x, y, log: false }, &curves)?;
         out += &page::legend(palette.iter().copied().zip(lines.iter().map(|l| &*l.0)));
         let place = results.job().place(place.0, place.1);
-        let caption = format!("{place}: final test accuracy over {name}; runs that diverged are left out.");
+        let caption = format!(
+            "{place}: final test {} over {name}; runs that diverged are left out.",
+            results.measure().name()
+        );
         out += &format!("<div class=\"charts\">\n{}</div>\n", page::figure(&chart, &caption));
     }
     Ok(out)

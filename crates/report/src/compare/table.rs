@@ -3,6 +3,7 @@
 use super::provenance::Provenance;
 use crate::text::{aligned, place};
 use crate::trials;
+use sph_train::Measure;
 use sph_train::compare::{FinishedRun, Group, Job, Quantity, Results, Statistic};
 use std::fmt::Write;
 
@@ -19,15 +20,18 @@ fn cell(q: &Quantity, s: Option<Statistic>, runs: usize) -> String {
 }
 
 /// A difference from the baseline: mean, and in brackets its interval, or why there is none.
-fn difference(s: Statistic) -> String {
-    let percent = |v: f64| format!("{:+.2}", 100.0 * v);
+fn difference(s: Statistic, measure: Measure) -> String {
+    let shown = |v: f64| match measure {
+        Measure::Accuracy => format!("{:+.2}", 100.0 * v),
+        Measure::Loss => format!("{v:+.4}"),
+    };
     let interval = match s.half_width() {
-        Some(half) => format!(" [{}, {}]", percent(s.mean - half), percent(s.mean + half)),
+        Some(half) => format!(" [{}, {}]", shown(s.mean - half), shown(s.mean + half)),
         None if s.count == 1 => " (one seed)".into(),
         None if s.count < Statistic::LEAST => format!(" ({} seeds: too few)", s.count),
         None => format!(" (all {} equal)", s.count),
     };
-    percent(s.mean) + &interval
+    shown(s.mean) + &interval
 }
 
 /// What a configuration is called in its group: where optimizers were tuned there is one of each, and a table of its own says what was
@@ -49,23 +53,23 @@ pub(super) fn about(results: &Results, group: &Group) -> String {
         n => format!("mean ± standard deviation over {n} seeds"),
     };
     let job = results.job();
-    let target =
-        group.baseline.map_or("; no run of the baseline is finished here".into(), |(c, accuracy)| {
-            let label = called(results, c);
-            match job {
-                Job::Train => {
-                    format!(
-                        "; target: {:.2} % test accuracy, where {label} ends on average",
-                        100.0 * accuracy
-                    )
-                }
-                Job::Adapt => format!("; target: the test loss where {label} ends, seed by seed"),
+    let target = group.baseline.map_or("; no run of the baseline is finished here".into(), |(c, target)| {
+        let label = called(results, c);
+        match job {
+            Job::Train => {
+                format!(
+                    "; target: {} test {}, where {label} ends on average",
+                    results.measure().shown(target),
+                    results.measure().name()
+                )
             }
-        });
+            Job::Adapt => format!("; target: the test loss where {label} ends, seed by seed"),
+        }
+    });
     let members = || results.runs.iter().filter(|r| group.configurations.contains(&r.configuration));
     let accuracy = |of: fn(&FinishedRun) -> Option<f64>| Statistic::of(members().filter_map(of));
-    let before = accuracy(|r| Some(r.end.before?.1));
-    let recalibrated = accuracy(|r| r.end.before.and_then(|_| Some(r.epochs.first()?.test.1)));
+    let before = accuracy(|r| r.end.before?.accuracy);
+    let recalibrated = accuracy(|r| r.end.before.and_then(|_| r.epochs.first()?.test.accuracy));
     let before = before.zip(recalibrated).map_or(String::new(), |(before, recalibrated)| {
         let percent = |s: Statistic| 100.0 * s.mean;
         format!("; before {:.2} %, recalibrated {:.2} %", percent(before), percent(recalibrated))
@@ -74,7 +78,12 @@ pub(super) fn about(results: &Results, group: &Group) -> String {
 }
 
 /// The column of differences.
-const DIFFERENCE: &str = "final acc − baseline [95 %]";
+fn head_of_difference(measure: Measure) -> &'static str {
+    match measure {
+        Measure::Accuracy => "final acc − baseline [95 %]",
+        Measure::Loss => "final loss − baseline [95 %]",
+    }
+}
 
 /// Heads and rows of a group's table.
 pub(super) fn rows(results: &Results, group: &Group) -> Vec<Vec<String>> {
@@ -83,7 +92,7 @@ pub(super) fn rows(results: &Results, group: &Group) -> Vec<Vec<String>> {
     let quantities: Vec<&Quantity> = results.quantities().iter().filter(has).collect();
     let differs = group.configurations.iter().any(|&c| results.difference(c).is_some());
     let heads = quantities.iter().map(|q| q.head.to_string());
-    let heads = heads.chain(differs.then(|| DIFFERENCE.to_string()));
+    let heads = heads.chain(differs.then(|| head_of_difference(results.measure()).to_string()));
     let mut rows = vec![std::iter::once("optimizer".into()).chain(heads).collect::<Vec<String>>()];
     for &c in &group.configurations {
         let finished = results.runs_of(c).count();
@@ -93,7 +102,8 @@ pub(super) fn rows(results: &Results, group: &Group) -> Vec<Vec<String>> {
         };
         let cells = quantities.iter().map(|q| cell(q, results.statistic(c, q.name), finished));
         let label = called(results, c).to_string() + &missing;
-        let difference = differs.then(|| results.difference(c).map_or("-".into(), difference));
+        let difference =
+            differs.then(|| results.difference(c).map_or("-".into(), |s| difference(s, results.measure())));
         rows.push(std::iter::once(label).chain(cells).chain(difference).collect());
     }
     rows
@@ -111,7 +121,7 @@ pub fn table(results: &Results, made: &Provenance) -> String {
 
 #[test]
 fn a_difference_has_an_interval_or_says_why_not() {
-    let of = |values: &[f64]| difference(Statistic::of(values.iter().copied()).unwrap());
+    let of = |values: &[f64]| difference(Statistic::of(values.iter().copied()).unwrap(), Measure::Accuracy);
     assert_eq!(of(&[-0.0028]), "-0.28 (one seed)");
     assert_eq!(of(&[-0.0028, -0.0028]), "-0.28 (2 seeds: too few)");
     assert_eq!(of(&[-0.0028; 5]), "-0.28 (all 5 equal)");

@@ -1,9 +1,10 @@
 //! `sph bench`: the time of training steps on synthetic data, for side-by-side measuring.
 
-use crate::config::{KernelArgs, ModelArgs, OptArgs, seed, threads};
+use crate::config::{KernelArgs, ModelArgs, OptArgs, row, seed, threads, training_losses};
 use crate::error::Result;
 use clap::Args;
-use sph_data::Batch;
+use sph_data::{Answers, Batch, Values};
+use sph_nn::losses::{LOSSES, Loss};
 use sph_nn::{Mode, models};
 use sph_optim::EvalError;
 use sph_optim::settings::LR;
@@ -25,6 +26,9 @@ pub struct BenchArgs {
     /// Model.
     #[command(flatten)]
     pub model: ModelArgs,
+    /// What is minimised: classes or numbers, ten of each image, are drawn to be answered.
+    #[arg(long, default_value = LOSSES[0].0, value_parser = training_losses())]
+    pub loss: String,
     /// Images per step.
     #[arg(short, long, default_value = "128", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch_size: u32,
@@ -75,7 +79,21 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let mut rng = Rng::new(args.seed, "bench", 0, 0);
     let mut images = Array::stale(&pool, Shape::new(&[n, 32, 32, 3]));
     images.make_mut().iter_mut().for_each(|v| *v = rng.normal() as f32);
-    let batch = Batch { images, targets: (0..n).map(|_| rng.below(10) as u32).collect() };
+    let loss = row(LOSSES, |l| l.0, &args.loss)?.1;
+    let numbers = |draw: &mut dyn FnMut() -> f64| Values {
+        shape: vec![n, 10],
+        values: (0..10 * n).map(|_| draw()).collect(),
+    };
+    let targets = match loss {
+        Loss::Mse => numbers(&mut || rng.normal()).into(),
+        Loss::Bce => numbers(&mut || rng.uniform()).into(),
+        Loss::CrossEntropy | Loss::Entropy => {
+            (0..n).map(|_| rng.below(10) as u32).collect::<Vec<u32>>().into()
+        }
+        Loss::Graph => Answers::Nothing,
+    };
+    objective.loss = loss;
+    let batch = Batch { images, more: Vec::new(), targets };
     let given = args.optimizer.get(LR.name).is_some();
     let lr = if given { args.optimizer.lr()? } else { 0.01 };
     // Blocks differ in cost: whole cycles of visits, so that none counts more than the others.

@@ -14,6 +14,7 @@ use indicatif::ProgressBar;
 use sph_report::compare::{self as report, Provenance};
 use sph_report::corruption::Sheet;
 use sph_report::trials as trials_report;
+use sph_train::Score;
 use sph_train::adaptation::AdaptationRecord;
 use sph_train::compare::{Job, Lock, Results, Trials};
 use sph_train::files::write_atomically;
@@ -213,23 +214,26 @@ fn epochs(launch: &Launch, run: &PlannedRun) -> u64 {
 
 /// What is said of a finished run.
 fn figures(launch: &Launch, run: &PlannedRun) -> Result<String> {
-    let (name, accuracy, seconds) = match &run.args {
+    let (name, score, seconds) = match &run.args {
         RunArgs::Train(_) => {
             let history = finished_run::read(launch.folder(run))?.0;
-            let held_out = history.epochs.last().and_then(|e| e.validation).map(|v| v.1);
+            let held_out = history.epochs.last().and_then(|e| e.validation);
             let seconds = history.result.as_ref().map_or(0.0, |r| r.seconds);
-            match (held_out, history.result.and_then(|r| r.final_test_accuracy)) {
-                (Some(a), _) => ("held-out accuracy", Some(a), seconds),
-                (None, a) => ("final test accuracy", a, seconds),
+            match (held_out, history.result.and_then(|r| r.last())) {
+                (Some(score), _) => ("held-out", Some(score), seconds),
+                (None, score) => ("final test", score, seconds),
             }
         }
         RunArgs::Adapt(_) => {
             let adapted = AdaptationRecord::read(&launch.record(run))?;
             let last = adapted.evaluations.last();
             let seconds = adapted.step_seconds.iter().sum();
-            ("final accuracy", last.map(|m| m.accuracy), seconds)
+            ("final", last.map(|m| (m.loss, m.accuracy).into()), seconds)
         }
     };
-    let accuracy = accuracy.map_or(String::new(), |a| format!("{name} {:.2} %, ", 100.0 * a));
-    Ok(format!("{accuracy}{seconds:.1} s"))
+    let spelled = |score: Score| {
+        let measure = score.measure();
+        format!("{name} {} {}, ", measure.name(), measure.shown(score.value()))
+    };
+    Ok(format!("{}{seconds:.1} s", score.map_or(String::new(), spelled)))
 }

@@ -1,13 +1,14 @@
 //! `sph inspect`: how diagonal is a network's curvature? Also loss, gradients and exact curvature of one batch for checking
 //! against other programs.
 
-use crate::config::{KernelArgs, ModelSource, seed, shown, threads};
+use crate::config::{KernelArgs, ModelSource, seed, shown, threads, training_losses};
 use crate::error::{Error, Result};
 use crate::model_source::Images;
 use clap::Args;
 use indicatif::ProgressBar;
-use sph_data::Batch;
 use sph_data::loader::Source;
+use sph_data::sets::arrays::IGNORED_LABEL;
+use sph_data::{Answers, Batch, IGNORED};
 use sph_nn::{BufferKind, Mode, Real};
 use sph_optim::EvalError;
 use sph_optim::analysis::AnalysisError;
@@ -38,6 +39,9 @@ pub struct InspectArgs {
     /// Model and data.
     #[command(flatten)]
     pub source: ModelSource,
+    /// Loss whose curvature is looked at [default: that of the run or file, or cross-entropy].
+    #[arg(long, value_parser = training_losses())]
+    pub loss: Option<String>,
     /// Images in a batch.
     #[arg(short, long, default_value = "64", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch_size: u32,
@@ -99,7 +103,8 @@ pub fn run(args: &InspectArgs) -> Result<()> {
 }
 
 fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
-    let found = args.source.find(args.checkpoint.as_deref(), Images::PartsOrAll)?;
+    let source = args.source.with_loss(args.loss.as_deref())?;
+    let found = source.find(args.checkpoint.as_deref(), Images::PartsOrAll)?;
     let pool = Pool::<T>::new();
     let (mut f, notes) = found.objective(&pool, args.seed)?;
     super::note(&notes);
@@ -180,7 +185,7 @@ fn inspect<T: Real>(args: &InspectArgs) -> Result<()> {
         write(path, page.as_bytes(), args.json)?;
     }
     if let Some(path) = &args.dump {
-        let tensors = tensors(&f, &batch(&numbers[..n]), &seen.first);
+        let tensors = tensors(&f, &batch(&numbers[..n]), data.train.as_is.is_some(), &seen.first);
         write(path, &files::to_safetensors(tensors, about, path)?, args.json)?;
     }
     Ok(())
@@ -197,19 +202,43 @@ fn write(path: &Path, bytes: &[u8], json: bool) -> Result<()> {
     super::say(&line)
 }
 
-fn tensors<T: Real>(f: &Objective<T>, batch: &Batch<T>, found: &Entries) -> BTreeMap<String, Tensor> {
+fn tensors<T: Real>(
+    f: &Objective<T>,
+    batch: &Batch<T>,
+    as_is: bool,
+    found: &Entries,
+) -> BTreeMap<String, Tensor> {
     let specs = f.store.specs();
     let mut out = BTreeMap::new();
-    let [n, h, w, c] = [0, 1, 2, 3].map(|i| batch.images.shape()[i]);
     let x = batch.images.as_slice();
-    let nchw: Vec<T> = (0..x.len())
-        .map(|i| {
-            let (image, channel, pixel) = (i / (c * h * w), i / (h * w) % c, i % (h * w));
-            x[(image * h * w + pixel) * c + channel]
-        })
-        .collect();
-    out.insert("input".into(), Tensor::real(&[n, c, h, w], &nchw));
-    out.insert("target".into(), Tensor::int(&[n], batch.targets.iter().map(|t| *t as i64)));
+    match (batch.images.shape().dims(), as_is) {
+        (&[n, h, w, c], false) => {
+            let nchw: Vec<T> = (0..x.len())
+                .map(|i| {
+                    let (image, channel, pixel) = (i / (c * h * w), i / (h * w) % c, i % (h * w));
+                    x[(image * h * w + pixel) * c + channel]
+                })
+                .collect();
+            out.insert("input".into(), Tensor::real(&[n, c, h, w], &nchw));
+        }
+        (shape, _) => drop(out.insert("input".into(), Tensor::real(shape, x))),
+    }
+    for (i, more) in (2..).zip(&batch.more) {
+        out.insert(format!("input{i}"), Tensor::real(more.shape().dims(), more.as_slice()));
+    }
+    match &batch.targets {
+        Answers::Classes(targets) => {
+            let n = batch.len();
+            let shape = if targets.len() == n { vec![n] } else { vec![n, targets.len() / n] };
+            let class = |t: &u32| if *t == IGNORED { IGNORED_LABEL } else { i64::from(*t) };
+            out.insert("target".into(), Tensor::int(&shape, targets.iter().map(class)));
+        }
+        Answers::Values(values) => {
+            let numbers: Vec<T> = values.values.iter().map(|v| T::from_f64(*v)).collect();
+            out.insert("target".into(), Tensor::real(&values.shape, &numbers));
+        }
+        Answers::Nothing => (),
+    }
     out.insert("loss".into(), Tensor::real(&[], &[T::from_f64(found.loss)]));
     for (i, spec) in specs.iter().enumerate() {
         out.insert(format!("param.{}", spec.name), Tensor::real(&spec.shape, f.store.values[i].as_slice()));

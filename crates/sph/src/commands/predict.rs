@@ -81,6 +81,10 @@ pub fn run(args: &PredictArgs) -> Result<()> {
     let (objective, notes) = found.objective(&Pool::<f32>::new(), 0)?;
     super::note(&notes);
     let info = &found.info;
+    if !info.loss()?.has_classes() {
+        let reason = format!("it was trained with --loss {}; prediction is of classes", info.loss);
+        return Err(Error::file(&args.path, reason));
+    }
     let batch = args.batch_size as usize;
     let (mut predictions, mut failed, mut several) = (Vec::new(), Vec::new(), Vec::new());
     let inputs = inputs(&args.inputs, &mut failed);
@@ -208,7 +212,7 @@ fn predict(
     out: &mut Vec<Prediction>,
 ) -> Result<()> {
     // The labels are not known; the loss is not looked at.
-    let set = Arc::new(ImageSet { size: info.input, images, labels: vec![0; names.len()] });
+    let set = Arc::new(ImageSet::new(info.input, images, vec![0; names.len()]));
     let source = Source { set, normalisation, batch_size };
     let mut names = names.into_iter();
     for batch in source.in_order(objective.pool()) {
@@ -266,7 +270,7 @@ fn fitted(decoded: Decoded, info: &ModelInfo) -> std::result::Result<Pixels, Str
         return decoded.square(h).into_pixels(channels);
     }
     let images = decoded.into_pixels(channels)?;
-    let set = ImageSet { size: (own.0, own.1, channels), images, labels: vec![0] };
+    let set = ImageSet::new((own.0, own.1, channels), images, vec![0]);
     Ok(fit(&set, h).map_err(reason)?.images)
 }
 

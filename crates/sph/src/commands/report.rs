@@ -67,12 +67,17 @@ pub(crate) fn write(run: &RunFolder, path: &Path) -> Result<()> {
     Ok(write_atomically(path, page.as_bytes())?)
 }
 
-/// What a run's best model says of the test images that the run evaluated on.
-fn mistakes(run: &RunFolder, args: &TrainArgs) -> Result<Mistakes> {
+/// What a run's best model says of the test images that the run evaluated on; none where it answers no classes of samples.
+fn mistakes(run: &RunFolder, args: &TrainArgs) -> Result<Option<Mistakes>> {
     let found = ModelSource::default().find(Some(run.path()), Images::Parts)?;
     let (objective, _) = found.objective(&Pool::new(), args.seed)?;
     let (info, data) = (&found.info, found.data()?);
+    if !data.has_labels() {
+        return Ok(None);
+    }
+    // Only images have pictures.
+    let worst = if data.test.as_is.is_some() { 0 } else { WORST };
     let (set, numbers) = data.evaluated(&data.test, args.eval_images);
     let source = Source { set, normalisation: info.normalisation.clone(), batch_size: args.batch_size };
-    Ok(mistakes::find(&objective, &info.class_names, &source, &numbers, WORST)?)
+    Ok(Some(mistakes::find(&objective, &info.class_names, &source, &numbers, worst)?))
 }

@@ -3,7 +3,7 @@
 use crate::config::{TrainArgs, shown};
 use crate::error::{Error, Result};
 use crate::training_setup::{Said, begin, resume};
-use sph_train::files::{Checkpoint, RunFolder, RunResult};
+use sph_train::files::{Best, Checkpoint, RunFolder, RunResult};
 use sph_train::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
 use sph_train::training::{Trainer, TrainingResult};
 use std::io::Write;
@@ -147,15 +147,15 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
 
 fn last_line(o: &TrainingResult) -> String {
     let Some(best) = o.best else { return "no epoch was trained".into() };
+    let measure = best.test().measure();
+    let name = measure.name();
     let chosen = match o.chosen_on_validation {
-        true => format!("chosen on held-out images, accuracy {:.2} %", 100.0 * best.chosen_by),
+        true => format!("chosen on held-out images, {name} {}", measure.shown(best.chosen_by)),
         false => "chosen on the test set; --val-split chooses on held-out images".into(),
     };
-    let (accuracy, epoch) = (100.0 * best.test_accuracy, best.epoch + 1);
-    let average = o.best_average.map_or(String::new(), |a| {
-        format!("; average of weights {:.2} % in epoch {}", 100.0 * a.test_accuracy, a.epoch + 1)
-    });
+    let shown = |best: &Best| format!("{} in epoch {}", measure.shown(best.test().value()), best.epoch + 1);
+    let average = o.best_average.map_or(String::new(), |a| format!("; average of weights {}", shown(&a)));
     let early =
         if o.stopped_early { format!("; stopped early after epoch {}", o.epochs) } else { String::new() };
-    format!("best test accuracy {accuracy:.2} % in epoch {epoch} ({chosen}){average}{early}")
+    format!("best test {name} {} ({chosen}){average}{early}", shown(&best))
 }

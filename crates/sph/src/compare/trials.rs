@@ -141,12 +141,12 @@ fn result(launch: &Launch, run: &PlannedRun) -> Result<TrialResult> {
                 Error::file(&path, "no loss on held-out images in its last row; remove the trial's folder")
             })?;
             let cpu_seconds = history.result.and_then(|r| r.cpu_seconds);
-            TrialResult::Finished { accuracy: last.1, loss: last.0, cpu_seconds }
+            TrialResult::Finished { held_out: last, cpu_seconds }
         }
         RunArgs::Adapt(_) => {
             let adapted = AdaptationRecord::read(&launch.record(run))?;
             let (loss, accuracy) = adapted.end().map_or((f64::NAN, 0.0), |m| (m.loss, m.accuracy));
-            TrialResult::Finished { accuracy, loss, cpu_seconds: adapted.cpu_seconds }
+            TrialResult::Finished { held_out: (loss, accuracy).into(), cpu_seconds: adapted.cpu_seconds }
         }
     })
 }

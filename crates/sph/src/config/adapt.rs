@@ -2,7 +2,7 @@
 
 use super::file::flags_of_settings;
 use super::optimizer::for_adaptation;
-use super::values::{below_one, between, count, names, row, seed, threads};
+use super::values::{below_one, between, count, losses_of_classes, names, row, seed, threads};
 use super::{KernelArgs, ModelSource, OptArgs, by_name, flags_of_toml};
 use crate::error::{Error, Result};
 use clap::builder::TypedValueParser;
@@ -44,7 +44,7 @@ pub struct AdaptArgs {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<usize>,
     /// What is minimised.
-    #[arg(long, default_value = "cross-entropy", value_parser = names(LOSSES.iter().map(|l| (l.0, l.2))))]
+    #[arg(long, default_value = "cross-entropy", value_parser = losses_of_classes())]
     pub loss: String,
     /// Images that are adapted to; the test images without their labels only, with --loss entropy.
     #[arg(long, default_value = "train", value_parser = values(&AdaptOn::ALL))]

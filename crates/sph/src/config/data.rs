@@ -5,7 +5,7 @@ use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use serde::{Deserialize, Serialize};
 use sph_data::sets::EMNIST_SPLITS;
-use sph_data::{DataOptions, Interpolation, Layout};
+use sph_data::{AnswerKind, DataOptions, Interpolation, Layout};
 use std::path::PathBuf;
 
 /// Where data files are and how they are read; every data set takes some of these.
@@ -90,6 +90,8 @@ impl DatasetArgs {
             labels_file: self.labels_file.clone(),
             emnist_split: self.emnist_split.clone(),
             whole: false,
+            inputs: Vec::new(),
+            answers: AnswerKind::default(),
         }
     }
 }

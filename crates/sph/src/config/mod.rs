@@ -38,5 +38,5 @@ pub use source::ModelSource;
 pub(crate) use train::NOT_SETTINGS;
 pub use train::TrainArgs;
 pub(crate) use values::{
-    between, count, dataset_names, model_names, pixels, positive, seed, sha256, threads,
+    between, count, dataset_names, model_names, pixels, positive, row, seed, sha256, threads, training_losses,
 };

@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 use clap::Args;
 use serde::Serialize;
-use sph_data::Normalisation;
+use sph_data::{ImageSet, Normalisation};
 
 /// A number per channel, or one for all.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -39,6 +39,21 @@ fn deviations(text: &str) -> std::result::Result<PerChannel, String> {
 }
 
 impl NormalisationArgs {
+    /// The numbers for the images of `set`, as [`NormalisationArgs::given`].
+    ///
+    /// # Errors
+    /// As there, and when the samples are no images.
+    pub fn given_for(&self, set: &ImageSet) -> Result<Option<Normalisation>> {
+        let given = self.given(set.size.2)?;
+        match given.is_some() && set.as_is.is_some() {
+            false => Ok(given),
+            true => {
+                let reason = "is of images; the network takes its inputs as they are; leave it out";
+                Err(Error::flag("mean", None, reason))
+            }
+        }
+    }
+
     /// The numbers for so many channels, on torchvision's scale; `None` where none are given.
     ///
     /// # Errors

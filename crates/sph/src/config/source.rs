@@ -1,9 +1,11 @@
 //! Settings of the model that a command works on, where it has a file for it or none.
 
-use super::values::{dataset_names, decouple_names, model_names, norm_names, stem_names};
+use super::values::{dataset_names, decouple_names, model_names, norm_names, row, stem_names};
 use super::{DatasetArgs, NormalisationArgs};
+use crate::error::{Error, Result};
 use clap::Args;
 use serde::Serialize;
+use sph_nn::losses::{LOSSES, Loss};
 
 /// What a file does not say about its model, or what is to be taken instead.
 #[derive(Args, Debug, Clone, Default, PartialEq, Serialize)]
@@ -37,4 +39,19 @@ pub struct ModelSource {
     #[command(flatten)]
     #[serde(flatten)]
     pub normalisation: NormalisationArgs,
+    /// The loss that it is evaluated by; `None`: that of the file.
+    #[arg(skip)]
+    #[serde(skip)]
+    pub loss: Option<Loss>,
+}
+
+impl ModelSource {
+    /// The same, to be evaluated by the loss called `name`, where one is named.
+    ///
+    /// # Errors
+    /// When the name is unknown.
+    pub fn with_loss(&self, name: Option<&str>) -> Result<Self> {
+        let loss = name.map(|name| Ok::<_, Error>(row(LOSSES, |l| l.0, name)?.1)).transpose()?;
+        Ok(ModelSource { loss, ..self.clone() })
+    }
 }

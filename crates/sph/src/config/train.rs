@@ -1,6 +1,6 @@
 //! Settings of a training.
 
-use super::values::{below_one, count, dataset_names, from_root, seed, threads};
+use super::values::{below_one, count, dataset_names, from_root, row, seed, threads, training_losses};
 use super::{
     AugmentArgs, AverageArgs, DatasetArgs, KernelArgs, ModelArgs, NormalisationArgs, OptArgs, ScheduleArgs,
     by_name, difference, flags_of_settings, flags_of_toml, shown,
@@ -10,6 +10,7 @@ use clap::parser::ValueSource;
 use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser};
 use serde::Serialize;
 use sph_data::{DEFAULT as DEFAULT_DATASET, Division};
+use sph_nn::losses::{LOSSES, Loss};
 use sph_optim::lr::{ScheduleConfig, ScheduleRow};
 use std::path::{Path, PathBuf};
 
@@ -74,7 +75,11 @@ pub struct TrainArgs {
     #[arg(long, value_parser = count, value_name = "EPOCHS")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub patience: Option<usize>,
-    /// Label smoothing.
+    /// What is minimised, and what the network is evaluated by.
+    #[arg(long, default_value = LOSSES[0].0, value_parser = training_losses())]
+    #[serde(skip_serializing_if = "is_default_loss")]
+    pub loss: String,
+    /// Label smoothing of --loss cross-entropy.
     #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     pub smoothing: f64,
     /// Seed of initial values, labelled images, order and augmentation.
@@ -139,6 +144,11 @@ pub struct TrainArgs {
     #[command(flatten)]
     #[serde(flatten)]
     pub optimizer: OptArgs,
+}
+
+/// Records of before losses were named stay as they are.
+fn is_default_loss(loss: &str) -> bool {
+    loss == LOSSES[0].0
 }
 
 /// Flags that may stand beside `--resume`.
@@ -289,6 +299,11 @@ impl TrainArgs {
         self.schedule()?;
         self.average.config()?;
         self.augment.build()?;
+        if self.smoothing > 0.0 && self.loss()? != Loss::CrossEntropy {
+            let reason =
+                format!("is of the labels of --loss cross-entropy, not of {}; leave it out", self.loss);
+            return Err(Error::flag("smoothing", self.smoothing.to_string(), reason));
+        }
         if self.resumes_by_itself() && self.experiment.is_none() {
             let reason = "needs --experiment, the name to find the run by";
             return Err(Error::flag("resume", "auto".to_string(), reason));
@@ -300,6 +315,14 @@ impl TrainArgs {
             return Err(Error::flag("experiment", format!("'{name}'"), reason));
         }
         Ok(())
+    }
+
+    /// What is minimised.
+    ///
+    /// # Errors
+    /// When the name is unknown.
+    pub fn loss(&self) -> Result<Loss> {
+        Ok(row(LOSSES, |l| l.0, &self.loss)?.1)
     }
 
     /// How the training images are divided.

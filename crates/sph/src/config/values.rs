@@ -3,6 +3,7 @@
 use crate::error::Result;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use sph_data::sets::DATASETS;
+use sph_nn::losses::LOSSES;
 use sph_nn::models::{self, STEMS};
 use sph_nn::{Selection, norms};
 use sph_optim::settings::Range;
@@ -13,6 +14,16 @@ pub(crate) fn names(rows: impl Iterator<Item = (&'static str, &'static str)>) ->
     PossibleValuesParser::new(
         rows.map(|(name, about)| PossibleValue::new(name).help(about)).collect::<Vec<_>>(),
     )
+}
+
+/// The parser of losses that networks are trained by and evaluated by.
+pub(crate) fn training_losses() -> PossibleValuesParser {
+    names(LOSSES.iter().filter(|l| l.1.of_evaluation() == l.1).map(|l| (l.0, l.2)))
+}
+
+/// The parser of losses of classes, which networks are adapted by.
+pub(crate) fn losses_of_classes() -> PossibleValuesParser {
+    names(LOSSES.iter().filter(|l| l.1.has_classes()).map(|l| (l.0, l.2)))
 }
 
 /// The parser of norms.

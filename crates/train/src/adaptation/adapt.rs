@@ -263,18 +263,22 @@ fn measure<T: Real>(
             e => e,
         })
     };
-    let held_out = data.held_out.as_ref().map(on).transpose()?;
+    let held_out = |source: &Source| {
+        let e = on(source)?;
+        Ok::<_, Error>(HeldOut { loss: e.loss, accuracy: e.accuracy().ok_or(Error::NoClasses)? })
+    };
+    let held_out = data.held_out.as_ref().map(held_out).transpose()?;
     let predictions = match objective.loss {
         Loss::Entropy => Some(Predictions::of(objective, store, sample(objective, data, settings))?),
-        Loss::CrossEntropy => None,
+        _ => None,
     };
     let e = on(&data.evaluate)?;
     Ok(StepEvaluation {
         steps,
         seconds,
         loss: e.loss,
-        accuracy: e.accuracy(),
-        held_out: held_out.map(|e| HeldOut { loss: e.loss, accuracy: e.accuracy() }),
+        accuracy: e.accuracy().ok_or(Error::NoClasses)?,
+        held_out,
         predictions,
     })
 }

@@ -111,6 +111,9 @@ impl AdaptationImages {
             }
             _ => (),
         }
+        if !data.has_labels() {
+            return Err(Error::NoClasses);
+        }
         let (labelled, held_out) = choice.division.numbers(&data.train.labels, &data.class_names)?;
         let all_test: Vec<usize> = (0..data.test.len()).collect();
         let adapt_to = match choice.adapt_on {

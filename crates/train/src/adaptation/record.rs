@@ -3,6 +3,7 @@
 use super::adapt::StepEvaluation;
 use crate::error::{Error, Result};
 use crate::history::Epoch;
+use crate::score::Score;
 use crate::timing::Times;
 use serde::Deserialize;
 use std::path::Path;
@@ -72,9 +73,9 @@ impl AdaptationRecord {
             Epoch {
                 epoch: steps,
                 lr: self.settings["lr"].as_f64().unwrap_or(f64::NAN),
-                train: (since.iter().sum::<f64>() / since.len() as f64, f64::NAN),
+                train: Score { loss: since.iter().sum::<f64>() / since.len() as f64, accuracy: None },
                 validation: None,
-                test: (m.loss, m.accuracy),
+                test: (m.loss, m.accuracy).into(),
                 average: None,
                 step_ms,
                 seconds: m.seconds,

@@ -2,6 +2,7 @@
 
 use crate::adaptation::AdaptationRecord;
 use crate::history::{Epoch, History};
+use crate::score::Score;
 
 /// A finished run.
 #[derive(Debug, Clone)]
@@ -23,14 +24,14 @@ pub struct FinishedRun {
 /// How a run ended. What its kind does not know is `None`.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Ending {
-    /// Best epoch, counted from 1, chosen on held-out or test images, and loss and accuracy on the test images after it.
-    pub best: Option<(usize, f64, f64)>,
-    /// Loss and accuracy on the test images at the end.
-    pub last: Option<(f64, f64)>,
-    /// Accuracy of the average of weights on the test images at the end.
+    /// Best epoch, counted from 1, chosen on held-out or test images, and how good it is on the test images.
+    pub best: Option<(usize, Score)>,
+    /// On the test images at the end.
+    pub last: Option<Score>,
+    /// Accuracy of the average of weights on the test images at the end; its loss where there is no accuracy.
     pub average: Option<f64>,
-    /// Loss and accuracy of an adapted network as it was.
-    pub before: Option<(f64, f64)>,
+    /// An adapted network as it was.
+    pub before: Option<Score>,
     /// Seconds in all; of an adaptation without evaluations.
     pub seconds: f64,
     /// Time of a gradient with curvature over one without, minus 1.
@@ -45,12 +46,10 @@ impl FinishedRun {
     pub fn of_training(name: String, configuration: usize, history: History, tuned: bool) -> Self {
         let mut end = Ending::default();
         if let Some(r) = &history.result {
-            let best = r.best_epoch.zip(r.test_loss).zip(r.test_accuracy);
-            let best = best.map(|((epoch, loss), accuracy)| (epoch, loss, accuracy));
             end = Ending {
-                best: best.filter(|_| !(tuned && r.chosen_on == "test")),
-                last: r.final_test_loss.zip(r.final_test_accuracy),
-                average: r.final_ema_test_accuracy,
+                best: r.best_epoch.zip(r.best()).filter(|_| !(tuned && r.chosen_on == "test")),
+                last: r.last(),
+                average: r.last_average(),
                 before: None,
                 seconds: r.seconds,
                 curvature_overhead: r.curvature_overhead,
@@ -65,8 +64,8 @@ impl FinishedRun {
     pub fn of_adaptation(name: String, configuration: usize, seed: u64, adapted: &AdaptationRecord) -> Self {
         let epochs = adapted.rows();
         let end = Ending {
-            last: adapted.end().map(|e| (e.loss, e.accuracy)),
-            before: Some((adapted.before.loss, adapted.before.accuracy)),
+            last: adapted.end().map(|e| (e.loss, e.accuracy).into()),
+            before: Some((adapted.before.loss, adapted.before.accuracy).into()),
             seconds: epochs.last().map_or(0.0, |e| e.seconds),
             peak_rss_mb: adapted.peak_rss_mb,
             ..Ending::default()
@@ -76,7 +75,7 @@ impl FinishedRun {
 
     /// Test accuracy after so many epochs or steps.
     pub(super) fn accuracy_after(&self, number: usize) -> Option<f64> {
-        self.epochs.iter().find(|e| e.epoch == number).map(|e| e.test.1)
+        self.epochs.iter().find(|e| e.epoch == number)?.test.accuracy
     }
 
     /// The first row that is as good as the target.

@@ -1,4 +1,4 @@
-//! What is averaged over runs: two tables.
+//! What is averaged over runs: three tables.
 
 use super::finished::FinishedRun;
 
@@ -18,7 +18,12 @@ pub struct Quantity {
 
 /// Those of trainings.
 pub(super) const OF_TRAININGS: &[Quantity] = &[
-    Quantity { name: "best_test_accuracy", head: "best test acc %", of: |r| Some(r.end.best?.2), ..PERCENT },
+    Quantity {
+        name: "best_test_accuracy",
+        head: "best test acc %",
+        of: |r| r.end.best?.1.accuracy,
+        ..PERCENT
+    },
     FINAL_ACCURACY,
     Quantity {
         name: "final_ema_test_accuracy",
@@ -29,13 +34,31 @@ pub(super) const OF_TRAININGS: &[Quantity] = &[
     SECONDS_TO_TARGET,
     SECONDS,
     STEP_MS,
+    OVERHEAD,
+    PEAK_MB,
+];
+
+/// Those of trainings without accuracies.
+pub(super) const OF_TRAININGS_BY_LOSS: &[Quantity] = &[
     Quantity {
-        name: "curvature_overhead",
-        head: "curvature overhead %",
-        scale: 100.0,
-        digits: 0,
-        of: |r| r.end.curvature_overhead,
+        name: "best_test_loss",
+        head: "best test loss",
+        digits: 4,
+        of: |r| Some(r.end.best?.1.loss),
+        ..FINAL_LOSS
     },
+    Quantity { digits: 4, ..FINAL_LOSS },
+    Quantity {
+        name: "final_ema_test_loss",
+        head: "its average of weights",
+        digits: 4,
+        of: |r| r.end.average,
+        ..FINAL_LOSS
+    },
+    SECONDS_TO_TARGET,
+    SECONDS,
+    STEP_MS,
+    OVERHEAD,
     PEAK_MB,
 ];
 
@@ -45,13 +68,7 @@ pub(super) const OF_ADAPTATIONS: &[Quantity] = &[
     Quantity { name: "accuracy_after_10", head: "acc % after 10", of: |r| r.accuracy_after(10), ..PERCENT },
     Quantity { name: "accuracy_after_20", head: "acc % after 20", of: |r| r.accuracy_after(20), ..PERCENT },
     FINAL_ACCURACY,
-    Quantity {
-        name: "final_test_loss",
-        head: "final test loss",
-        scale: 1.0,
-        digits: 3,
-        of: |r| Some(r.end.last?.0),
-    },
+    FINAL_LOSS,
     Quantity {
         name: "steps_to_target",
         head: "steps to target",
@@ -70,8 +87,24 @@ const PERCENT: Quantity = Quantity { name: "", head: "", scale: 100.0, digits: 2
 const FINAL_ACCURACY: Quantity = Quantity {
     name: "final_test_accuracy",
     head: "final test acc %",
-    of: |r| Some(r.end.last?.1),
+    of: |r| r.end.last?.accuracy,
     ..PERCENT
+};
+
+const FINAL_LOSS: Quantity = Quantity {
+    name: "final_test_loss",
+    head: "final test loss",
+    scale: 1.0,
+    digits: 3,
+    of: |r| Some(r.end.last?.loss),
+};
+
+const OVERHEAD: Quantity = Quantity {
+    name: "curvature_overhead",
+    head: "curvature overhead %",
+    scale: 100.0,
+    digits: 0,
+    of: |r| r.end.curvature_overhead,
 };
 
 const SECONDS_TO_TARGET: Quantity = Quantity {

@@ -3,9 +3,11 @@
 use super::configuration::Configuration;
 use super::finished::FinishedRun;
 use super::job::Job;
-use super::quantities::{OF_ADAPTATIONS, OF_TRAININGS, Quantity};
+use super::quantities::{OF_ADAPTATIONS, OF_TRAININGS, OF_TRAININGS_BY_LOSS, Quantity};
 use super::statistic::Statistic;
 use super::trials::Trials;
+use crate::history::Epoch;
+use crate::score::{Measure, Score};
 
 /// A comparison as far as it is finished.
 #[derive(Debug, Clone)]
@@ -33,8 +35,8 @@ pub struct Group {
     pub condition: Vec<(String, String)>,
     /// Its configurations.
     pub configurations: Vec<usize>,
-    /// The baseline: of its optimizer's configurations the one with the best mean final test accuracy, and that accuracy. `None`
-    /// before one of its runs is finished.
+    /// The baseline: of its optimizer's configurations the one with the best mean on the test images at the end, and that mean, of what
+    /// [`Results::measure`] says. `None` before one of its runs is finished.
     pub baseline: Option<(usize, f64)>,
 }
 
@@ -70,25 +72,32 @@ impl Results {
         for g in 0..results.groups.len() {
             let group = &results.groups[g];
             let of_baseline = |c: &&usize| results.configurations[**c].optimizer == baseline;
-            let accuracy = |c: &usize| Some((*c, results.statistic(*c, "final_test_accuracy")?.mean));
-            let all = group.configurations.iter().filter(of_baseline).filter_map(accuracy);
+            let measure = results.measure();
+            let mean = |c: &usize| Some((*c, results.final_figure(*c)?.mean));
+            let all = group.configurations.iter().filter(of_baseline).filter_map(mean);
             // The first of equal ones.
-            let best = all.reduce(|best, c| if c.1 > best.1 { c } else { best });
+            let best = all.reduce(|best, c| if measure.better(c.1, best.1) { c } else { best });
             let members = group.configurations.clone();
             results.groups[g].baseline = best;
-            let Some((baseline, accuracy)) = best else { continue };
+            let Some((baseline, target)) = best else { continue };
             let losses: Vec<(u64, f64)> =
-                results.runs_of(baseline).filter_map(|r| Some((r.seed, r.end.last?.0))).collect();
+                results.runs_of(baseline).filter_map(|r| Some((r.seed, r.end.last?.loss))).collect();
             let job = results.job();
             for run in results.runs.iter_mut().filter(|r| members.contains(&r.configuration)) {
                 run.to_target = match job {
-                    // The mean of equal accuracies may differ from each of them by rounding.
-                    Job::Train => run.epochs.iter().position(|e| e.test.1 >= accuracy - 1e-12),
+                    // The mean of equal values may differ from each of them by rounding.
+                    Job::Train => {
+                        let reached = |e: &Epoch| match measure {
+                            Measure::Accuracy => e.test.value() >= target - 1e-12,
+                            Measure::Loss => e.test.value() <= target + 1e-12 * target.abs(),
+                        };
+                        run.epochs.iter().position(reached)
+                    }
                     // Against the same seed: it says which images are labelled.
                     Job::Adapt => losses
                         .iter()
                         .find(|l| l.0 == run.seed)
-                        .and_then(|(_, loss)| run.epochs.iter().position(|e| e.test.0 <= *loss)),
+                        .and_then(|(_, loss)| run.epochs.iter().position(|e| e.test.loss <= *loss)),
                 };
             }
         }
@@ -101,11 +110,32 @@ impl Results {
         self.configurations.first().map_or_else(of_trials, |c| c.job)
     }
 
+    /// What its runs are compared by: the accuracy, where all that are finished have one.
+    pub fn measure(&self) -> Measure {
+        let last = self.runs.iter().filter_map(|run| run.end.last);
+        last.map(|score| score.measure()).find(|m| *m == Measure::Loss).unwrap_or(Measure::Accuracy)
+    }
+
     /// What is averaged over its runs.
     pub fn quantities(&self) -> &'static [Quantity] {
-        match self.job() {
-            Job::Train => OF_TRAININGS,
-            Job::Adapt => OF_ADAPTATIONS,
+        match (self.job(), self.measure()) {
+            (Job::Train, Measure::Accuracy) => OF_TRAININGS,
+            (Job::Train, Measure::Loss) => OF_TRAININGS_BY_LOSS,
+            (Job::Adapt, _) => OF_ADAPTATIONS,
+        }
+    }
+
+    /// How good a configuration is on the test images at the end, by what runs are compared by.
+    pub fn final_figure(&self, configuration: usize) -> Option<Statistic> {
+        let of = |run: &FinishedRun| self.compared(run.end.last?);
+        Statistic::of(self.runs_of(configuration).filter_map(of))
+    }
+
+    /// What runs are compared by, of a score.
+    fn compared(&self, score: Score) -> Option<f64> {
+        match self.measure() {
+            Measure::Accuracy => score.accuracy,
+            Measure::Loss => Some(score.loss),
         }
     }
 
@@ -120,15 +150,15 @@ impl Results {
         Statistic::of(self.runs_of(configuration).filter_map(quantity.of))
     }
 
-    /// Final test accuracy of a configuration minus that of its group's baseline, over the seeds that both have; `None` for the
-    /// baseline itself.
+    /// Final test accuracy (or loss, see [`Results::measure`]) of a configuration minus that of its group's baseline, over the seeds that both
+    /// have; `None` for the baseline itself.
     pub fn difference(&self, configuration: usize) -> Option<Statistic> {
         let group = self.groups.iter().find(|g| g.configurations.contains(&configuration))?;
         let baseline = group.baseline.map(|b| b.0).filter(|b| *b != configuration)?;
-        let accuracy = |run: &FinishedRun| Some(run.end.last?.1);
+        let figure = |run: &FinishedRun| self.compared(run.end.last?);
         let pair = |run: &FinishedRun| {
             let other = self.runs_of(baseline).find(|r| r.seed == run.seed)?;
-            Some(accuracy(run)? - accuracy(other)?)
+            Some(figure(run)? - figure(other)?)
         };
         Statistic::of(self.runs_of(configuration).filter_map(pair))
     }
@@ -148,7 +178,6 @@ impl Results {
 #[test]
 fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
     use super::finished::Ending;
-    use crate::history::Epoch;
     let configuration = |optimizer: usize| Configuration {
         dataset: "digits".into(),
         model: "mlp".into(),
@@ -159,9 +188,9 @@ fn the_baseline_is_its_best_configuration_and_the_target_is_reached_once() {
         let epochs = accuracies.iter().enumerate().map(|(i, a)| Epoch {
             epoch: i + 1,
             lr: 0.1,
-            train: (1.0, 0.5),
+            train: (1.0, 0.5).into(),
             validation: None,
-            test: (1.0, *a),
+            test: (1.0, *a).into(),
             average: None,
             step_ms: 1.0,
             seconds: 10.0 * (i + 1) as f64,
@@ -215,6 +244,6 @@ fn an_adaptation_is_timed_to_the_loss_of_the_same_seed() {
     // The baseline may pass where it ends before it ends there.
     assert_eq!((steps(0), steps(1)), (vec![Some(4), Some(2)], vec![Some(4), None]));
     let rows = &results.runs[0].epochs;
-    assert_eq!(rows.iter().map(|e| e.train.0).collect::<Vec<_>>(), [0.0, 0.5, 2.5]);
+    assert_eq!(rows.iter().map(|e| e.train.loss).collect::<Vec<_>>(), [0.0, 0.5, 2.5]);
     assert_eq!((rows[2].step_ms, rows[2].seconds, rows[2].lr), (500.0, 2.0, 0.1));
 }

@@ -8,6 +8,7 @@ use super::configuration::Configuration;
 use super::job::Job;
 use super::setting::{Setting, Values};
 use super::tuning::{Tuning, TuningError};
+use crate::score::Score;
 use sph_tensor::Rng;
 use std::collections::BTreeSet;
 
@@ -98,10 +99,8 @@ fn golden(d: usize) -> f64 {
 pub enum TrialResult {
     /// It was trained to its end.
     Finished {
-        /// Accuracy on the held-out images after the last epoch.
-        accuracy: f64,
-        /// Loss on the held-out images after the last epoch.
-        loss: f64,
+        /// On the held-out images after the last epoch.
+        held_out: Score,
         /// CPU time, where the system tells.
         cpu_seconds: Option<f64>,
     },
@@ -121,21 +120,23 @@ pub struct Tuned {
 }
 
 impl Tuned {
-    /// The trial with the highest accuracy on held-out images; of equal ones the one with the lower loss, then the first. Of adaptations
-    /// that with the lowest loss, which is what they are timed to. `None` before all are over, and when all diverged.
+    /// The trial with the highest accuracy on held-out images; of equal ones the one with the lower loss, then the first. Of adaptations,
+    /// and where there is no accuracy, that with the lowest loss, which is what adaptations are timed to. `None` before all are over, and
+    /// when all diverged.
     pub fn chosen(&self) -> Option<usize> {
-        let mut best: Option<(usize, f64, f64)> = None;
+        let mut best: Option<(usize, Score)> = None;
         for (i, result) in self.results.iter().enumerate() {
             match *result {
                 TrialResult::Waiting => return None,
                 TrialResult::Diverged => (),
-                TrialResult::Finished { accuracy, loss, .. } => {
-                    let better = |(_, a, l): (usize, f64, f64)| match self.search.base.job {
-                        Job::Train => accuracy > a || (accuracy == a && loss < l),
-                        Job::Adapt => loss < l,
+                TrialResult::Finished { held_out, .. } => {
+                    let by_accuracy = self.search.base.job == Job::Train;
+                    let better = |(_, best): (usize, Score)| match (held_out.accuracy, best.accuracy) {
+                        (Some(a), Some(b)) if by_accuracy && a != b => a > b,
+                        _ => held_out.loss < best.loss,
                     };
                     if best.is_none_or(better) {
-                        best = Some((i, accuracy, loss));
+                        best = Some((i, held_out));
                     }
                 }
             }
@@ -257,7 +258,10 @@ mod tests {
             results: lrs.iter().map(|&lr| f(lr)).collect(),
             search: search.clone(),
         };
-        let of = |accuracy, loss| TrialResult::Finished { accuracy, loss, cpu_seconds: None };
+        let of = |accuracy, loss| TrialResult::Finished {
+            held_out: Score { loss, accuracy: Some(accuracy) },
+            cpu_seconds: None,
+        };
         let lr_of = |t: &Tuned| t.chosen().map(|i| lrs[i]);
         // Equal accuracies: the lower loss.
         let t = tuned(&|lr| of(0.9, if lr == 0.1 { 0.3 } else { 0.4 }));

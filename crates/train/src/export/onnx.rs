@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::model_info::ModelInfo;
 use crate::objective::Objective;
 use prost::Message;
+use sph_data::Batch;
 use sph_tensor::{Array, Shape};
 
 /// The names of the graph's input and output.
@@ -36,7 +37,7 @@ pub fn export(objective: &Objective<f32>, info: &ModelInfo, opset: u8) -> Result
     let record = |n: usize| {
         let mut images = Array::stale(objective.pool(), Shape::new(&[n, h, w, c]));
         images.make_mut().fill(0.0);
-        objective.recorded_on(&images)
+        objective.recorded_on(&Batch::of_inputs(images, Vec::new()))
     };
     let ((tape, logits), (other, _)) = (record(2)?, record(3)?);
     let mut graph = Graph::new(opset);

@@ -1,5 +1,6 @@
 //! How far a run is.
 
+use crate::score::Score;
 use serde::{Deserialize, Serialize};
 
 /// Everything a run goes on from, beside tensors.
@@ -17,12 +18,12 @@ pub struct Progress {
     pub sums: EpochSums,
     /// The best epoch so far.
     pub best: Option<Best>,
-    /// Loss and accuracy on the test images after the last epoch.
-    pub last: Option<(f64, f64)>,
+    /// On the test images after the last epoch.
+    pub last: Option<Score>,
     /// The best epoch of the average of weights so far.
     pub best_average: Option<Best>,
-    /// Loss and accuracy of the average of weights after the last epoch.
-    pub last_average: Option<(f64, f64)>,
+    /// That of the average of weights after the last epoch.
+    pub last_average: Option<Score>,
     /// Seconds spent so far.
     pub seconds: f64,
     /// CPU seconds of its processes so far; 0 where the system does not tell, and before this was kept.
@@ -58,29 +59,34 @@ impl Progress {
 pub struct Best {
     /// The epoch, from 0.
     pub epoch: usize,
-    /// The accuracy it was chosen by: on held-out images where there are any, else on the test images.
+    /// What it was chosen by, on held-out images where there are any, else on the test images: the accuracy, or where there is none the loss.
     pub chosen_by: f64,
     /// Loss on the test images.
     pub test_loss: f64,
-    /// Accuracy on the test images.
-    pub test_accuracy: f64,
+    /// Accuracy on the test images; `None` where answers are no classes.
+    pub test_accuracy: Option<f64>,
 }
 
 impl Best {
-    /// Puts this epoch in the place of `best` if it is better, and says whether it is: by the accuracy on held-out images where there are
-    /// any, else on the test images. Pairs are loss and accuracy.
+    /// Puts this epoch in the place of `best` if it is better, and says whether it is: on held-out images where there are any, else on the
+    /// test images.
     pub(crate) fn update(
         best: &mut Option<Best>,
         epoch: usize,
-        validation: Option<(f64, f64)>,
-        test: (f64, f64),
+        validation: Option<Score>,
+        test: Score,
     ) -> bool {
-        let chosen_by = validation.map_or(test.1, |v| v.1);
-        let improved = best.is_none_or(|best| chosen_by > best.chosen_by);
+        let chosen_by = validation.unwrap_or(test).value();
+        let improved = best.is_none_or(|best| test.measure().better(chosen_by, best.chosen_by));
         if improved {
-            *best = Some(Best { epoch, chosen_by, test_loss: test.0, test_accuracy: test.1 });
+            *best = Some(Best { epoch, chosen_by, test_loss: test.loss, test_accuracy: test.accuracy });
         }
         improved
+    }
+
+    /// On the test images.
+    pub fn test(&self) -> Score {
+        Score { loss: self.test_loss, accuracy: self.test_accuracy }
     }
 }
 
@@ -90,12 +96,20 @@ pub const VERSION: u32 = 2;
 /// What an epoch has added up so far.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct EpochSums {
-    /// Sum over images of the loss.
+    /// Sum over images, or tokens, of the loss.
     pub loss: f64,
-    /// Images classified correctly before their step.
+    /// Images, or tokens, classified correctly before their step.
     pub correct: u64,
-    /// Images seen.
+    /// Images, or tokens that count, seen.
     pub images: u64,
+}
+
+impl EpochSums {
+    /// Mean loss, and accuracy where `classes` are answered.
+    pub(crate) fn score(&self, classes: bool) -> Score {
+        let images = self.images as f64;
+        Score { loss: self.loss / images, accuracy: classes.then(|| self.correct as f64 / images) }
+    }
 }
 
 /// The part of [`Progress`] that every version has.

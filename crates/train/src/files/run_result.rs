@@ -1,11 +1,16 @@
 //! How a run ended.
 
+use crate::score::Score;
 use serde::{Deserialize, Serialize};
 
 /// How a run ended: `result.json`, and what `sph train` prints as JSON.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
-    /// Accuracy on the test images after the best epoch, from 0 to 1.
+    /// What was minimised, by name; `None` for cross-entropy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss: Option<String>,
+    /// Accuracy on the test images after the best epoch, from 0 to 1, of tokens where these are answered; `None` where answers are no
+    /// classes, and epochs are chosen by the loss.
     pub test_accuracy: Option<f64>,
     /// Loss on the test images after the best epoch.
     pub test_loss: Option<f64>,
@@ -21,6 +26,12 @@ pub struct RunResult {
     pub ema_test_accuracy: Option<f64>,
     /// Accuracy of the average of weights on the test images after the last epoch.
     pub final_ema_test_accuracy: Option<f64>,
+    /// Loss of the average of weights on the test images after its best epoch, where there is no accuracy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema_test_loss: Option<f64>,
+    /// Loss of the average of weights on the test images after the last epoch, where there is no accuracy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub final_ema_test_loss: Option<f64>,
     /// The CRC-32 of the images and labels of the data set; `None` in a result from before this was kept.
     #[serde(default)]
     pub data_crc32: Option<u32>,
@@ -39,4 +50,21 @@ pub struct RunResult {
     pub curvature_overhead: Option<f64>,
     /// Largest resident memory of the process that ended the run, in 10⁶ bytes; `None` where the system does not tell.
     pub peak_rss_mb: Option<f64>,
+}
+
+impl RunResult {
+    /// On the test images after the best epoch.
+    pub fn best(&self) -> Option<Score> {
+        self.test_loss.map(|loss| Score { loss, accuracy: self.test_accuracy })
+    }
+
+    /// On the test images after the last epoch.
+    pub fn last(&self) -> Option<Score> {
+        self.final_test_loss.map(|loss| Score { loss, accuracy: self.final_test_accuracy })
+    }
+
+    /// What the average of weights is compared by on the test images after the last epoch.
+    pub fn last_average(&self) -> Option<f64> {
+        self.final_ema_test_accuracy.or(self.final_ema_test_loss)
+    }
 }

@@ -7,6 +7,7 @@ use super::settings::InspectionSettings;
 use crate::objective::Objective;
 use sph_data::Batch;
 use sph_nn::Real;
+use sph_nn::losses::Loss;
 use sph_optim::analysis::{
     AnalysisError, EigenSettings, Estimate, Hessian, Matrix, Operator, Spectrum, SpectrumSettings, block,
     diagonal, eigenpairs, spectrum,
@@ -30,7 +31,7 @@ use std::collections::BTreeMap;
 /// let mut objective = Objective::new(models::build("mlp", &config).unwrap(), &pool, 0);
 /// let pixels: Vec<f64> = (0..192).map(|i| (i * i % 17) as f64 / 17.0).collect();
 /// let images = Array::from_slice(&pool, Shape::new(&[3, 8, 8, 1]), &pixels);
-/// let batch = Batch { images, targets: vec![0, 2, 1].into() };
+/// let batch = Batch::new(images, vec![0, 2, 1]);
 /// let settings = InspectionSettings { network: None, ..InspectionSettings::default() };
 /// let found = inspect(&mut objective, [batch], &settings, &mut |_| ()).unwrap();
 /// assert!(found.blocks[0].get("off_diagonal_ratio").unwrap().mean > 0.0);
@@ -103,7 +104,11 @@ fn measure<T: Real>(
     let small: Vec<usize> =
         blocks.iter().copied().filter(|&b| specs[b].len() <= settings.dense_limit).collect();
     say(&format!("{on}: gradients by example"));
-    let by_example = f.per_example_gradients(&small)?;
+    // A network that computes its loss has no examples, and so no Fisher matrix of them.
+    let by_example = match f.loss {
+        Loss::Graph => Vec::new(),
+        _ => f.per_example_gradients(&small)?,
+    };
     let fisher = |(&b, g): (&usize, &Vec<f64>)| (b, Matrix::second_moment(specs[b].len(), g));
     let mut fisher: BTreeMap<usize, Matrix> = small.iter().zip(&by_example).map(fisher).collect();
     let all: Vec<usize> = (0..specs.len()).collect();
@@ -118,8 +123,9 @@ fn measure<T: Real>(
         let c = specs[b].len();
         // The sweep of the seed itself, not the dense rows' sum.
         let row_sums = h.products(&[vec![1.0; c]])?.remove(0);
-        let sample = match fisher.remove(&b) {
-            Some(fisher) => {
+        let sample = match small.contains(&b) {
+            true => {
+                let fisher = fisher.remove(&b);
                 let hessian = block(&mut h)?;
                 let eigenvalues = hessian.eigenvalues()?;
                 let largest = eigenvalues.iter().fold(0.0f64, |m, v| m.max(v.abs()));
@@ -130,7 +136,7 @@ fn measure<T: Real>(
                     probed: None,
                 }
             }
-            None => {
+            false => {
                 let probed = diagonal::hutchinson(&mut h, settings.block_probes, seed)?;
                 BlockSample { row_sums, dense: None, probed: Some((probed, settings.block_probes)) }
             }
@@ -142,7 +148,7 @@ fn measure<T: Real>(
             entries.row_sums.insert(b, sample.row_sums);
             if let Some(dense) = sample.dense {
                 entries.hessian.insert(b, dense.hessian);
-                entries.fisher.insert(b, dense.fisher);
+                entries.fisher.extend(dense.fisher.map(|fisher| (b, fisher)));
             }
         }
     }

@@ -15,7 +15,8 @@ pub(super) struct BlockSample {
 pub(super) struct Dense {
     pub(super) hessian: Matrix,
     pub(super) eigenvalues: Vec<f64>,
-    pub(super) fisher: Matrix,
+    /// `None` where the loss has no examples.
+    pub(super) fisher: Option<Matrix>,
     /// Smaller eigenvalues are rounding.
     pub(super) rounding: f64,
 }
@@ -123,19 +124,19 @@ pub const QUANTITIES: &[Quantity] = &[
         name: "fisher_off_diagonal_ratio",
         head: Some("F off/diag"),
         about: "‖F − diag F‖_F / ‖diag F‖ of the empirical Fisher block F",
-        of: |l| ratio(&l.dense.as_ref()?.fisher),
+        of: |l| ratio(l.dense.as_ref()?.fisher.as_ref()?),
     },
     Quantity {
         name: "fisher_row_sum_error",
         head: Some("F row-sum err"),
         about: "‖F·1 − diag F‖ / ‖diag F‖",
-        of: |l| row_sum_error(&l.dense.as_ref()?.fisher),
+        of: |l| row_sum_error(l.dense.as_ref()?.fisher.as_ref()?),
     },
     Quantity {
         name: "fisher_trace",
         head: Some("F trace"),
         about: "tr F",
-        of: |l| Some(l.dense.as_ref()?.fisher.trace()),
+        of: |l| Some(l.dense.as_ref()?.fisher.as_ref()?.trace()),
     },
 ];
 

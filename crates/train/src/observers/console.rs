@@ -2,6 +2,7 @@
 
 use super::{EpochEvent, EstimateEvent, Observer, StepEvent};
 use crate::error::Result;
+use crate::score::{Measure, Score};
 use crate::timing::spell;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::Write;
@@ -48,8 +49,10 @@ impl Console {
     }
 }
 
-fn percent(fraction: f64) -> String {
-    format!("{:.2} %", 100.0 * fraction)
+/// `loss 0.1234`, and an accuracy where there is one, `by` so many spaces.
+fn spelled(score: Score, by: &str) -> String {
+    let accuracy = score.accuracy.map(|a| format!("{by}acc {}", Measure::Accuracy.shown(a)));
+    format!("loss {:.4}{}", score.loss, accuracy.unwrap_or_default())
 }
 
 fn curvature(overhead: Option<f64>) -> String {
@@ -63,8 +66,8 @@ impl Observer for Console {
             self.bar.set_length(e.batches as u64);
             self.bar.set_prefix(format!("epoch {}/{}", e.epoch + 1, e.epochs));
         }
-        let (accuracy, overhead) = (percent(e.accuracy), curvature(e.overhead));
-        let text = format!("loss {:.4}  acc {accuracy}  {:.0} images/s{overhead}", e.loss, e.images_per_s);
+        let (score, overhead) = (spelled(e.train, "  "), curvature(e.overhead));
+        let text = format!("{score}  {:.0} images/s{overhead}", e.images_per_s);
         self.bar.set_position(e.batch as u64 + 1);
         self.steps += 1;
         if self.log_interval > 0 && self.steps.is_multiple_of(self.log_interval) {
@@ -97,9 +100,7 @@ impl Observer for Console {
     }
 
     fn epoch(&mut self, e: &EpochEvent) -> Result<()> {
-        let pair = |name: &str, (loss, accuracy): (f64, f64)| {
-            format!("  {name} loss {loss:.4} acc {}", percent(accuracy))
-        };
+        let pair = |name: &str, score: Score| format!("  {name} {}", spelled(score, " "));
         let width = e.epochs.to_string().len();
         let held_out = e.validation.map_or(String::new(), |v| pair("val", v));
         let average = e.average.map_or(String::new(), |a| pair("ema", a.test));
@@ -108,7 +109,7 @@ impl Observer for Console {
             e.epoch + 1,
             e.epochs,
             e.lr,
-            pair("train", (e.train_loss, e.train_accuracy)),
+            pair("train", e.train),
             pair("test", e.test),
             e.images_per_s,
             curvature(e.overhead),

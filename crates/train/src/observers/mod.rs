@@ -13,6 +13,7 @@ pub use summary::Summary;
 pub use tensorboard::TensorBoard;
 
 use crate::error::Result;
+use crate::score::Score;
 use sph_optim::BlockReport;
 
 /// A step that was just taken.
@@ -32,23 +33,21 @@ pub struct StepEvent {
     pub lr: f64,
     /// Loss of the step's images.
     pub batch_loss: f64,
-    /// Mean loss of the epoch so far.
-    pub loss: f64,
-    /// Accuracy of the epoch so far, each image before its step.
-    pub accuracy: f64,
+    /// The epoch so far, each image before its step.
+    pub train: Score,
     /// Images per second, recent median.
     pub images_per_s: f64,
     /// Time of a gradient with curvature over one without, minus 1.
     pub overhead: Option<f64>,
 }
 
-/// Loss and accuracy of a model.
+/// How good a model is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Evaluated {
     /// On the held-out images, where there are any.
-    pub validation: Option<(f64, f64)>,
+    pub validation: Option<Score>,
     /// On the test images.
-    pub test: (f64, f64),
+    pub test: Score,
 }
 
 /// What a run will take, measured on its first steps.
@@ -79,14 +78,12 @@ pub struct EpochEvent {
     pub epochs: usize,
     /// Learning rate of its last step.
     pub lr: f64,
-    /// Mean training loss.
-    pub train_loss: f64,
-    /// Training accuracy, each image before its step.
-    pub train_accuracy: f64,
-    /// Loss and accuracy on the held-out images, where there are any.
-    pub validation: Option<(f64, f64)>,
-    /// Loss and accuracy on the test images.
-    pub test: (f64, f64),
+    /// In training, each image before its step.
+    pub train: Score,
+    /// On the held-out images, where there are any.
+    pub validation: Option<Score>,
+    /// On the test images.
+    pub test: Score,
     /// The average of weights, where there is one.
     pub average: Option<Evaluated>,
     /// Median time of a step in milliseconds.

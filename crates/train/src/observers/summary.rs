@@ -3,6 +3,7 @@
 use super::epoch_csv::EpochCsv;
 use super::{EpochEvent, Observer};
 use crate::error::Result;
+use crate::score::Score;
 use std::path::Path;
 
 const HEADER: [&str; 16] = [
@@ -40,25 +41,20 @@ impl Summary {
 impl Observer for Summary {
     fn epoch(&mut self, e: &EpochEvent) -> Result<()> {
         let optional = |v: Option<f64>| v.map_or(String::new(), |v| v.to_string());
-        let (average_validation, average) = (e.average.and_then(|a| a.validation), e.average.map(|a| a.test));
-        let row = vec![
-            (e.epoch + 1).to_string(),
-            e.lr.to_string(),
-            e.train_loss.to_string(),
-            e.train_accuracy.to_string(),
-            optional(e.validation.map(|v| v.0)),
-            optional(e.validation.map(|v| v.1)),
-            e.test.0.to_string(),
-            e.test.1.to_string(),
+        let score = |score: Option<Score>| {
+            [optional(score.map(|s| s.loss)), optional(score.and_then(|s| s.accuracy))]
+        };
+        let mut row = vec![(e.epoch + 1).to_string(), e.lr.to_string()];
+        row.extend([Some(e.train), e.validation, Some(e.test)].into_iter().flat_map(score));
+        row.extend([
             e.step_ms.to_string(),
             e.images_per_s.to_string(),
             optional(e.overhead),
             e.seconds.to_string(),
-            optional(average_validation.map(|v| v.0)),
-            optional(average_validation.map(|v| v.1)),
-            optional(average.map(|v| v.0)),
-            optional(average.map(|v| v.1)),
-        ];
+        ]);
+        row.extend(
+            [e.average.and_then(|a| a.validation), e.average.map(|a| a.test)].into_iter().flat_map(score),
+        );
         self.0.add([row])
     }
 }

@@ -2,6 +2,7 @@
 
 use super::trainer::Trainer;
 use crate::few_images;
+use sph_data::Wanted;
 use sph_nn::Real;
 
 impl<T: Real> Trainer<T> {
@@ -59,7 +60,7 @@ impl<T: Real> Trainer<T> {
 
     /// Held-out images choose the best epoch: without some of a class they do not see what becomes of it.
     fn caution_of_held_out(&self) -> Option<String> {
-        let held_out = self.validation.as_ref()?;
+        let held_out = self.validation.as_ref().filter(|held_out| held_out.set.wanted == Wanted::Labels)?;
         let missing: Vec<usize> = (0..self.info.class_names.len())
             .filter(|class| !held_out.set.labels.contains(&(*class as u32)))
             .collect();

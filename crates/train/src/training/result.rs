@@ -2,6 +2,8 @@
 
 use crate::files::{Best, RunResult};
 use crate::process;
+use crate::score::{Measure, Score};
+use sph_nn::losses::Loss;
 
 /// What a training came to, or has come to so far.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,12 +18,14 @@ pub struct TrainingResult {
     pub data_crc32: Option<u32>,
     /// The best epoch.
     pub best: Option<Best>,
-    /// Loss and accuracy on the test images after the last epoch.
-    pub last: Option<(f64, f64)>,
+    /// On the test images after the last epoch.
+    pub last: Option<Score>,
     /// The best epoch of the average of weights, where there is one.
     pub best_average: Option<Best>,
-    /// Loss and accuracy of the average of weights after the last epoch.
-    pub last_average: Option<(f64, f64)>,
+    /// That of the average of weights after the last epoch.
+    pub last_average: Option<Score>,
+    /// What was minimised.
+    pub loss: Loss,
     /// The best epoch was chosen on held-out images, not on the test set.
     pub chosen_on_validation: bool,
     /// Seconds of training, over the whole run, interruptions left out.
@@ -37,15 +41,20 @@ pub struct TrainingResult {
 impl From<&TrainingResult> for RunResult {
     /// The record of a training that ends in this process.
     fn from(o: &TrainingResult) -> Self {
+        // Where there are accuracies they say it all.
+        let only_loss = |score: Option<Score>| score.filter(|s| s.measure() == Measure::Loss).map(|s| s.loss);
         RunResult {
-            test_accuracy: o.best.map(|b| b.test_accuracy),
+            loss: (o.loss != Loss::CrossEntropy).then(|| o.loss.name().into()),
+            test_accuracy: o.best.and_then(|b| b.test_accuracy),
             test_loss: o.best.map(|b| b.test_loss),
             best_epoch: o.best.map(|b| b.epoch + 1),
             chosen_on: if o.chosen_on_validation { "validation" } else { "test" }.into(),
-            final_test_accuracy: o.last.map(|l| l.1),
-            final_test_loss: o.last.map(|l| l.0),
-            ema_test_accuracy: o.best_average.map(|b| b.test_accuracy),
-            final_ema_test_accuracy: o.last_average.map(|l| l.1),
+            final_test_accuracy: o.last.and_then(|l| l.accuracy),
+            final_test_loss: o.last.map(|l| l.loss),
+            ema_test_accuracy: o.best_average.and_then(|b| b.test_accuracy),
+            final_ema_test_accuracy: o.last_average.and_then(|l| l.accuracy),
+            ema_test_loss: only_loss(o.best_average.map(|b| b.test())),
+            final_ema_test_loss: only_loss(o.last_average),
             data_crc32: o.data_crc32,
             epochs: o.epochs,
             stopped_early: o.stopped_early,

@@ -11,9 +11,11 @@ use crate::model_info::ModelInfo;
 use crate::objective::{Objective, non_finite_state};
 use crate::observers::{CurvatureEvent, EpochEvent, EstimateEvent, Evaluated, Observer, StepEvent};
 use crate::process;
-use sph_data::augment::Draws;
+use crate::score::{Score, answers_of};
+use sph_data::augment::{AUGMENTATIONS, Apply, Augmentation, Draws};
 use sph_data::loader::Source;
-use sph_data::{Batch, Dataset, ImageSet};
+use sph_data::{Batch, Dataset, ImageSet, Wanted};
+use sph_nn::losses::Loss;
 use sph_nn::{Mode, ParamSpec, Real, Store};
 use sph_optim::Optimizer;
 use sph_optim::curvature::Accumulate;
@@ -77,6 +79,7 @@ impl<T: Real> Trainer<T> {
             let [train, test] = [&data.train, &data.test].map(|set| set.spelled_size());
             return Err(Error::Sizes { train, test });
         }
+        fits(&settings.augmentation, objective.loss, &data.train)?;
         let source = |set: Arc<_>| Source {
             set,
             normalisation: data.normalisation.clone(),
@@ -176,8 +179,13 @@ impl<T: Real> Trainer<T> {
             n => format!("; {n} norms keep their running statistics"),
         };
         let images = self.train.set.len();
+        let what = if self.train.set.as_is.is_some() { "samples" } else { "images" };
+        let loss = match self.objective.loss {
+            Loss::CrossEntropy => String::new(),
+            loss => format!(", loss {}", loss.name()),
+        };
         format!(
-            "{} with norm {} ({n} parameters{second}{frozen}{kept}) on {images} images of {}",
+            "{} with norm {} ({n} parameters{second}{frozen}{kept}) on {images} {what} of {}{loss}",
             self.info.model, self.info.norm, self.info.dataset
         )
     }
@@ -236,6 +244,7 @@ impl<T: Real> Trainer<T> {
             best_average: self.progress.best_average,
             last_average: self.progress.last_average,
             chosen_on_validation: self.validation.is_some(),
+            loss: self.objective.loss,
             seconds: self.progress.seconds,
             cpu_seconds: process::cpu_seconds().map(|now| self.cpu_before + now),
             step_ms: self.speed.step_ms(),
@@ -277,8 +286,7 @@ impl<T: Real> Trainer<T> {
                 batches: steps,
                 lr,
                 batch_loss,
-                loss: self.progress.sums.loss / self.progress.sums.images as f64,
-                accuracy: self.progress.sums.correct as f64 / self.progress.sums.images as f64,
+                train: self.progress.sums.score(self.objective.loss.has_classes()),
                 images_per_s: self.images_per_s(),
                 overhead: self.speed.overhead(),
             };
@@ -300,8 +308,7 @@ impl<T: Real> Trainer<T> {
             epoch,
             epochs: self.settings.epochs,
             lr,
-            train_loss: sums.loss / sums.images as f64,
-            train_accuracy: sums.correct as f64 / sums.images as f64,
+            train: sums.score(self.objective.loss.has_classes()),
             validation: model.validation,
             test: model.test,
             average,
@@ -333,7 +340,7 @@ impl<T: Real> Trainer<T> {
 
     /// Takes a step on a batch in parts and returns its loss.
     fn step(&mut self, parts: Vec<Batch<T>>, lr: f64) -> Result<f64> {
-        let n: usize = parts.iter().map(Batch::len).sum();
+        let n: usize = parts.iter().map(Batch::counted).sum();
         let whole = parts.len() == 1;
         self.objective.set_parts(parts);
         let start = Instant::now();
@@ -357,7 +364,7 @@ impl<T: Real> Trainer<T> {
         }
         let sums = &mut self.progress.sums;
         sums.loss += report.loss * n as f64;
-        sums.correct += self.objective.evaluated().map(|(b, l)| correct(l, &b.targets)).sum::<u64>();
+        sums.correct += self.objective.evaluated().map(|(b, l)| correct(l, b)).sum::<u64>();
         sums.images += n as u64;
         Ok(report.loss)
     }
@@ -398,14 +405,13 @@ impl<T: Real> Trainer<T> {
         Ok(Evaluated { validation, test: self.evaluate(store, &self.test)? })
     }
 
-    /// Mean loss and accuracy.
-    fn evaluate(&self, store: &Store<T>, source: &Source) -> Result<(f64, f64)> {
+    fn evaluate(&self, store: &Store<T>, source: &Source) -> Result<Score> {
         let evaluated = evaluate_with(&self.objective, store, source, self.info.class_names.len());
         let e = evaluated.map_err(|e| match e {
             Error::NotFinite { place } => self.diverged("the loss in evaluation", Some(place)),
             e => e,
         })?;
-        Ok((e.loss, e.accuracy()))
+        Ok(e.score())
     }
 
     /// `what` went wrong on the training batch at hand, or `in_evaluation`, at that place.
@@ -457,5 +463,27 @@ impl<T: Real> Trainer<T> {
         )?;
         self.saved = Some(self.progress.epoch);
         Ok(())
+    }
+}
+
+/// Refuses what samples that are no images of classes cannot be changed by, and a loss that does not go with what is to be answered.
+fn fits(augmentation: &Augmentation, loss: Loss, set: &ImageSet) -> Result<()> {
+    for row in AUGMENTATIONS.iter().filter(|row| (row.on)(augmentation)) {
+        let reason = match row.apply {
+            _ if set.as_is.is_some() => "changes images; the network takes its inputs as they are",
+            Apply::WithPartner(_) if set.wanted != Wanted::Labels || !set.more.is_empty() => {
+                "mixes images of classes; the network answers something else, or reads more"
+            }
+            _ => continue,
+        };
+        return Err(Error::Augmentation { name: row.name, reason });
+    }
+    match set.wanted.kind() == answers_of(loss) {
+        true => Ok(()),
+        false => Err(Error::setting(
+            "loss",
+            loss.name(),
+            "is not one of what the data has to be answered; name another",
+        )),
     }
 }
