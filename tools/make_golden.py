@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 
 from pytorch_curvature import block_hessian, gradients, hvp, row_sum, second_order_blocks
-from pytorch_models import Mlp, MlpMixer, MobileNet, ResNet, VisionTransformer
+from pytorch_models import TOKEN_NORMS, Mlp, MlpMixer, MobileNet, ResNet, VisionTransformer
 
 GOLDEN = Path(__file__).resolve().parent.parent / "crates" / "train" / "tests" / "golden"
 
@@ -420,7 +420,7 @@ class Tokens(torch.nn.Module):
     def __init__(self, vocabulary, dim):
         super().__init__()
         self.embedding = torch.nn.Embedding(vocabulary, dim)
-        self.norm = torch.nn.LayerNorm(dim)
+        self.norm = TOKEN_NORMS["ln"](dim)
         self.fc = torch.nn.Linear(dim, vocabulary)
 
     def forward(self, x):

@@ -1,11 +1,9 @@
 //! What a network is to answer, beside a class for every sample.
 
 use crate::image_set::Pixels;
+pub use sph_autodiff::ops::IGNORED;
 use sph_autodiff::ops::Targets;
 use std::sync::Arc;
-
-/// A class that counts nowhere, in files −100.
-pub const IGNORED: u32 = u32::MAX;
 
 /// Which kind of answers is read from a data set's files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
