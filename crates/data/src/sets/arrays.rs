@@ -375,7 +375,7 @@ fn answers(
         let NamedArray { shape, values } = file.array(name).map_err(fail)?;
         let values = plain_numbers(values).map_err(fail)?;
         return match &shape[..] {
-            [_, entry @ ..] if values.len() > 0 => {
+            [_, entry @ ..] if !values.is_empty() => {
                 let column = Column { name: "y".into(), shape: entry.to_vec(), values };
                 Ok(Found::Wanted(Wanted::Values(column)))
             }
@@ -417,11 +417,14 @@ fn positioned(values: Values) -> std::result::Result<Vec<u32>, String> {
     }
 }
 
+/// Labels and what else is to be answered, of one part.
+type PartAnswers = (Vec<u32>, Wanted);
+
 /// Labels and what else is to be answered, part by part, and what the classes, or the outputs, are called.
 fn named(
     found: Vec<Found>,
     called: Option<Vec<String>>,
-) -> std::result::Result<(Vec<(Vec<u32>, Wanted)>, Vec<String>), String> {
+) -> std::result::Result<(Vec<PartAnswers>, Vec<String>), String> {
     let mut labels = Vec::new();
     let mut others = Vec::new();
     for found in found {
@@ -789,7 +792,8 @@ mod tests {
         let good = || y([0; 12]);
         let numbers = DataOptions { answers: AnswerKind::Values, ..tokens.clone() };
         let nan = ("y", floats(&[4], [0.0, f32::NAN, 0.0, 0.0]));
-        let rows: [(&[(&'static str, NamedArray)], &DataOptions, &[&str]); 12] = [
+        type Named<'a> = &'a [(&'static str, NamedArray)];
+        let rows: [(Named<'_>, &DataOptions, &[&str]); 12] = [
             (
                 &[("a", ints(&[1], [0])), ("b", ints(&[1], [0]))],
                 &tokens,
