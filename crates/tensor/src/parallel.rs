@@ -28,10 +28,15 @@ pub fn configure_threads(threads: usize) -> Result<(), String> {
 
 /// Runs `f(0), …, f(parts − 1)`, in parallel when `work` (elements touched) makes it worthwhile.
 pub(crate) fn for_parts(parts: usize, work: usize, f: impl Fn(usize) + Sync) {
+    shared_parts(parts, work, &f);
+}
+
+/// One loop for all functions: compiled for each it would be most of what a build does, and a call for each part costs nothing beside it.
+fn shared_parts(parts: usize, work: usize, f: &(dyn Fn(usize) + Sync)) {
     if parts <= 1 || work < SERIAL_BELOW {
         (0..parts).for_each(f);
     } else {
-        (0..parts).into_par_iter().with_max_len(1).for_each(&f);
+        (0..parts).into_par_iter().with_max_len(1).for_each(f);
     }
 }
 
@@ -48,6 +53,11 @@ pub(crate) fn for_chunks_of_work<T: Send>(
     work: usize,
     f: impl Fn(usize, &mut [T]) + Sync,
 ) {
+    shared_chunks(out, size, work, &f);
+}
+
+/// As [`shared_parts`].
+fn shared_chunks<T: Send>(out: &mut [T], size: usize, work: usize, f: &(dyn Fn(usize, &mut [T]) + Sync)) {
     if out.len() <= size || work < SERIAL_BELOW {
         out.chunks_mut(size).enumerate().for_each(|(i, c)| f(i, c));
     } else {
