@@ -19,6 +19,21 @@ pub enum Role {
     Embedding,
 }
 
+impl Role {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Role::NormScale => "norm scale",
+            Role::NormShift => "norm shift",
+            Role::Bias => "bias",
+            Role::Magnitude => "magnitude",
+            Role::Direction => "direction",
+            Role::Weight => "weight",
+            Role::Embedding => "embedding",
+        }
+    }
+}
+
 /// A parameter tensor as optimizers and files see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamSpec {
@@ -38,6 +53,10 @@ pub struct ParamSpec {
     pub frozen: bool,
     /// Of weights: the number of the bias that their layer adds, where it has one.
     pub bias: Option<usize>,
+    /// Its other names: tied weights are one parameter.
+    pub aliases: Vec<String>,
+    /// The class of the module that it hangs in, such as `torch.nn.modules.conv.Conv2d`; empty where there is no such module.
+    pub class: String,
 }
 
 impl ParamSpec {
@@ -52,6 +71,8 @@ impl ParamSpec {
             flat: false,
             frozen: false,
             bias: None,
+            aliases: Vec::new(),
+            class: String::new(),
         }
     }
 
@@ -77,7 +98,13 @@ impl ParamSpec {
 
     /// One number per channel: weight decay has a value of its own on these.
     pub fn is_1d(&self) -> bool {
-        self.shape.len() <= 1 || self.role == Role::Magnitude
+        let row = matches!(self.role, Role::NormScale | Role::NormShift | Role::Bias | Role::Magnitude);
+        self.shape.len() <= 1 || row
+    }
+
+    /// The class of its module without the path in front of it.
+    pub fn class_name(&self) -> &str {
+        self.class.rsplit('.').next().unwrap_or_default()
     }
 
     /// Number of entries.

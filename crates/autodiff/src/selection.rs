@@ -42,8 +42,8 @@ pub const SELECTION_WORDS: &[SelectionWord] = &[
     SelectionWord { name: "head", about: "the classifier", matches: |s| s.head },
 ];
 
-/// A set of parameters: words of [`SELECTION_WORDS`] and patterns of names with `*`, separated by commas. A parameter belongs to it
-/// when any of them matches.
+/// A set of parameters: words of [`SELECTION_WORDS`] and patterns with `*` of names or of classes of modules (`LayerNorm`), separated by
+/// commas. A parameter belongs to it when any of them matches.
 ///
 /// ```
 /// use sph_autodiff::{ParamSpec, Role, Selection};
@@ -70,7 +70,10 @@ pub struct SelectionError(String);
 impl Term {
     fn matches(&self, spec: &ParamSpec) -> bool {
         match &self.pattern {
-            Some(pattern) => pattern.matches(&spec.name),
+            Some(pattern) => {
+                let names = spec.aliases.iter().map(|a| &**a).chain([&*spec.name, spec.class_name()]);
+                names.into_iter().any(|name| pattern.matches(name))
+            }
             None => SELECTION_WORDS.iter().any(|w| w.name == self.text && (w.matches)(spec)),
         }
     }

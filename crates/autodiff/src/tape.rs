@@ -152,6 +152,11 @@ impl<T: Element> Tape<T> {
         self.first_non_finite.as_deref()
     }
 
+    /// Adds statistics that a network computed beside its ops.
+    pub fn note_statistics(&mut self, statistics: Statistics) {
+        self.statistics.push(statistics);
+    }
+
     /// The statistics that ops computed since the last call, in the order they ran.
     pub fn take_statistics(&mut self) -> Vec<Statistics> {
         std::mem::take(&mut self.statistics)

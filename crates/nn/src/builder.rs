@@ -3,15 +3,16 @@
 use crate::layer::Model;
 use crate::network::Network;
 use crate::param::{BufferKind, BufferSpec, Init};
-use crate::statistics::{RunningStatistics, StatisticsSlot};
+use crate::statistics::{RunningStatistics, StatisticsSlot, Tracked};
 use sph_autodiff::{ParamSpec, Role};
+use std::sync::Arc;
 
 /// Collects the parameters and buffers of a network under construction, in the order PyTorch would list them.
 #[derive(Debug, Default)]
 pub struct Builder {
     pub(crate) params: Vec<(ParamSpec, Init)>,
     pub(crate) buffers: Vec<BufferSpec>,
-    pub(crate) statistics: Vec<RunningStatistics>,
+    pub(crate) statistics: Vec<Tracked>,
     dropouts: u64,
 }
 
@@ -49,8 +50,8 @@ impl Builder {
     }
 
     /// Registers a buffer and returns its number.
-    pub fn buffer(&mut self, name: String, len: usize, kind: BufferKind, init: f64) -> usize {
-        self.buffers.push(BufferSpec { name, len, kind, init: vec![init; len].into() });
+    pub fn buffer(&mut self, name: String, shape: &[usize], kind: BufferKind, init: Arc<[f64]>) -> usize {
+        self.buffers.push(BufferSpec { name, shape: shape.to_vec(), kind, init, fixed: false });
         self.buffers.len() - 1
     }
 
@@ -63,11 +64,39 @@ impl Builder {
         momentum: f64,
         params: [usize; 2],
     ) -> StatisticsSlot {
-        let mean = self.buffer(format!("{layer}.running_mean"), channels, BufferKind::Statistic, 0.0);
-        let var = self.buffer(format!("{layer}.running_var"), channels, BufferKind::Statistic, 1.0);
-        let count = self.buffer(format!("{layer}.num_batches_tracked"), 1, BufferKind::Count, 0.0);
-        self.statistics.push(RunningStatistics { mean, var, count, momentum, params });
+        let all = |value: f64| vec![value; channels].into();
+        let [mean, var, count] =
+            ["running_mean", "running_var", "num_batches_tracked"].map(|b| format!("{layer}.{b}"));
+        self.given_statistics(
+            (mean, all(0.0)),
+            (var, all(1.0)),
+            Some((count, 0.0)),
+            momentum,
+            params.to_vec(),
+        )
+    }
+
+    /// The same with the names and values given; the count of batches may be absent.
+    pub(crate) fn given_statistics(
+        &mut self,
+        (mean, means): (String, Arc<[f64]>),
+        (var, variances): (String, Arc<[f64]>),
+        count: Option<(String, f64)>,
+        momentum: f64,
+        params: Vec<usize>,
+    ) -> StatisticsSlot {
+        let channels = [means.len()];
+        let mean = self.buffer(mean, &channels, BufferKind::Real, means);
+        let var = self.buffer(var, &channels, BufferKind::Real, variances);
+        let count = count.map(|(name, n)| self.buffer(name, &[], BufferKind::Whole, vec![n].into()));
+        self.statistics.push(Tracked::Averages(RunningStatistics { mean, var, count, momentum, params }));
         StatisticsSlot { slot: self.statistics.len() - 1, mean, var }
+    }
+
+    /// A slot for the new values of a buffer that a network changes in training by itself.
+    pub(crate) fn changing(&mut self, buffer: usize) -> usize {
+        self.statistics.push(Tracked::Written { buffer });
+        self.statistics.len() - 1
     }
 
     /// The finished network.

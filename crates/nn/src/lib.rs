@@ -19,6 +19,7 @@
 //! ```
 
 mod builder;
+pub mod graph;
 mod layer;
 pub mod layers;
 pub mod losses;

@@ -2,7 +2,7 @@
 
 use crate::layer::Model;
 use crate::param::{BufferSpec, Init};
-use crate::statistics::RunningStatistics;
+use crate::statistics::Tracked;
 use crate::store::{Store, row_norm};
 use sph_autodiff::ParamSpec;
 use sph_tensor::{Array, Element, Pool, Rng, Shape};
@@ -13,7 +13,7 @@ pub struct Network {
     pub model: Box<dyn Model>,
     pub(crate) params: Vec<(ParamSpec, Init)>,
     pub(crate) buffers: Vec<BufferSpec>,
-    pub(crate) statistics: Vec<RunningStatistics>,
+    pub(crate) statistics: Vec<Tracked>,
 }
 
 impl Network {
@@ -35,14 +35,20 @@ impl<T: Element> Store<T> {
         for (i, (spec, init)) in network.params.iter().enumerate() {
             let mut rng = Rng::new(seed, "init", i as u64, 0);
             let mut value = Array::stale(pool, Shape::new(&spec.shape));
-            let mut draw = |i: usize| match init {
-                Init::Constant(c) => *c,
-                Init::Normal(std) => std * rng.normal(),
-                Init::Uniform(bound) => bound * (2.0 * rng.uniform() - 1.0),
-                Init::RowNorms { of } => row_norm(&values[*of], i),
-                Init::Given(values) => values[i],
+            let entries = value.make_mut();
+            let mut fill = |draw: &mut dyn FnMut(usize) -> f64| {
+                entries.iter_mut().enumerate().for_each(|(i, v)| *v = T::from_f64(draw(i)));
             };
-            value.make_mut().iter_mut().enumerate().for_each(|(i, v)| *v = T::from_f64(draw(i)));
+            match init {
+                Init::Constant(c) => fill(&mut |_| *c),
+                Init::Normal(std) => fill(&mut |_| std * rng.normal()),
+                Init::Uniform(bound) => fill(&mut |_| bound * (2.0 * rng.uniform() - 1.0)),
+                Init::RowNorms { of } => fill(&mut |row| row_norm(&values[*of], row)),
+                Init::Given(tensor) => {
+                    let given = tensor.to_f64();
+                    fill(&mut |i| given[i]);
+                }
+            }
             values.push(value);
         }
         let specs = network.params().cloned().collect();

@@ -16,17 +16,19 @@ pub enum Init {
         /// Its number.
         of: usize,
     },
-    /// These, entry by entry.
-    Given(Arc<[f64]>),
+    /// Those of a file.
+    Given(sph_pt2::Tensor),
 }
 
 /// What a buffer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BufferKind {
-    /// Real numbers, one per channel.
-    Statistic,
-    /// A whole number; stored as a 64-bit integer in files, as PyTorch does.
-    Count,
+    /// Real numbers.
+    Real,
+    /// Whole numbers; stored as 64-bit integers in files, as PyTorch does.
+    Whole,
+    /// Zeros and ones; stored as booleans in files.
+    Bool,
 }
 
 /// Model state that is not trained, such as running statistics.
@@ -34,10 +36,12 @@ pub enum BufferKind {
 pub struct BufferSpec {
     /// PyTorch's name, such as `bn1.running_mean`.
     pub name: String,
-    /// Number of entries.
-    pub len: usize,
+    /// PyTorch's shape.
+    pub shape: Vec<usize>,
     /// What it holds.
     pub kind: BufferKind,
-    /// Initial values, one per entry.
+    /// Initial values, in C order.
     pub init: Arc<[f64]>,
+    /// The network was built from these values and cannot have others.
+    pub fixed: bool,
 }

@@ -26,18 +26,30 @@ impl NormStatistics {
     ];
 }
 
-/// The numbers of the buffers that hold one norm's running statistics, and of its parameters, and the weight of a new batch in them.
-#[derive(Debug, Clone, Copy)]
+/// The numbers of the buffers that hold one norm's running statistics, of its parameters, if it has any, and the weight of a new batch in them.
+#[derive(Debug, Clone)]
 pub(crate) struct RunningStatistics {
     pub(crate) mean: usize,
     pub(crate) var: usize,
-    pub(crate) count: usize,
+    pub(crate) count: Option<usize>,
     pub(crate) momentum: f64,
-    pub(crate) params: [usize; 2],
+    pub(crate) params: Vec<usize>,
+}
+
+/// What a slot of statistics moves.
+#[derive(Debug, Clone)]
+pub(crate) enum Tracked {
+    /// Running averages of a norm.
+    Averages(RunningStatistics),
+    /// A buffer that the network itself computes anew.
+    Written {
+        /// Its number.
+        buffer: usize,
+    },
 }
 
 /// A norm's running statistics, as its layer refers to them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StatisticsSlot {
     /// The number under which its op returns statistics of a batch ([`sph_autodiff::Statistics::slot`]).
     pub slot: usize,

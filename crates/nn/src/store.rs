@@ -1,7 +1,7 @@
 //! The values of a network's parameters and buffers.
 
 use crate::param::BufferSpec;
-use crate::statistics::{NormStatistics, RunningStatistics};
+use crate::statistics::{NormStatistics, RunningStatistics, Tracked};
 use sph_autodiff::{ParamSpec, Statistics};
 use sph_tensor::kernels::dot::dot_f64;
 use sph_tensor::{Array, Element};
@@ -19,7 +19,7 @@ pub struct Store<T: Element> {
     pub buffers: Vec<Vec<f64>>,
     /// What norms with running statistics normalize by in training.
     pub norm_statistics: NormStatistics,
-    statistics: Vec<RunningStatistics>,
+    statistics: Vec<Tracked>,
 }
 
 impl<T: Element> Store<T> {
@@ -28,7 +28,7 @@ impl<T: Element> Store<T> {
         specs: Vec<ParamSpec>,
         values: Vec<Array<T>>,
         buffer_specs: &[BufferSpec],
-        statistics: &[RunningStatistics],
+        statistics: &[Tracked],
     ) -> Self {
         Store {
             specs,
@@ -58,39 +58,47 @@ impl<T: Element> Store<T> {
         &self.buffer_specs
     }
 
+    /// The running averages, those of a norm each, with the numbers of their slots.
+    fn averages(&self) -> impl Iterator<Item = (usize, &RunningStatistics)> {
+        self.statistics.iter().enumerate().filter_map(|(slot, tracked)| match tracked {
+            Tracked::Averages(averages) => Some((slot, averages)),
+            Tracked::Written { .. } => None,
+        })
+    }
+
     /// Whether running statistics number `slot` follow the batches of training, by which their norm normalizes then.
     pub(crate) fn follows(&self, slot: usize) -> bool {
-        match self.norm_statistics {
-            NormStatistics::Auto => self.statistics[slot].params.iter().any(|&p| !self.specs[p].frozen),
-            NormStatistics::Batch => true,
-            NormStatistics::Running => false,
+        match (&self.statistics[slot], self.norm_statistics) {
+            (Tracked::Written { .. }, _) | (_, NormStatistics::Batch) => true,
+            (Tracked::Averages(norm), NormStatistics::Auto) => {
+                norm.params.is_empty() || norm.params.iter().any(|&p| !self.specs[p].frozen)
+            }
+            (_, NormStatistics::Running) => false,
         }
     }
 
     /// The layers with running statistics that follow the batches of training, or those whose stay as they are.
     pub fn norms(&self, follow: bool) -> impl Iterator<Item = &str> {
-        let chosen = (0..self.statistics.len()).filter(move |slot| self.follows(*slot) == follow);
-        chosen.map(|slot| {
-            let name = &self.buffer_specs[self.statistics[slot].mean].name;
+        let chosen = self.averages().filter(move |(slot, _)| self.follows(*slot) == follow);
+        chosen.map(|(_, norm)| {
+            let name = &self.buffer_specs[norm.mean].name;
             name.rsplit_once('.').map_or(&**name, |(layer, _)| layer)
         })
     }
 
     /// Whether all running statistics that stay as they are are those of a network that has seen nothing: means 0, variances 1.
     pub fn kept_statistics_are_initial(&self) -> bool {
-        let kept = (0..self.statistics.len()).filter(|slot| !self.follows(*slot));
-        let expected =
-            kept.flat_map(|slot| [(self.statistics[slot].mean, 0.0), (self.statistics[slot].var, 1.0)]);
-        expected.into_iter().all(|(buffer, initial)| self.buffers[buffer].iter().all(|v| *v == initial))
+        let kept = self.averages().filter(|(slot, _)| !self.follows(*slot));
+        let mut expected = kept.flat_map(|(_, norm)| [(norm.mean, 0.0), (norm.var, 1.0)]);
+        expected.all(|(buffer, initial)| self.buffers[buffer].iter().all(|v| *v == initial))
     }
 
     /// Takes over the running statistics of `other`, of the same network, that stay as they are in training.
     pub fn take_kept_statistics(&mut self, other: &Store<T>) {
-        for slot in 0..self.statistics.len() {
-            if !self.follows(slot) {
-                let RunningStatistics { mean, var, count, .. } = self.statistics[slot];
-                [mean, var, count].into_iter().for_each(|b| self.buffers[b].clone_from(&other.buffers[b]));
-            }
+        let kept = self.averages().filter(|(slot, _)| !self.follows(*slot));
+        let buffers = kept.flat_map(|(_, norm)| [norm.mean, norm.var].into_iter().chain(norm.count));
+        for buffer in buffers.collect::<Vec<_>>() {
+            self.buffers[buffer].clone_from(&other.buffers[buffer]);
         }
     }
 
@@ -108,14 +116,23 @@ impl<T: Element> Store<T> {
 
     fn move_statistics(&mut self, batch: &[Statistics], momentum: Option<f64>) {
         for s in batch {
-            let r = self.statistics[s.slot];
+            let r = match &self.statistics[s.slot] {
+                Tracked::Averages(norm) => norm,
+                // The network has computed it.
+                Tracked::Written { buffer } => {
+                    self.buffers[*buffer].clone_from(&s.mean);
+                    continue;
+                }
+            };
             let m = momentum.unwrap_or(r.momentum);
             for (buffer, new) in [(r.mean, &s.mean), (r.var, &s.var)] {
                 for (old, new) in self.buffers[buffer].iter_mut().zip(new) {
                     *old = T::from_f64((1.0 - m) * *old + m * new).to_f64();
                 }
             }
-            self.buffers[r.count][0] += 1.0;
+            if let Some(count) = r.count {
+                self.buffers[count][0] += 1.0;
+            }
         }
     }
 }

@@ -36,7 +36,9 @@ pub struct About {
 impl About {
     fn title(&self) -> String {
         let About { model, norm, dataset, batch_size, mode, dtype, .. } = self;
-        format!("{model} ({norm}) on {batch_size} images of {dataset}, {mode} mode, {dtype}")
+        // A graph has norms of its own.
+        let norm = if norm.is_empty() { String::new() } else { format!(" ({norm})") };
+        format!("{model}{norm} on {batch_size} images of {dataset}, {mode} mode, {dtype}")
     }
 }
 

@@ -3,9 +3,10 @@
 use crate::config::{self, ModelSource, TrainArgs, shown};
 use crate::error::{Error, Result};
 use sph_data::sets::{takes, unit};
-use sph_data::{DataOptions, Dataset, Division, only_numbered};
+use sph_data::{DataOptions, Dataset, Division, InputKind, InputSpec, only_numbered};
+use sph_nn::graph::{Imported, InputInfo};
 use sph_nn::losses::Loss;
-use sph_train::files::{Checkpoint, ModelFile, RunFolder};
+use sph_train::files::{Checkpoint, GraphFile, ModelFile, RunFolder};
 use sph_train::{LoadedModel, ModelInfo, NormalisedBy, TrainingOverlap, answers_of};
 use std::path::{Path, PathBuf};
 
@@ -56,6 +57,41 @@ fn notes(data: &mut Dataset, said: Option<&ModelInfo>, file: Option<&ModelFile>)
 }
 
 impl ModelSource {
+    /// The graph of the network, where it is no model of this program: the file that the user names, or the one beside the run or the
+    /// model file that was trained with it.
+    fn graph(
+        &self,
+        run: Option<&RunFolder>,
+        file: Option<&ModelFile>,
+        said: Option<&ModelInfo>,
+    ) -> Result<Option<GraphFile>> {
+        let trained = said.and_then(|i| Some((&i.model, i.graph.as_ref()?)));
+        if let Some(name) = &self.model {
+            if !GraphFile::is_one(name) {
+                return Ok(None);
+            }
+            let graph = GraphFile::read(Path::new(name))?;
+            if let Some((model, digest)) = trained.filter(|(_, digest)| *digest != graph.digest()) {
+                let (own, other) = (&digest[..digest.len().min(12)], &graph.digest()[..12]);
+                let reason = format!(
+                    "is not the graph that was trained: '{model}' with SHA-256 {own}…, and not {other}…"
+                );
+                return Err(Error::flag("model", name.clone(), reason));
+            }
+            return Ok(Some(graph));
+        }
+        let Some((model, digest)) = trained else { return Ok(None) };
+        let folder = file.and_then(|f| f.path().parent());
+        let places = run.map(RunFolder::graph).into_iter().chain(folder.map(|f| RunFolder::at(f).graph()));
+        for place in places.filter(|place| place.is_file()) {
+            let graph = GraphFile::read(&place)?;
+            if graph.digest() == digest {
+                return Ok(Some(graph));
+            }
+        }
+        Err(sph_train::Error::NoGraph { model: model.clone(), digest: digest.clone() }.into())
+    }
+
     /// The model of `path`, a run's folder (its best epoch) or a model file, or one with initial values, with the `images` that a command
     /// works on.
     ///
@@ -63,7 +99,10 @@ impl ModelSource {
     /// When files and settings do not fit each other.
     pub fn find(&self, path: Option<&Path>, images: Images) -> Result<LoadedModel> {
         let mut settings = None;
-        let mut path = path.map(Path::to_path_buf);
+        // A graph is a network with values of its own.
+        let own = path.filter(|p| p.to_str().is_some_and(GraphFile::is_one));
+        let graph = own.map(GraphFile::read).transpose()?;
+        let mut path = path.filter(|_| graph.is_none()).map(Path::to_path_buf);
         if let Some(folder) = path.as_deref().filter(|p| p.is_dir()) {
             let run = RunFolder::at(folder);
             let text = std::fs::read_to_string(run.args())
@@ -74,7 +113,12 @@ impl ModelSource {
         }
         let file = path.as_deref().map(ModelFile::read).transpose()?;
         let said = file.as_ref().map(ModelFile::info).transpose()?.flatten();
-        let model = self.model.clone().or(said.as_ref().map(|i| i.model.clone()));
+        let graph = match graph {
+            Some(graph) => Some(graph),
+            None => self.graph(settings.as_ref().map(|s| &s.0), file.as_ref(), said.as_ref())?,
+        };
+        let model = graph.as_ref().map(GraphFile::name).or(self.model.clone());
+        let model = model.or(said.as_ref().map(|i| i.model.clone()));
         let model = model.ok_or_else(|| match &file {
             Some(file) => {
                 let path = file.path().display();
@@ -82,8 +126,16 @@ impl ModelSource {
             }
             None => Error::NoModel { path: None },
         })?;
-        let norm = self.norm.clone().or(said.as_ref().map(|i| i.norm.clone()));
-        let norm = config::norm(norm.as_deref(), &model)?.name.to_string();
+        let norm = match &graph {
+            Some(_) => {
+                config::refuse_own(&self.norm, &self.stem)?;
+                String::new()
+            }
+            None => {
+                let norm = self.norm.clone().or(said.as_ref().map(|i| i.norm.clone()));
+                config::norm(norm.as_deref(), &model)?.name.to_string()
+            }
+        };
         let stem = self.stem.clone().or(said.as_ref().and_then(|i| i.stem.clone()));
         let decouple = match &self.decouple {
             Some(name) => name == "auto",
@@ -126,6 +178,8 @@ impl ModelSource {
             answers: answers_of(loss),
         };
         let (other, is_ours) = (same.is_none(), said.is_some());
+        let imported = graph.as_ref().map(|g| g.build(decouple)).transpose()?;
+        let fitted = imported.as_ref().and_then(|network| fit_data(network, &dataset, &mut options));
         // The scale of arrays is their own, and flags are on torchvision's.
         let scaled = self.normalisation.mean.is_some() && takes(&dataset, "layout");
         let fraction = same.filter(|_| images != Images::All).and_then(|i| i.data.test_fraction);
@@ -145,10 +199,14 @@ impl ModelSource {
                 None
             }
         };
-        let notes = match &mut data {
+        let mut notes = match &mut data {
             Some(data) => notes(data, said.as_ref(), file.as_ref())?,
             None => Vec::new(),
         };
+        if let Some(imported) = imported {
+            notes.extend(fitted);
+            notes.extend(imported.notes);
+        }
         let overlap = match settings.as_ref().map(|(run, args)| (run, args, args.data.options())) {
             Some((_, run, data)) if !other && same_files(&data, &options) => {
                 let fraction = |o: &DataOptions| o.test_fraction.unwrap_or(0.0);
@@ -201,9 +259,43 @@ impl ModelSource {
             normalised_by = NormalisedBy::Flags(flags.clone());
         }
         let info = ModelInfo { decouple, stem, loss: loss.name().into(), ..info };
+        let info = match graph {
+            Some(file) => info.of_graph(file),
+            None => info,
+        };
         let division = settings.map_or(Division::default(), |s| s.1.division());
         Ok(LoadedModel { info, data, options, division, overlap, notes, is_ours, normalised_by, file })
     }
+}
+
+/// Has the data read as the network takes it: images made as large, where the user does not say how large, which is said; other inputs as
+/// they are, found by their names.
+pub(crate) fn fit_data(network: &Imported, dataset: &str, options: &mut DataOptions) -> Option<String> {
+    let first = network.inputs.first()?;
+    let images = first.shape.len() == 3 && !first.integer;
+    // One row of numbers is features, which are normalized like images.
+    if network.inputs.len() > 1 || first.integer || !(images || first.shape.len() == 1) {
+        let kind = |(i, input): (usize, &InputInfo)| match (i, input.integer) {
+            (0, false) if images => InputKind::Images,
+            (_, true) => InputKind::Integers,
+            _ => InputKind::Floats,
+        };
+        let spec = |(i, input)| {
+            let InputInfo { name, shape, .. }: &InputInfo = input;
+            InputSpec { name: name.clone(), kind: kind((i, input)), shape: shape.clone() }
+        };
+        options.inputs = network.inputs.iter().enumerate().map(spec).collect();
+    }
+    let [_, height, width] = first.shape[..] else { return None };
+    if !images {
+        return None;
+    }
+    let open = options.image_size.is_none() && options.resize.is_none() && options.crop.is_none();
+    if !open || height != width || !takes(dataset, "image-size") {
+        return None;
+    }
+    options.image_size = Some(height);
+    Some(format!("images are made {height}×{width} pixels, as the network takes them"))
 }
 
 /// That the data of a run are not where they were.

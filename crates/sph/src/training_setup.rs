@@ -2,12 +2,12 @@
 
 use crate::config::{self, TrainArgs};
 use crate::error::Result;
-use crate::model_source::moved;
+use crate::model_source::{fit_data, moved};
 use sph_data::DataOptions;
 use sph_data::sets::unit;
 use sph_nn::Real;
 use sph_tensor::Pool;
-use sph_train::files::{Checkpoint, ModelFile, RunFolder};
+use sph_train::files::{Checkpoint, GraphFile, ModelFile, RunFolder};
 use sph_train::training::{TrainSettings, Trainer, Training};
 use sph_train::{ModelInfo, Objective, answers_of};
 
@@ -25,8 +25,8 @@ pub struct Said {
 /// # Errors
 /// When data, model and settings do not fit each other.
 pub fn begin<T: Real>(args: &TrainArgs, run: RunFolder) -> Result<(Trainer<T>, Said)> {
-    let mut training = training(args)?;
-    let mut notes = training.data.notes.clone();
+    let (mut training, mut notes) = training(args, args.model.graph()?)?;
+    notes.extend(training.data.notes.iter().cloned());
     let mut warnings = training.data.doubts();
     if let Some(path) = &args.init_checkpoint {
         let file = ModelFile::read(path)?;
@@ -51,25 +51,40 @@ pub fn resume<T: Real>(args: &TrainArgs, run: RunFolder, checkpoint: &Checkpoint
     if let Some(dir) = args.data.data_dir.as_ref().filter(|dir| !dir.exists()) {
         return Err(moved(dir));
     }
-    let mut trainer = Trainer::new(training(args)?, run)?;
+    // The run has its own copy of the graph.
+    let own = GraphFile::is_one(&args.model.model).then(|| GraphFile::read(&run.graph())).transpose()?;
+    let mut trainer = Trainer::new(training(args, own)?.0, run)?;
     trainer.restore(checkpoint)?;
     Ok(trainer)
 }
 
-/// The model and the data set that the settings name, with initial values, and how they are trained.
-fn training<T: Real>(args: &TrainArgs) -> Result<Training<T>> {
+/// The model, or the network of `graph`, and the data set that the settings name, with initial values, and how they are trained; and what a
+/// user should know of it, a line each.
+fn training<T: Real>(args: &TrainArgs, graph: Option<GraphFile>) -> Result<(Training<T>, Vec<String>)> {
     let loss = args.loss()?;
-    let options = DataOptions { answers: answers_of(loss), ..args.data.options() };
+    let mut options = DataOptions { answers: answers_of(loss), ..args.data.options() };
+    let mut notes = Vec::new();
+    if let Some(file) = &graph {
+        let imported = file.build(args.model.decouples())?;
+        notes.extend(fit_data(&imported, &args.dataset, &mut options));
+        notes.extend(imported.notes);
+    }
     let mut data = sph_data::load(&args.dataset, &options)?;
     if let Some(given) = args.normalisation.given_for(&data.train)? {
         data.normalisation = given.times(unit(&args.dataset, &data.train.images));
     }
-    let norm = config::norm(args.model.norm.as_deref(), &args.model.model)?.name;
     let info = ModelInfo {
         decouple: args.model.decouples(),
         stem: args.model.stem.clone(),
         loss: args.loss.clone(),
-        ..ModelInfo::new(&args.model.model, norm, &args.dataset, &options, &data)
+        ..ModelInfo::new(&args.model.model, "", &args.dataset, &options, &data)
+    };
+    let info = match graph {
+        Some(file) => info.of_graph(file),
+        None => {
+            let norm = config::norm(args.model.norm.as_deref(), &args.model.model)?.name.to_string();
+            ModelInfo { norm, ..info }
+        }
     };
     let mut objective = Objective::new(info.build(args.model.dropout)?, &Pool::new(), args.seed);
     args.optimizer.freeze(&mut objective.store)?;
@@ -91,5 +106,5 @@ fn training<T: Real>(args: &TrainArgs) -> Result<Training<T>> {
         average: args.average.config()?,
         record: args.to_toml()?,
     };
-    Ok(Training { info, objective, optimizer, blocks, data, settings })
+    Ok((Training { info, objective, optimizer, blocks, data, settings }, notes))
 }

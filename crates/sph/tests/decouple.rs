@@ -46,6 +46,8 @@ fn conversion_of_a_checkpoint_keeps_its_outputs() {
     let plain = objective("none", false, 1);
     let info = ModelInfo {
         model: "resnet8".into(),
+        graph: None,
+        graph_file: None,
         norm: "none".into(),
         decouple: false,
         stem: None,

@@ -2,8 +2,9 @@
 
 use crate::objective::Objective;
 use sph_data::Batch;
-use sph_nn::{LayerError, Real};
-use sph_tensor::{Array, Shape};
+use sph_nn::graph::Imported;
+use sph_nn::{Forward, LayerError, Mode, Real, Store};
+use sph_tensor::{Array, Pool, Shape};
 
 /// Multiply-adds of an evaluation pass for one image of [height, width, channels]: those of convolutions and matrix products.
 ///
@@ -17,6 +18,41 @@ pub fn multiply_adds<T: Real>(
     image.make_mut().fill(T::ZERO);
     let (tape, _) = objective.recorded_on(&Batch::of_inputs(image, Vec::new()))?;
     Ok(tape.recorded().map(|r| r.multiply_adds()).sum())
+}
+
+/// Multiply-adds of an evaluation pass for one sample of an imported network: of the whole, and of the layers of each parameter.
+///
+/// # Errors
+/// When the network does not fit its own inputs.
+pub fn of_imported<T: Real>(
+    network: &Imported,
+    store: &Store<T>,
+    pool: &Pool<T>,
+) -> Result<(u64, Vec<u64>), LayerError> {
+    let batch = network.batch.unwrap_or(1);
+    let mut f = Forward::new(store, pool, Mode::Eval);
+    let mut inputs = Vec::new();
+    for input in &network.inputs {
+        let mut shape = input.shape.clone();
+        if shape.len() == 3 && !input.integer {
+            shape.rotate_left(1);
+        }
+        shape.insert(0, batch);
+        inputs.push(f.tape.constant(Array::zeros(pool, Shape::new(&shape))));
+    }
+    f.more_inputs = inputs.split_off(1);
+    T::module(&*network.network.model).forward(&mut f, &inputs[0])?;
+    let (tape, leaves) = f.into_parts();
+    let mut by_parameter = vec![0; leaves.len()];
+    let mut total = 0;
+    for op in tape.recorded() {
+        let n = op.multiply_adds() / batch as u64;
+        total += n;
+        if let Some(weights) = op.inputs.get(1).filter(|w| **w < leaves.len()) {
+            by_parameter[*weights] += n;
+        }
+    }
+    Ok((total, by_parameter))
 }
 
 #[cfg(test)]

@@ -117,6 +117,14 @@ pub enum Error {
         /// Images there are.
         images: usize,
     },
+    /// A network whose graph is in a file that is not there.
+    #[error("the network is that of '{model}' (SHA-256 {}…), which is not beside it; name the file with `model`", &digest[..digest.len().min(12)])]
+    NoGraph {
+        /// The name of the file.
+        model: String,
+        /// Its SHA-256 in hexadecimal digits.
+        digest: String,
+    },
     /// A name that no table has.
     #[error("unknown name '{0}'")]
     UnknownName(String),

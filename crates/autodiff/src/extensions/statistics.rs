@@ -8,9 +8,9 @@ use sph_tensor::{Array, Element, Shape};
 pub struct Statistics {
     /// The number of the running averages that they belong to. The op was given it.
     pub slot: usize,
-    /// Mean per channel.
+    /// Mean per channel; or the new values of a buffer that the network itself computes.
     pub mean: Vec<f64>,
-    /// Unbiased variance per channel.
+    /// Unbiased variance per channel; empty for such a buffer.
     pub var: Vec<f64>,
 }
 

@@ -7,6 +7,7 @@ mod abs;
 mod adaptive_avg_pool;
 mod add;
 mod affine;
+mod amax;
 mod attention;
 mod avg_pool;
 mod batch_matmul;
@@ -76,6 +77,7 @@ pub use abs::{Abs, abs};
 pub use adaptive_avg_pool::{AdaptiveAvgPool, adaptive_avg_pool};
 pub use add::{Add, add};
 pub use affine::{Affine, affine};
+pub use amax::{Amax, amax};
 pub use attention::{Attention, attention};
 pub use avg_pool::{AvgPool, avg_pool, avg_pool2d};
 pub use batch_matmul::{BatchMatMul, batch_matmul};
@@ -176,6 +178,7 @@ pub const OPS: &[OpRow] = &[
     },
     OpRow { name: "add", about: "a + b, broadcast", cases: add::cases },
     OpRow { name: "affine", about: "a·x + b, a and b numbers", cases: affine::cases },
+    OpRow { name: "amax", about: "maximum over axes", cases: amax::cases },
     OpRow { name: "attention", about: "multi-head self-attention", cases: attention::cases },
     OpRow { name: "avg_pool", about: "mean over windows", cases: avg_pool::cases },
     OpRow { name: "batch_matmul", about: "products of matrices in pairs", cases: batch_matmul::cases },

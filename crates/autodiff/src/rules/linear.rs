@@ -28,7 +28,7 @@ pub trait Linear<T: Element>: Debug + Send + Sync + 'static {
 }
 
 /// The op made from the maps of a [`Linear`].
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct LinearOp<L>(pub L, pub(crate) bool);
 
 impl<L> LinearOp<L> {

@@ -1,9 +1,10 @@
 //! `sph bench`: the time of training steps on synthetic data, for side-by-side measuring.
 
 use crate::config::{KernelArgs, ModelArgs, OptArgs, row, seed, threads, training_losses};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use clap::Args;
 use sph_data::{Answers, Batch, Values};
+use sph_nn::graph::{Imported, InputInfo};
 use sph_nn::losses::{LOSSES, Loss};
 use sph_nn::{Mode, models};
 use sph_optim::EvalError;
@@ -15,7 +16,7 @@ use sph_train::timing::Times;
 use sph_train::{Divergence, Objective, process};
 use std::time::Instant;
 
-/// Time training steps on synthetic CIFAR-sized images (3×32×32, 10 classes).
+/// Time training steps on synthetic images: CIFAR-sized (3×32×32, 10 classes), or as the network in a .pt2 file takes them.
 #[derive(Args, Debug, Clone)]
 #[command(
     allow_negative_numbers = true,
@@ -66,8 +67,21 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let threads = super::configure_threads(args.threads)?;
     args.kernels.configure()?;
     let pool = Pool::<f32>::new();
-    let config = args.model.config(3, (32, 32), 10)?;
-    let network = models::build(&args.model.model, &config)?;
+    let graph = args.model.graph()?.map(|file| file.build(args.model.decouples())).transpose()?;
+    let (network, inputs, classes, norm) = match graph {
+        Some(Imported { network, inputs, output: Some(shape), .. }) if shape.len() == 1 => {
+            (network, inputs, shape[0], String::new())
+        }
+        Some(_) => {
+            let reason = "does not give one row of numbers for each sample, which is what is timed";
+            return Err(Error::flag("model", args.model.model.clone(), reason));
+        }
+        None => {
+            let config = args.model.config(3, (32, 32), 10)?;
+            let image = InputInfo { name: "images".into(), shape: vec![3, 32, 32], integer: false };
+            (models::build(&args.model.model, &config)?, vec![image], 10, config.norm.name.to_string())
+        }
+    };
     let mut objective = Objective::new(network, &pool, args.seed);
     // What `sph train` takes.
     let settings = args.model.suited(args.optimizer.clone())?;
@@ -77,23 +91,24 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let mut optimizer = settings.build(&specs, args.seed)?;
     let n = args.batch_size as usize;
     let mut rng = Rng::new(args.seed, "bench", 0, 0);
-    let mut images = Array::stale(&pool, Shape::new(&[n, 32, 32, 3]));
-    images.make_mut().iter_mut().for_each(|v| *v = rng.normal() as f32);
+    let mut drawn: Vec<_> = inputs.iter().map(|input| synthetic(input, n, &mut rng, &pool)).collect();
+    let more = drawn.split_off(1);
+    let images = drawn.remove(0);
     let loss = row(LOSSES, |l| l.0, &args.loss)?.1;
     let numbers = |draw: &mut dyn FnMut() -> f64| Values {
-        shape: vec![n, 10],
-        values: (0..10 * n).map(|_| draw()).collect(),
+        shape: vec![n, classes],
+        values: (0..classes * n).map(|_| draw()).collect(),
     };
     let targets = match loss {
         Loss::Mse => numbers(&mut || rng.normal()).into(),
         Loss::Bce => numbers(&mut || rng.uniform()).into(),
         Loss::CrossEntropy | Loss::Entropy => {
-            (0..n).map(|_| rng.below(10) as u32).collect::<Vec<u32>>().into()
+            (0..n).map(|_| rng.below(classes) as u32).collect::<Vec<u32>>().into()
         }
         Loss::Graph => Answers::Nothing,
     };
     objective.loss = loss;
-    let batch = Batch { images, more: Vec::new(), targets };
+    let batch = Batch { images, more, targets };
     let given = args.optimizer.get(LR.name).is_some();
     let lr = if given { args.optimizer.lr()? } else { 0.01 };
     // Blocks differ in cost: whole cycles of visits, so that none counts more than the others.
@@ -128,7 +143,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     if args.json {
         let mut record = serde_json::json!({
             "model": args.model.model,
-            "norm": config.norm.name,
+            "norm": norm,
             "batch_size": n,
             "opt": args.optimizer.opt,
             "steps": steps,
@@ -156,6 +171,19 @@ pub fn run(args: &BenchArgs) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Normal numbers, or zeros and ones where the network reads whole numbers.
+fn synthetic(input: &InputInfo, n: usize, rng: &mut Rng, pool: &Pool<f32>) -> Array<f32> {
+    let mut shape = input.shape.clone();
+    if shape.len() == 3 && !input.integer {
+        shape.rotate_left(1);
+    }
+    shape.insert(0, n);
+    let mut values = Array::stale(pool, Shape::new(&shape));
+    let draw = |v: &mut f32| *v = if input.integer { rng.below(2) as f32 } else { rng.normal() as f32 };
+    values.make_mut().iter_mut().for_each(draw);
+    values
 }
 
 /// Why step `step`, counted from 0, could not be taken.

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 /// Write a trained network for PyTorch or ONNX runtimes.
 #[derive(Args, Debug, Clone)]
 #[command(
-    after_help = "safetensors: PyTorch's names and layouts; beside it a Python module with the network's definition that loads it \
+    after_help = "safetensors: PyTorch's names and layouts; beside it, for a model of this program, a Python module with the network's definition that loads it \
                   strictly. Decoupled layers become plain ones.\nonnx: from `images`, N×C×H×W as float32, normalized as (value − \
                   mean)/std, to `logits`, N×classes, for any N. Mean, std and classes are in the file's metadata.\n\nExamples:\n  sph \
                   export runs/first --format onnx --opset 17 -o first.onnx\n  sph export runs/first --format safetensors -o first.safetensors"
@@ -69,6 +69,14 @@ pub fn run(args: &ExportArgs) -> Result<()> {
             let name = name.filter(|n| n.ends_with(".safetensors"));
             let name =
                 name.ok_or_else(|| Error::flag("output", shown(output), "does not end in .safetensors"))?;
+            if found.info.graph.is_some() {
+                // The network's own definition is where it was exported.
+                write_atomically(output, &pytorch::state(&objective, &found.info, output)?)?;
+                let file = shown(output);
+                return super::say(&format!(
+                    "wrote {file}, for load_state_dict of the module that was exported"
+                ));
+            }
             let text = pytorch::module(&found.info, name)?;
             check_writable(&module)?;
             write_atomically(output, &pytorch::state(&objective, &found.info, output)?)?;

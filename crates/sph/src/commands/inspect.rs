@@ -9,7 +9,7 @@ use indicatif::ProgressBar;
 use sph_data::loader::Source;
 use sph_data::sets::arrays::IGNORED_LABEL;
 use sph_data::{Answers, Batch, IGNORED};
-use sph_nn::{BufferKind, Mode, Real};
+use sph_nn::{Mode, Real};
 use sph_optim::EvalError;
 use sph_optim::analysis::AnalysisError;
 use sph_report::inspect::{self as report, About};
@@ -246,14 +246,7 @@ fn tensors<T: Real>(
     }
     for (spec, values) in f.store.buffer_specs().iter().zip(&f.store.buffers) {
         let name = format!("buffer.{}", spec.name);
-        let values: Vec<T> = values.iter().map(|v| T::from_f64(*v)).collect();
-        out.insert(
-            name,
-            match spec.kind {
-                BufferKind::Count => Tensor::int(&[], values.iter().map(|v| v.to_f64() as i64)),
-                BufferKind::Statistic => Tensor::real(&[spec.len], &values),
-            },
-        );
+        out.insert(name, Tensor::buffer::<T>(spec, values));
     }
     for (&block, sums) in &found.row_sums {
         out.insert(

@@ -1,23 +1,29 @@
 //! `sph models`: what models there are and what they cost.
 
-use crate::config::{count, model_names, pixels};
+use crate::config::{count, decouple_names, model_names, pixels};
 use crate::error::Result;
 use clap::Args;
+use sph_nn::Store;
 use sph_nn::models::{self, ModelConfig, ModelRow};
 use sph_optim::second_order_blocks;
 use sph_tensor::Pool;
+use sph_train::files::GraphFile;
 use sph_train::{Objective, cost};
+use std::path::Path;
 
-/// List the models: parameters, those in second-order blocks, multiply-adds per image.
+/// List the models, or what is in files with networks: parameters, those in second-order blocks, multiply-adds per image.
 #[derive(Args, Debug, Clone)]
 #[command(
     after_help = "Multiply-adds are those of convolutions and matrix products in one forward pass.\n\nExamples:\n  sph models\n  sph \
-                  models resnet18 resnet50 --image-size 224 --classes 1000 --json"
+                  models resnet18 resnet50 --image-size 224 --classes 1000 --json\n  sph models net.pt2"
 )]
 pub struct ModelsArgs {
-    /// Models [default: all].
-    #[arg(value_name = "NAME", value_parser = model_names())]
+    /// Models, or files of torch.export.save [default: all models].
+    #[arg(value_name = "NAME|NET.pt2", value_parser = model_names())]
     pub names: Vec<String>,
+    /// What decoupling would make of the files' networks.
+    #[arg(long, default_value = "none", value_parser = decouple_names())]
+    pub decouple: String,
     /// Height and width of the images.
     #[arg(long, default_value = "32", value_parser = pixels, value_name = "PIXELS")]
     pub image_size: usize,
@@ -46,6 +52,13 @@ struct Cost {
 /// When stdout cannot be written to.
 pub fn run(args: &ModelsArgs) -> Result<()> {
     super::configure_threads(None)?;
+    let files: Vec<&String> = args.names.iter().filter(|name| GraphFile::is_one(name)).collect();
+    for file in &files {
+        describe(&GraphFile::read(Path::new(file))?, args)?;
+    }
+    if !files.is_empty() && files.len() == args.names.len() {
+        return Ok(());
+    }
     let side = args.image_size;
     let cost = |row: &ModelRow| -> Result<Cost> {
         let config = ModelConfig {
@@ -91,6 +104,75 @@ pub fn run(args: &ModelsArgs) -> Result<()> {
         let (parameters, one_d) = (grouped(parameters as u64), grouped(one_d as u64));
         super::say(&format!("{:16} {parameters:>12} {one_d:>8} {cost:>14}  {note}", row.name))?;
     }
+    Ok(())
+}
+
+/// Prints what is in a file: inputs, parameters with their roles, blocks, and cost.
+fn describe(file: &GraphFile, args: &ModelsArgs) -> Result<()> {
+    let network = file.build(args.decouple == "auto")?;
+    let pool = Pool::<f32>::new();
+    let store = Store::init(&network.network, &pool, 0);
+    let (total, by_parameter) = cost::of_imported(&network, &store, &pool).map_err(sph_train::Error::from)?;
+    let specs = store.specs();
+    let blocks = second_order_blocks(specs);
+    let entries = |chosen: &mut dyn Iterator<Item = usize>| chosen.map(|i| specs[i].len()).sum::<usize>();
+    let (all, one_d) = (entries(&mut (0..specs.len())), entries(&mut blocks.iter().copied()));
+    let word = |i: usize| if specs[i].head { "head" } else { "" };
+    if args.json {
+        let parameters: Vec<_> = specs.iter().enumerate().map(|(i, spec)| {
+            serde_json::json!({
+                "name": spec.name, "aliases": spec.aliases, "class": spec.class, "shape": spec.shape,
+                "role": spec.role.name(), "head": spec.head, "second_order": blocks.contains(&i), "multiply_adds": by_parameter[i],
+            })
+        }).collect();
+        let inputs: Vec<_> = network
+            .inputs
+            .iter()
+            .map(|i| serde_json::json!({ "name": i.name, "shape": i.shape, "integer": i.integer }))
+            .collect();
+        let record = serde_json::json!({
+            "name": file.name(), "sha256": file.digest(), "inputs": inputs, "output": network.output, "batch": network.batch,
+            "parameters": all, "second_order_parameters": one_d, "blocks": blocks.len(), "multiply_adds": total,
+            "notes": network.notes, "tensors": parameters,
+        });
+        return super::say(&record.to_string());
+    }
+    let times = |shape: &[usize]| shape.iter().map(usize::to_string).collect::<Vec<_>>().join("×");
+    let shapes: Vec<String> = network
+        .inputs
+        .iter()
+        .map(|i| {
+            format!("{} N×{}{}", i.name, times(&i.shape), if i.integer { " (whole numbers)" } else { "" })
+        })
+        .collect();
+    let gives = network.output.as_ref().map_or("a loss".to_string(), |o| format!("N×{}", times(o)));
+    super::say(&format!("{}: {} -> {gives}", file.name(), shapes.join(", ")))?;
+    let width = specs.iter().map(|s| s.name.len()).max().unwrap_or(0).max(9);
+    let class = specs.iter().map(|s| s.class_name().len()).max().unwrap_or(0).max(5);
+    super::say(&format!(
+        "{:width$}  {:class$}  {:>16}  {:12} {:6} {:>14}",
+        "parameter", "class", "shape", "role", "block", "multiply-adds"
+    ))?;
+    for (i, spec) in specs.iter().enumerate() {
+        let block = if blocks.contains(&i) { "yes" } else { word(i) };
+        let cost = if by_parameter[i] > 0 { grouped(by_parameter[i]) } else { String::new() };
+        let line = format!(
+            "{:width$}  {:class$}  {:>16}  {:12} {block:6} {cost:>14}",
+            spec.name,
+            spec.class_name(),
+            times(&spec.shape),
+            spec.role.name()
+        );
+        super::say(line.trim_end())?;
+    }
+    super::say(&format!(
+        "{} parameters, {} of them second-order in {} blocks, {} multiply-adds a sample",
+        grouped(all as u64),
+        grouped(one_d as u64),
+        blocks.len(),
+        grouped(total)
+    ))?;
+    super::note(&network.notes);
     Ok(())
 }
 

@@ -27,7 +27,7 @@ pub(crate) use file::{SettingsFile, canonical, keys, repeats};
 pub use group::GroupArgs;
 pub use kernel::KernelArgs;
 pub use model::ModelArgs;
-pub(crate) use model::norm;
+pub(crate) use model::{norm, refuse_own};
 pub use normalisation::NormalisationArgs;
 pub use optimizer::OptArgs;
 pub(crate) use optimizer::is_of_optimizer;
@@ -38,5 +38,6 @@ pub use source::ModelSource;
 pub(crate) use train::NOT_SETTINGS;
 pub use train::TrainArgs;
 pub(crate) use values::{
-    between, count, dataset_names, model_names, pixels, positive, row, seed, sha256, threads, training_losses,
+    between, count, dataset_names, decouple_names, model_names, pixels, positive, row, seed, sha256, threads,
+    training_losses,
 };

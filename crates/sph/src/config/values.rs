@@ -1,12 +1,14 @@
 //! Parsers of single values: names from tables, numbers in their ranges.
 
 use crate::error::Result;
-use clap::builder::{PossibleValue, PossibleValuesParser};
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use sph_data::sets::DATASETS;
 use sph_nn::losses::LOSSES;
 use sph_nn::models::{self, STEMS};
 use sph_nn::{Selection, norms};
 use sph_optim::settings::Range;
+use sph_train::files::GraphFile;
+use std::ffi::OsStr;
 use std::path::PathBuf;
 
 /// A parser of names from a table with what each is; clap answers a wrong one with the nearest.
@@ -31,9 +33,43 @@ pub(crate) fn norm_names() -> PossibleValuesParser {
     names(norms::NORMS.iter().map(|n| (n.name, n.about)))
 }
 
-/// The parser of models.
-pub(crate) fn model_names() -> PossibleValuesParser {
+/// The parser of models of this program.
+fn own_model_names() -> PossibleValuesParser {
     names(models::MODELS.iter().map(|m| (m.name, m.about)))
+}
+
+/// The parser of models: names, or files with graphs.
+#[derive(Clone)]
+pub(crate) struct ModelParser(PossibleValuesParser);
+
+/// The parser of models, which may be files ending in `.pt2`.
+pub(crate) fn model_names() -> ModelParser {
+    ModelParser(own_model_names())
+}
+
+impl TypedValueParser for ModelParser {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        cmd: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> std::result::Result<String, clap::Error> {
+        match value.to_str() {
+            Some(path) if GraphFile::is_one(path) => Ok(path_text(path)),
+            _ => self.0.parse_ref(cmd, arg, value),
+        }
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        self.0.possible_values()
+    }
+}
+
+/// A path that stays right wherever the command runs next.
+fn path_text(path: &str) -> String {
+    std::path::absolute(path).ok().and_then(|p| p.to_str().map(String::from)).unwrap_or(path.to_string())
 }
 
 /// The parser of data sets.

@@ -3,7 +3,7 @@
 use super::onnx_graph::Attribute::{Float, Int, Ints};
 use super::onnx_graph::{Graph, Order, any_batch};
 use sph_autodiff::ops::{
-    AdaptiveAvgPool, Affine, Attention, AvgPool, BatchMatMul, BatchNorm, Clamp, Concat, ConvTranspose,
+    AdaptiveAvgPool, Affine, Amax, Attention, AvgPool, BatchMatMul, BatchNorm, Clamp, Concat, ConvTranspose,
     Convolution, Elu, Embedding, LeakyRelu, MaskedFill, MaxPool, Mean, Moments, Pad, Permute, Pow,
     ScaledDotProduct, Slice, Softplus, Sum, Take, Variance,
 };
@@ -56,6 +56,10 @@ pub const ONNX: &[OnnxRow] = &[
         let (a, b) = (g.scalar(a), g.scalar(b));
         let y = g.node("Mul", &[&x, &a], &[]);
         Ok((order, g.node("Add", &[&y, &b], &[])))
+    }),
+    row("amax", |g, s| {
+        let x = s.tape(g, 0)?;
+        tape(g.reduce("ReduceMax", &x, s.op::<LinearOp<Amax>>()?.0.axes.clone()))
     }),
     row("attention", |g, s| {
         let heads = s.op::<Attention>()?.heads as i64;

@@ -95,9 +95,10 @@ fn counted(n: usize, what: &str) -> String {
 fn names<T: Real>(store: &Store<T>) -> (BTreeSet<Cow<'_, str>>, BTreeSet<&str>) {
     let plain =
         |name: &str| name.strip_suffix("_g").or(name.strip_suffix("_v")).map(|n| n.to_string().into());
-    let params = store.specs().iter().flat_map(|s| [Some(Cow::from(&*s.name)), plain(&s.name)]);
+    let params = store.specs().iter().flat_map(|s| s.aliases.iter().chain([&s.name]));
+    let params = params.flat_map(|name| [Some(Cow::from(&**name)), plain(name)]);
     let buffers = store.buffer_specs().iter().map(|s| Some(Cow::from(&*s.name)));
-    let counts = store.buffer_specs().iter().filter(|s| s.kind == BufferKind::Count);
+    let counts = store.buffer_specs().iter().filter(|s| s.kind == BufferKind::Whole && !s.fixed);
     (params.chain(buffers).flatten().collect(), counts.map(|s| &*s.name).collect())
 }
 

@@ -2,6 +2,7 @@
 
 mod checkpoint;
 mod foreign;
+mod graph_file;
 mod model_file;
 mod progress;
 mod run_folder;
@@ -13,6 +14,7 @@ mod write;
 
 pub use checkpoint::Checkpoint;
 pub(crate) use checkpoint::save as save_checkpoint;
+pub use graph_file::GraphFile;
 pub use model_file::{ModelFile, save_model};
 pub use progress::{Best, EpochSums, Progress};
 pub use run_folder::RunFolder;

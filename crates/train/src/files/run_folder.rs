@@ -86,6 +86,7 @@ impl RunFolder {
             self.best_average(),
             self.checkpoint(),
             self.result(),
+            self.graph(),
         ];
         files.iter().any(|f| f.exists()) && !self.is_abandoned()
     }
@@ -148,6 +149,7 @@ impl RunFolder {
     /// Takes back what [`RunFolder::create`] made, for a run that could not begin.
     pub fn discard(&self) {
         self.remove_temporary();
+        let _ = std::fs::remove_file(self.graph());
         let _ = std::fs::remove_file(self.args());
         // Only if nothing else is in it.
         let _ = std::fs::remove_dir(&self.path);
@@ -237,6 +239,11 @@ impl RunFolder {
     /// Model state after the last epoch.
     pub fn last(&self) -> PathBuf {
         self.path.join("last.safetensors")
+    }
+
+    /// The file with the network's graph, where it is no model of this program.
+    pub fn graph(&self) -> PathBuf {
+        self.path.join("model.pt2")
     }
 
     /// Model state after the best epoch.

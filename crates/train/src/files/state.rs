@@ -10,17 +10,14 @@ use std::path::Path;
 /// The tensors of a network's state under PyTorch's names.
 pub(crate) fn state_tensors<T: Real>(store: &Store<T>) -> BTreeMap<String, Tensor> {
     let params = store.specs().iter().zip(&store.values);
-    let mut tensors: BTreeMap<_, _> =
-        params.map(|(s, v)| (s.name.clone(), Tensor::real(&s.shape, v.as_slice()))).collect();
+    let mut tensors = BTreeMap::new();
+    for (spec, value) in params {
+        for name in spec.aliases.iter().chain([&spec.name]) {
+            tensors.insert(name.clone(), Tensor::real(&spec.shape, value.as_slice()));
+        }
+    }
     for (spec, values) in store.buffer_specs().iter().zip(&store.buffers) {
-        let tensor = match spec.kind {
-            BufferKind::Count => Tensor::int(&[], values.iter().map(|v| *v as i64)),
-            BufferKind::Statistic => {
-                let values: Vec<T> = values.iter().map(|v| T::from_f64(*v)).collect();
-                Tensor::real(&[spec.len], &values)
-            }
-        };
-        tensors.insert(spec.name.clone(), tensor);
+        tensors.insert(spec.name.clone(), Tensor::buffer::<T>(spec, values));
     }
     tensors
 }
@@ -80,15 +77,31 @@ pub(super) fn load_state<T: Real>(
             continue;
         }
         let read = fetch(&plain(".weight_v").unwrap_or(spec.name.clone()), &spec.shape)?;
+        // Files may leave the other names of tied weights out; what they hold there must be the same.
+        for alias in spec.aliases.iter().filter(|a| found.contains_key(*a)) {
+            if fetch(alias, &spec.shape)? != read {
+                let (name, of) = (alias, &spec.name);
+                return Err(Error::checkpoint(
+                    path,
+                    format!("tensor '{name}' differs from '{of}', to which the model ties it"),
+                ));
+            }
+        }
         values[i].make_mut().iter_mut().zip(read).for_each(|(v, r)| *v = T::from_f64(r));
     }
     for (spec, buffer) in store.buffer_specs().iter().zip(&mut buffers) {
-        let shape: &[usize] = if spec.kind == BufferKind::Count { &[] } else { &[spec.len] };
-        let read = fetch(&spec.name, shape)?;
+        let read = fetch(&spec.name, &spec.shape)?;
         if spec.name.ends_with("running_var") && read.iter().any(|v| *v < 0.0) {
             return Err(Error::checkpoint(path, format!("tensor '{}' has negative variances", spec.name)));
         }
-        let round = |r: f64| if spec.kind == BufferKind::Count { r } else { T::from_f64(r).to_f64() };
+        if spec.fixed && read[..] != spec.init[..] {
+            let name = &spec.name;
+            return Err(Error::checkpoint(
+                path,
+                format!("tensor '{name}' differs from that of the network, which is built from it"),
+            ));
+        }
+        let round = |r: f64| if spec.kind == BufferKind::Real { T::from_f64(r).to_f64() } else { r };
         *buffer = read.into_iter().map(round).collect();
     }
     if let Some(name) = found.keys().find(|name| !known.contains(*name)) {

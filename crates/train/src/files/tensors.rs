@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors, View};
 use serde::Serialize;
-use sph_nn::Real;
+use sph_nn::{BufferKind, BufferSpec, Real};
 use sph_tensor::{Array, DType};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -48,6 +48,21 @@ impl Tensor {
     pub fn int(shape: &[usize], values: impl IntoIterator<Item = i64>) -> Self {
         let data = values.into_iter().flat_map(i64::to_le_bytes).collect();
         Tensor { dtype: Dtype::I64, shape: shape.to_vec(), data }
+    }
+
+    /// A buffer of a network.
+    pub fn buffer<T: Real>(spec: &BufferSpec, values: &[f64]) -> Self {
+        match spec.kind {
+            BufferKind::Whole => Tensor::int(&spec.shape, values.iter().map(|v| *v as i64)),
+            BufferKind::Bool => {
+                let data = values.iter().map(|v| u8::from(*v != 0.0)).collect();
+                Tensor { dtype: Dtype::BOOL, shape: spec.shape.clone(), data }
+            }
+            BufferKind::Real => {
+                let values: Vec<T> = values.iter().map(|v| T::from_f64(*v)).collect();
+                Tensor::real(&spec.shape, &values)
+            }
+        }
     }
 
     pub(super) fn array<T: Real>(array: &Array<T>) -> Self {
@@ -106,6 +121,7 @@ pub(super) fn decode(view: &TensorView<'_>) -> Option<Vec<f64>> {
         Dtype::F16 => Some(each(view.data(), |b| half::f16::from_le_bytes(b).into())),
         Dtype::BF16 => Some(each(view.data(), |b| half::bf16::from_le_bytes(b).into())),
         Dtype::I32 => Some(each(view.data(), |b| i32::from_le_bytes(b).into())),
+        Dtype::BOOL => Some(view.data().iter().map(|b| f64::from(*b)).collect()),
         _ => None,
     }
 }

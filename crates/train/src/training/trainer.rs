@@ -155,7 +155,9 @@ impl<T: Real> Trainer<T> {
     /// When the folder cannot be written to.
     pub fn begin(&mut self) -> Result<()> {
         self.run.create(&self.progress.args)?;
-        self.save().inspect_err(|_| self.run.discard())
+        // The network's graph stays with the run, whatever becomes of the file.
+        let graph = self.info.graph_file.as_ref().map_or(Ok(()), |file| file.copy(&self.run.graph()));
+        graph.and_then(|()| self.save()).inspect_err(|_| self.run.discard())
     }
 
     /// The run's folder.
@@ -184,9 +186,14 @@ impl<T: Real> Trainer<T> {
             Loss::CrossEntropy => String::new(),
             loss => format!(", loss {}", loss.name()),
         };
+        // A graph has norms of its own.
+        let norm = match &*self.info.norm {
+            "" => String::new(),
+            norm => format!(" with norm {norm}"),
+        };
         format!(
-            "{} with norm {} ({n} parameters{second}{frozen}{kept}) on {images} {what} of {}{loss}",
-            self.info.model, self.info.norm, self.info.dataset
+            "{}{norm} ({n} parameters{second}{frozen}{kept}) on {images} {what} of {}{loss}",
+            self.info.model, self.info.dataset
         )
     }
 

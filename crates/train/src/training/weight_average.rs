@@ -40,9 +40,9 @@ impl<T: Real> WeightAverage<T> {
         for ((average, buffer), kind) in self.store.buffers.iter_mut().zip(&store.buffers).zip(kinds) {
             for (a, b) in average.iter_mut().zip(buffer) {
                 *a = match kind {
-                    BufferKind::Count => *b,
+                    BufferKind::Whole | BufferKind::Bool => *b,
                     // A file in `T` holds it exactly.
-                    BufferKind::Statistic => T::from_f64(*a + (1.0 - decay) * (b - *a)).to_f64(),
+                    BufferKind::Real => T::from_f64(*a + (1.0 - decay) * (b - *a)).to_f64(),
                 };
             }
         }

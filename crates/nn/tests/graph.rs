@@ -1,0 +1,223 @@
+//! Networks that PyTorch exported agree with PyTorch in double precision.
+
+#[path = "../examples/agreement.rs"]
+mod agreement;
+
+use sph_nn::graph::{ImportError, import};
+use sph_nn::{Forward, Mode, Module, Role, Store};
+use sph_pt2::{Argument, Extent, InputKind, Program, Size};
+use sph_tensor::{Array, Pool, Rng, Shape};
+use std::path::{Path, PathBuf};
+
+/// The tiny networks that tools/make_pt2.py writes.
+fn networks() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pt2/tests/files");
+    let files = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
+    let mut found: Vec<PathBuf> = files.filter(|p| p.extension().is_some_and(|e| e == "pt2")).collect();
+    found.sort();
+    assert!(found.len() >= 15, "{found:?}");
+    found
+}
+
+#[test]
+fn tiny_networks_agree_with_pytorch() {
+    let mut wrong = Vec::new();
+    for pt2 in networks() {
+        let name = pt2.file_stem().unwrap().to_string_lossy().into_owned();
+        let errors =
+            std::panic::catch_unwind(|| agreement::compare(&pt2, &pt2.with_extension("safetensors")));
+        let Ok(errors) = errors else {
+            wrong.push(name);
+            continue;
+        };
+        println!("{name}: {errors:?}");
+        let allowed = |kind: &str| if matches!(kind, "row sums" | "blocks") { 1e-8 } else { 1e-9 };
+        // NaN is not allowed either.
+        let within = errors.iter().all(|(kind, error)| *error <= allowed(kind));
+        if !within || errors.len() < 5 {
+            wrong.push(format!("{name}: {errors:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// A tiny network, as the reader gives it.
+fn program(name: &str) -> Program {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../pt2/tests/files");
+    Program::read(&folder.join(name).with_extension("pt2")).unwrap()
+}
+
+#[test]
+fn roles_follow_from_what_a_network_does_with_its_parameters() {
+    let rows: &[(&str, &[(&str, Role)])] = &[
+        (
+            "residual",
+            &[("conv1.weight", Role::Weight), ("bn1.weight", Role::NormScale), ("fc.bias", Role::Bias)],
+        ),
+        ("two_inputs", &[("scale", Role::NormScale), ("shift", Role::NormShift), ("a.bias", Role::Bias)]),
+        ("rotary", &[("norm1.weight", Role::NormScale), ("tokens.weight", Role::Embedding)]),
+        (
+            "vit",
+            &[("scale.gamma", Role::Magnitude), ("token", Role::Embedding), ("norm1.bias", Role::NormShift)],
+        ),
+        ("vit", &[("positions", Role::Embedding), ("patches.weight", Role::Weight)]),
+        ("swin", &[("table", Role::Embedding)]),
+        ("writes", &[("gain", Role::Magnitude)]),
+    ];
+    for (name, expected) in rows {
+        let network = import(&program(name), false).unwrap().network;
+        for (parameter, role) in *expected {
+            let spec = network.params().find(|s| s.name == *parameter).unwrap();
+            assert_eq!(spec.role, *role, "{name}: {parameter}");
+        }
+    }
+    let of = |name: &str, parameter: &str| {
+        let network = import(&program(name), false).unwrap().network;
+        network.params().find(|s| s.name == parameter).unwrap().clone()
+    };
+    // The classifier, and keys' biases, whatever multiplies and moves them on their way.
+    assert!(
+        of("residual", "fc.weight").head
+            && of("residual", "fc.bias").head
+            && !of("residual", "bn2.bias").head
+    );
+    assert!(of("vit", "attn.qkv.bias").flat && of("swin", "qkv.bias").flat && !of("vit", "mlp.0.bias").flat);
+    // Tied weights are one parameter with two names.
+    assert_eq!(of("gpt", "tokens.weight").aliases, ["head.weight"]);
+    assert_eq!(of("residual", "bn1.weight").class_name(), "BatchNorm2d");
+}
+
+#[test]
+fn what_a_file_leaves_open_is_said() {
+    let notes = |name: &str| import(&program(name), false).unwrap().notes.join("; ");
+    assert_eq!(notes("residual"), "");
+    assert!(notes("residual_eval").contains("evaluation mode"));
+    assert!(notes("residual_fixed").contains("batches of 4 alone"));
+    let mut unknown = program("vit");
+    for (number, node) in unknown.nodes.iter_mut().filter(|n| n.target.contains("layer_norm")).enumerate() {
+        node.target = ["mine.fold.default", "mine.spindle.default"][number % 2].into();
+    }
+    let Err(ImportError::Unsupported(list)) = import(&unknown, false) else { panic!("unknown operations") };
+    let list: Vec<_> = list.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        list,
+        [
+            "mine.fold.default (2 times, first in layer 'norm1')",
+            "mine.spindle.default (1 times, first in layer 'norm2')"
+        ]
+    );
+    // An argument that nothing here reads is not ignored.
+    let mut strange = program("residual");
+    let conv = strange.nodes.iter_mut().find(|n| n.target.contains("conv2d")).unwrap();
+    conv.arguments.push(("twist".into(), Argument::Int(2)));
+    let error = import(&strange, false).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(error, "layer 'conv1': aten.conv2d.default: argument 'twist' is not supported");
+}
+
+#[test]
+fn decoupled_networks_compute_the_same() {
+    for (name, decoupled) in [("vit", 6), ("residual", 2), ("squeeze", 3)] {
+        let (pool, program) = (Pool::<f64>::new(), program(name));
+        let outputs = |decouple: bool| {
+            let imported = import(&program, decouple).unwrap();
+            let count = imported.network.params().filter(|s| s.role == Role::Direction).count();
+            assert_eq!(count, if decouple { decoupled } else { 0 }, "{name}");
+            let store = Store::init(&imported.network, &pool, 0);
+            let mut f = Forward::new(&store, &pool, Mode::Train);
+            let mut rng = Rng::new(1, "images", 0, 0);
+            let mut images = Array::stale(&pool, Shape::new(&[3, 8, 8, 3]));
+            images.make_mut().iter_mut().for_each(|v| *v = rng.normal());
+            let images = f.tape.constant(images);
+            let model: &dyn Module<f64> = &*imported.network.model;
+            model.forward(&mut f, &images).unwrap().value().to_f64()
+        };
+        let (plain, split) = (outputs(false), outputs(true));
+        let largest = plain.iter().fold(0.0, |m: f64, v| m.max(v.abs()));
+        let difference = plain.iter().zip(&split).fold(0.0, |m: f64, (a, b)| m.max((a - b).abs()));
+        assert!(difference <= 1e-12 * largest, "{name}: {difference}");
+    }
+}
+
+/// Changes a number, a name, an argument, an operation or an extent of a graph.
+fn mutate(program: &mut Program, others: &[Program], rng: &mut Rng) {
+    let strange = [0, 1, -1, 2, 7, -7, 1 << 20, 1 << 40, i64::MAX, i64::MIN];
+    let node = rng.below(program.nodes.len());
+    let names: Vec<String> = program.values.keys().cloned().collect();
+    let arguments = program.nodes[node].arguments.len();
+    match rng.below(7) {
+        0 if arguments > 0 => {
+            let (_, argument) = &mut program.nodes[node].arguments[rng.below(arguments)];
+            match argument {
+                Argument::Int(v) => *v = strange[rng.below(strange.len())],
+                Argument::Ints(v) if !v.is_empty() => {
+                    let at = rng.below(v.len());
+                    v[at] = strange[rng.below(strange.len())];
+                }
+                Argument::Sizes(v) if !v.is_empty() => {
+                    let at = rng.below(v.len());
+                    v[at] = Size::Fixed(strange[rng.below(strange.len())]);
+                }
+                Argument::Float(v) => *v = [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300][rng.below(5)],
+                Argument::Bool(v) => *v = !*v,
+                Argument::Tensor(name) => name.clone_from(&names[rng.below(names.len())]),
+                other => *other = Argument::None,
+            }
+        }
+        1 if arguments > 0 => {
+            program.nodes[node].arguments.remove(rng.below(arguments));
+        }
+        2 => {
+            let other = &others[rng.below(others.len())];
+            program.nodes[node].target.clone_from(&other.nodes[rng.below(other.nodes.len())].target);
+        }
+        3 => {
+            let name = &names[rng.below(names.len())];
+            let meta = program.values.get_mut(name).unwrap();
+            if !meta.sizes.is_empty() {
+                let at = rng.below(meta.sizes.len());
+                meta.sizes[at] = Extent::Fixed(strange[rng.below(strange.len())]);
+            }
+        }
+        4 => {
+            let input = rng.below(program.inputs.len());
+            if let InputKind::Parameter(name) | InputKind::Buffer { name, .. } = &program.inputs[input].kind
+                && let Some(tensor) = program.tensors.get_mut(name)
+            {
+                // The same bytes under another shape, which the reader could have given as well.
+                let n = tensor.bytes.len() / tensor.dtype.size().unwrap_or(1);
+                (tensor.shape, tensor.strides, tensor.offset) = (vec![n], vec![1], 0);
+            }
+        }
+        5 => {
+            let other = rng.below(program.nodes.len());
+            program.nodes.swap(node, other);
+        }
+        _ => {
+            let other = &others[rng.below(others.len())];
+            let (target, from) = (&mut program.nodes[node], &other.nodes[rng.below(other.nodes.len())]);
+            target.arguments.clone_from(&from.arguments);
+        }
+    }
+}
+
+/// `GRAPHS` in the environment is their number.
+#[test]
+fn mutated_graphs_are_networks_or_errors() {
+    let programs: Vec<Program> = networks().iter().map(|p| Program::read(p).unwrap()).collect();
+    let count = std::env::var("GRAPHS").map_or(2000, |n| n.parse().unwrap());
+    let mut built = 0;
+    for number in 0..count {
+        let mut rng = Rng::new(11, "mutation", number, 0);
+        let mut program = programs[rng.below(programs.len())].clone();
+        (0..1 + rng.below(3)).for_each(|_| mutate(&mut program, &programs, &mut rng));
+        let kept = program.clone();
+        let outcome = std::panic::catch_unwind(|| import(&program, number % 2 == 0).map(|_| ()));
+        match outcome {
+            Ok(Ok(())) => built += 1,
+            Ok(Err(e)) => assert!(!e.to_string().is_empty() && e.to_string().len() < 2000),
+            Err(_) => panic!("graph {number} of {count}: {:?}", kept.nodes),
+        }
+    }
+    // Both ends are met.
+    assert!(built > count / 50 && built < count * 4 / 5, "{built} of {count} are networks");
+}

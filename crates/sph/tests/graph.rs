@@ -1,0 +1,153 @@
+//! Networks of PyTorch's in every command: trained, gone on with, looked at, exported, refused.
+
+mod common;
+
+use common::sph;
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What a command prints, which ends well.
+#[track_caller]
+fn done(flags: &str) -> (String, String) {
+    let out = sph(flags).output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let (stdout, stderr) = (text(out.stdout), text(out.stderr));
+    assert!(out.status.success(), "{flags}: {stderr}");
+    (stdout, stderr)
+}
+
+#[track_caller]
+fn mistake(flags: &str, words: &[&str]) {
+    let out = sph(flags).output().unwrap();
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    let last = stderr.trim_end().lines().last().unwrap_or_default();
+    assert_eq!(out.status.code(), Some(2), "{flags}: {stderr}");
+    words.iter().for_each(|w| assert!(last.contains(w), "{flags}: no {w:?} in {stderr}"));
+}
+
+/// One of the tiny networks that PyTorch exported.
+fn network(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../pt2/tests/files/{name}.pt2"))
+}
+
+/// Images [N, 3, 8, 8] of five classes, each with a colour and a corner of its own.
+fn images(path: &Path) {
+    let part = |n: usize, start: usize| {
+        let labels: Vec<i64> = (0..n).map(|i| ((i * 3 + start) % 5) as i64).collect();
+        let mut values = Vec::new();
+        for (i, label) in labels.iter().enumerate() {
+            for c in 0..3 {
+                for p in 0..64 {
+                    let bright = (p / 32 == (*label as usize) % 2) && c == (*label as usize) % 3;
+                    let noise = ((i * 7919 + c * 104_729 + p * 1_299_709 + start) % 97) as f32 / 97.0;
+                    values.push(f32::from(u8::from(bright)) + 0.5 * noise);
+                }
+            }
+        }
+        (values, labels)
+    };
+    let (train, test) = (part(200, 0), part(60, 1));
+    let floats = |v: &[f32]| v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let ints = |v: &[i64]| v.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+    let data = [floats(&train.0), ints(&train.1), floats(&test.0), ints(&test.1)];
+    let view = |dtype, shape: &[usize], i: usize| TensorView::new(dtype, shape.to_vec(), &data[i]).unwrap();
+    let tensors = BTreeMap::from([
+        ("x_train", view(Dtype::F32, &[200, 3, 8, 8], 0)),
+        ("y_train", view(Dtype::I64, &[200], 1)),
+        ("x_test", view(Dtype::F32, &[60, 3, 8, 8], 2)),
+        ("y_test", view(Dtype::I64, &[60], 3)),
+    ]);
+    std::fs::write(path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+}
+
+#[test]
+fn a_network_from_a_file_goes_through_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, data) = (dir.path().display(), dir.path().join("images.safetensors"));
+    images(&data);
+    let data = format!("--dataset safetensors --layout nchw --data-dir {}", data.display());
+    let file = dir.path().join("net.pt2");
+    std::fs::copy(network("residual"), &file).unwrap();
+    let net = file.display();
+
+    // What is in it, and what its own weights know.
+    let (list, _) = done(&format!("models {net}"));
+    for words in ["net.pt2: x N×3×8×8 -> N×5", "norm scale", "BatchNorm2d", "second-order in 4 blocks"] {
+        assert!(list.contains(words), "no {words:?} in {list}");
+    }
+    let record: serde_json::Value = serde_json::from_str(&done(&format!("models {net} --json")).0).unwrap();
+    assert_eq!(record["tensors"][0]["name"], "conv1.weight");
+    assert_eq!(record["tensors"][0]["multiply_adds"], 4 * 27 * 64);
+    let accuracy = |flags: &str| {
+        let record: serde_json::Value =
+            serde_json::from_str(&done(&format!("eval {flags} --json")).0).unwrap();
+        record["accuracy"].as_f64().unwrap()
+    };
+    assert!(accuracy(&format!("{net} {data}")) < 0.7);
+    done(&format!("bench --model {net} --batch-size 8 --steps 2"));
+
+    // Trained, with exact curvature; the run keeps the file.
+    let train = format!("train --model {net} {data} --epochs 4 --batch-size 20 --opt sph --output {out}");
+    done(&format!("{train} --experiment whole"));
+    let run = dir.path().join("whole");
+    assert_eq!(std::fs::read(run.join("model.pt2")).unwrap(), std::fs::read(&file).unwrap());
+    assert!(accuracy(&format!("{} {data}", run.display())) > 0.9);
+
+    // Gone on with, from the run's own copy: the file may be elsewhere by then.
+    done(&format!("{train} --experiment longer --epochs 2"));
+    std::fs::rename(&file, dir.path().join("elsewhere.pt2")).unwrap();
+    done(&format!("train --resume {out}/longer --epochs 4"));
+    assert!(accuracy(&format!("{out}/longer {data}")) > 0.9);
+
+    // A model file beside the run's graph is enough; elsewhere the graph is named, and must be that one.
+    let best = run.join("best.safetensors");
+    assert!(accuracy(&format!("{} {data}", best.display())) > 0.9);
+    let moved = dir.path().join("moved.safetensors");
+    std::fs::copy(&best, &moved).unwrap();
+    mistake(&format!("eval {} {data}", moved.display()), &["net.pt2", "SHA-256", "--model"]);
+    let model = format!("--model {out}/elsewhere.pt2");
+    assert!(accuracy(&format!("{} {data} {model}", moved.display())) > 0.9);
+    let other = network("squeeze");
+    mistake(&format!("eval {} {data} --model {}", moved.display(), other.display()), &["is not the graph"]);
+
+    // Inspected and exported under the module's own names.
+    let (shown, _) = done(&format!("inspect --checkpoint {} {data} --batch-size 20", run.display()));
+    assert!(shown.contains("bn1.weight"), "{shown}");
+    let exported = dir.path().join("state.safetensors");
+    done(&format!("export {} --format safetensors -o {}", run.display(), exported.display()));
+    let bytes = std::fs::read(&exported).unwrap();
+    let names: Vec<String> =
+        SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(String::from).collect();
+    for name in ["conv1.weight", "bn1.running_mean", "bn1.num_batches_tracked", "fc.bias"] {
+        assert!(names.contains(&name.to_string()), "no {name} in {names:?}");
+    }
+    done(&format!("export {} --format onnx -o {out}/net.onnx", run.display()));
+}
+
+#[test]
+fn what_does_not_fit_a_network_is_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = network("residual");
+    let net = net.display();
+    mistake(&format!("train --model {net} --dataset digits"), &["3×8×8", "1×8×8"]);
+    mistake(&format!("train --model {net} --norm gn"), &["--norm", ".pt2"]);
+    mistake(&format!("train --model {net} --dropout 0.1"), &["--dropout", ".pt2"]);
+    mistake("train --model nowhere.pt2", &["nowhere.pt2", "No such file"]);
+    let broken = dir.path().join("broken.pt2");
+    std::fs::write(&broken, b"no archive").unwrap();
+    mistake(&format!("train --model {}", broken.display()), &["broken.pt2"]);
+    let data = dir.path().join("images.safetensors");
+    images(&data);
+    let data = format!("--dataset safetensors --layout nchw --data-dir {}", data.display());
+    let fixed = network("residual_fixed");
+    mistake(
+        &format!(
+            "train --model {} {data} --batch-size 20 --output {}",
+            fixed.display(),
+            dir.path().display()
+        ),
+        &["batches of 4", "torch.export.Dim"],
+    );
+}
