@@ -32,10 +32,10 @@ impl Lowering<'_> {
             let found = match self.step(before) {
                 Some(Step { kind: Kind::Add, inputs, .. }) if once(before) && self.same_memory(inputs) => {
                     let (a, b) = (inputs[0], inputs[1]);
-                    // The last of the two that is a norm; the other is the shortcut, which must be there before it.
+                    // The first of the two that is a norm, as the branch of a residual block is; the other is the shortcut.
                     let branch =
                         [(a, b), (b, a)].into_iter().filter_map(|(x, r)| Some((norm_of(self, x)?, x, r)));
-                    branch.max_by_key(|(_, x, _)| *x).map(|(norm, _, shortcut)| (norm, Some(shortcut)))
+                    branch.min_by_key(|(_, x, _)| *x).map(|(norm, _, shortcut)| (norm, Some(shortcut)))
                 }
                 _ => norm_of(self, before).map(|norm| (norm, None)),
             };
