@@ -221,3 +221,12 @@ fn mutated_graphs_are_networks_or_errors() {
     // Both ends are met.
     assert!(built > count / 50 && built < count * 4 / 5, "{built} of {count} are networks");
 }
+
+#[test]
+fn dropout_in_place_calls_its_input_by_another_name() {
+    let mut program = program("residual");
+    let dropout = program.nodes.iter_mut().find(|n| n.target == "aten.dropout.default").unwrap();
+    dropout.target = "aten.dropout_.default".into();
+    dropout.arguments[0].0 = "self".into();
+    import(&program, false).unwrap();
+}

@@ -31,7 +31,9 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 fn dropout(low: &mut Lowering<'_>, call: &Call<'_>, p: f64) -> Result<Value> {
-    let x = low.tensor(call, "input")?;
+    // The operation that writes in place calls it `self`.
+    let name = if call.argument("input").is_some() { "input" } else { "self" };
+    let x = low.tensor(call, name)?;
     if p == 0.0 {
         return Ok(Value::Tensor(x));
     }
