@@ -322,6 +322,24 @@ class Writes(nn.Module):
         return self.b(torch.where(out > 0, out, out.abs().log1p()) * weights)
 
 
+class Copies(nn.Module):
+    """Writes into what looks like a view and is a copy, and into what looks like a copy and is a view."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 8), nn.Linear(8, CLASSES)
+
+    def forward(self, x):
+        h = self.a(x).view(-1, 2, 4)
+        copy = h.transpose(1, 2).contiguous()
+        copy.mul_(2.0)
+        rows = h.transpose(1, 2).reshape(-1, 8)
+        rows.add_(1.0)
+        view = h.reshape(-1, 8)
+        view[:, :4].mul_(h[:, 1].sigmoid())
+        return self.b(h.flatten(1) + torch.tanh(copy.transpose(1, 2).reshape(-1, 8)) * rows)
+
+
 class Strided(nn.Module):
     """Weights that are views: channels last, transposed, halves of one tensor, an expanded buffer, a scalar."""
 
@@ -383,6 +401,7 @@ CASES = {
     "convolutions": Case(Convolutions, images(2, 9), classes()),
     "standardised": Case(Standardised, images(), classes()),
     "writes": Case(Writes, lambda: (torch.randn(BATCH, 6),), classes()),
+    "copies": Case(Copies, lambda: (torch.randn(BATCH, 6),), classes()),
     "strided": Case(Strided, images(), classes()),
     "mixed": Case(Mixed, lambda: (torch.randn(BATCH, 6),), classes()),
     "literals": Case(

@@ -230,3 +230,26 @@ fn dropout_in_place_calls_its_input_by_another_name() {
     dropout.arguments[0].0 = "self".into();
     import(&program, false).unwrap();
 }
+
+#[test]
+fn a_row_of_zeros_cannot_be_decoupled() {
+    let mut program = program("residual");
+    let weights = program.tensors.get_mut("fc.weight").unwrap();
+    let mut bytes = weights.bytes.to_vec();
+    // The second row of six.
+    bytes[6 * 4..12 * 4].fill(0);
+    weights.bytes = bytes.into();
+    let error = import(&program, true).map(|_| ()).unwrap_err().to_string();
+    assert_eq!(error, "layer 'fc' cannot be decoupled: row 1 of its weights is zero");
+    assert!(import(&program, false).is_ok());
+}
+
+#[test]
+fn layers_whose_weights_do_not_begin_with_outputs_stay_whole() {
+    let network = import(&program("convolutions"), true).unwrap().network;
+    let names: Vec<_> = network.params().map(|s| s.name.clone()).collect();
+    assert!(
+        names.contains(&"transposed.weight".into()) && names.contains(&"dilated.weight_v".into()),
+        "{names:?}"
+    );
+}

@@ -151,3 +151,27 @@ fn what_does_not_fit_a_network_is_said() {
         &["batches of 4", "torch.export.Dim"],
     );
 }
+
+#[test]
+fn rows_of_numbers_are_features() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.safetensors");
+    let labels: Vec<i64> = (0..100).map(|i| i % 5).collect();
+    let value = |i: usize| (i * 7919 % 97) as f32 / 97.0 + f32::from(u8::from(i % 6 == (i / 6) % 5));
+    let x: Vec<u8> = (0..600).flat_map(|i| value(i).to_le_bytes()).collect();
+    let y: Vec<u8> = labels.iter().flat_map(|v| v.to_le_bytes()).collect();
+    let tensors = BTreeMap::from([
+        ("x_train", TensorView::new(Dtype::F32, vec![100, 6], &x).unwrap()),
+        ("y_train", TensorView::new(Dtype::I64, vec![100], &y).unwrap()),
+        ("x_test", TensorView::new(Dtype::F32, vec![100, 6], &x).unwrap()),
+        ("y_test", TensorView::new(Dtype::I64, vec![100], &y).unwrap()),
+    ]);
+    std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+    let (out, net) = (dir.path().display(), network("copies"));
+    let data = format!("--dataset safetensors --data-dir {}", path.display());
+    let flags = format!("--epochs 20 --batch-size 20 --opt adamw --lr 0.03 --experiment a --output {out}");
+    done(&format!("train --model {} {data} {flags}", net.display()));
+    let record: serde_json::Value =
+        serde_json::from_str(&done(&format!("eval {out}/a {data} --json")).0).unwrap();
+    assert!(record["accuracy"].as_f64().unwrap() > 0.6, "{record}");
+}

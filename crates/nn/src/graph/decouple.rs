@@ -1,5 +1,6 @@
 //! Layers that no norm follows get magnitudes and directions in place of weights (docs/algorithm.md §1.2).
 
+use super::error::ImportError;
 use super::lowering::Lowering;
 use super::roles::readers;
 use super::size::Size;
@@ -10,11 +11,17 @@ use std::collections::HashMap;
 
 impl Lowering<'_> {
     /// Decouples the layers whose weights are a parameter that nothing else reads and whose output not norms alone read.
-    pub fn decouple(&mut self, output: Id) {
+    ///
+    /// # Errors
+    /// Naming a layer of which a row of weights is zero: it has no direction.
+    pub fn decouple(&mut self, output: Id) -> Result<(), ImportError> {
         let readers = readers(&self.steps);
         let mut chosen = Vec::new();
         for (at, step) in self.steps.iter().enumerate() {
-            let (Kind::Weighted, [_, Id::Param(w), ..]) = (step.kind, &step.inputs[..]) else { continue };
+            let (Kind::Weighted { by_output: true }, [_, Id::Param(w), ..]) = (step.kind, &step.inputs[..])
+            else {
+                continue;
+            };
             let alone = readers[&Id::Param(*w)].len() == 1 && self.builder.params[*w].0.aliases.is_empty();
             if alone && !self.followed_by_norms(Id::Value(step.output), output, &readers) {
                 chosen.push((at, *w));
@@ -23,6 +30,12 @@ impl Lowering<'_> {
         // Weights come first: they depend on parameters alone.
         let mut made = Vec::new();
         for (at, w) in &chosen {
+            if let Some(row) = self.zero_row(*w) {
+                let layer = &self.steps[*at].layer;
+                return Err(ImportError::Network(format!(
+                    "layer '{layer}' cannot be decoupled: row {row} of its weights is zero"
+                )));
+            }
             let gamma = self.split(*w, &self.steps[*at].inputs.clone());
             let output = self.values.len();
             let memory = self.builder.params[*w].0.shape.iter().map(|n| Size::fixed(*n)).collect();
@@ -36,6 +49,15 @@ impl Lowering<'_> {
         for (at, step) in self.steps.iter().enumerate() {
             self.values[step.output].1 = Some(at);
         }
+        Ok(())
+    }
+
+    /// The first row of a parameter's values in the file that is zero.
+    fn zero_row(&self, w: usize) -> Option<usize> {
+        let (spec, init) = &self.builder.params[w];
+        let Init::Given(tensor) = init else { return None };
+        let width = spec.len() / spec.shape[0];
+        tensor.to_f64().chunks_exact(width).position(|row| row.iter().all(|v| *v == 0.0))
     }
 
     /// Makes parameter `w` the directions of a layer, and returns the number of its magnitudes.

@@ -377,7 +377,7 @@ impl<'a> Lowering<'a> {
                 let first = names.first().ok_or("makes no value")?;
                 self.bind(first, value, Source::Made);
             }
-            Lower::Views(views) => {
+            Lower::Views(views) | Lower::ViewsOrCopy(views) => {
                 let base = self.first_name(&call)?;
                 let shape = self.value_of(base)?.shape();
                 let seen = views(self, &call, &shape)?;
@@ -391,7 +391,11 @@ impl<'a> Lowering<'a> {
                     let views = before.iter().cloned().chain(more).collect();
                     self.names.insert(name.to_string(), Binding { storage, views, read: None });
                     // What does not fit is found out here.
-                    self.value_of(name)?;
+                    let value = self.value_of(name)?;
+                    let may_copy = matches!(row.lower, Lower::ViewsOrCopy(_));
+                    if may_copy && !self.in_order(base) && self.in_order(name) {
+                        self.bind(name, value, Source::Made);
+                    }
                 }
             }
             Lower::Value(lower) => {
@@ -410,6 +414,22 @@ impl<'a> Lowering<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether PyTorch's value of this name lies in memory as its axes say; so do those of which the file does not tell.
+    fn in_order(&self, name: &str) -> bool {
+        let Some(meta) = self.program.values.get(name) else { return true };
+        let number = |extent: &Extent| match extent {
+            Extent::Fixed(n) => Some(*n),
+            Extent::Symbolic { example, .. } => *example,
+        };
+        let mut step = 1i64;
+        meta.sizes.iter().zip(&meta.strides).rev().all(|(size, stride)| {
+            let (Some(size), Some(stride)) = (number(size), number(stride)) else { return true };
+            let fits = size == 1 || stride == step;
+            step = step.saturating_mul(size.max(1));
+            fits
+        })
     }
 
     /// The name of an operation's first argument.

@@ -84,7 +84,7 @@ pub fn import(program: &Program, decouple: bool) -> Result<Imported, ImportError
     low.finish_roles(id);
     let mut changed = buffers(&mut low)?;
     if decouple {
-        low.decouple(id);
+        low.decouple(id)?;
     }
     low.prune(&mut id, &mut changed);
     let has = |kind: fn(&Kind) -> bool| low.steps.iter().any(|s| kind(&s.kind));

@@ -119,7 +119,12 @@ impl Lowering<'_> {
             }
             let Some(step) = self.step(id) else { return false };
             match step.kind {
-                Kind::Pointwise | Kind::Reduction | Kind::Add | Kind::Multiply | Kind::Moved => {
+                Kind::Pointwise
+                | Kind::Scaled
+                | Kind::Reduction
+                | Kind::Add
+                | Kind::Multiply
+                | Kind::Moved => {
                     open.extend(step.inputs.iter().copied());
                 }
                 Kind::Source => (),
@@ -135,8 +140,8 @@ impl Lowering<'_> {
         // A factor does not matter.
         while let Some(step) = self.step(id) {
             match (step.kind, &step.inputs[..]) {
-                (Kind::Moved | Kind::Pointwise, [x]) => id = *x,
-                (Kind::Weighted, [_, _, bias]) => {
+                (Kind::Moved | Kind::Scaled, [x]) => id = *x,
+                (Kind::Weighted { .. }, [_, _, bias]) => {
                     if let Id::Param(p) = self.origin(*bias) {
                         self.flat.insert(p);
                     }
@@ -154,7 +159,7 @@ impl Lowering<'_> {
             let Some(id) = open.pop() else { return };
             let Some(step) = self.step(id) else { continue };
             match step.kind {
-                Kind::Moved | Kind::Pointwise | Kind::Add => open.extend(step.inputs.iter().copied()),
+                Kind::Moved | Kind::Scaled | Kind::Add => open.extend(step.inputs.iter().copied()),
                 Kind::Product => {
                     let keys = step.inputs[1];
                     self.note_keys(keys);
@@ -178,7 +183,7 @@ impl Lowering<'_> {
             };
             spec.flat = self.flat.contains(&p) && spec.role == Role::Bias;
         }
-        for step in self.steps.iter().filter(|s| s.kind == Kind::Weighted) {
+        for step in self.steps.iter().filter(|s| matches!(s.kind, Kind::Weighted { .. })) {
             if let [_, Id::Param(w), Id::Param(b)] = step.inputs[..] {
                 self.builder.params[w].0.bias = Some(b);
             }
@@ -189,7 +194,9 @@ impl Lowering<'_> {
         let readers = readers(&self.steps);
         let mut flat = Vec::new();
         for step in &self.steps {
-            let (Kind::Weighted, [_, _, Id::Param(bias)]) = (step.kind, &step.inputs[..]) else { continue };
+            let (Kind::Weighted { .. }, [_, _, Id::Param(bias)]) = (step.kind, &step.inputs[..]) else {
+                continue;
+            };
             let mut open = vec![Id::Value(step.output)];
             let mut normalized = true;
             let mut read = false;
@@ -218,7 +225,7 @@ impl Lowering<'_> {
         for _ in 0..REACH {
             let Some(step) = self.step(id) else { break };
             match (step.kind, &step.inputs[..]) {
-                (Kind::Weighted, inputs) => {
+                (Kind::Weighted { .. }, inputs) => {
                     let params = inputs[1..].iter().flat_map(|i| self.made_of(*i).unwrap_or_default());
                     head.extend(params);
                     break;
@@ -234,7 +241,9 @@ impl Lowering<'_> {
                     }
                     _ => break,
                 },
-                (Kind::Moved | Kind::Pointwise | Kind::Reduction | Kind::Softmax, [x]) => id = *x,
+                (Kind::Moved | Kind::Scaled | Kind::Pointwise | Kind::Reduction | Kind::Softmax, [x]) => {
+                    id = *x
+                }
                 (Kind::Other, [x, w]) => {
                     // A product with weights that lie the other way round.
                     let params = self.made_of(*w);

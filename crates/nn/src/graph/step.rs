@@ -412,8 +412,8 @@ impl<T: Element> Make<T> for CrossEntropy {
 pub(crate) enum Kind {
     /// The same elements, or some of them, elsewhere.
     Moved,
-    /// Weights in the second place, perhaps a bias in the third.
-    Weighted,
+    /// Weights in the second place, perhaps a bias in the third; `by_output` where the first axis of the weights counts outputs.
+    Weighted { by_output: bool },
     /// Batch normalization of inputs x, γ, β.
     BatchNorm { slot: Option<StatisticsSlot>, eps: f64 },
     /// Another normalization of x, γ, β.
@@ -430,6 +430,8 @@ pub(crate) enum Kind {
     Product,
     /// Softmax over the last axis.
     Softmax,
+    /// A multiple of each element, and perhaps a constant on top, or what leaves softmax as it is.
+    Scaled,
     /// Each element on its own.
     Pointwise,
     /// Sums, means and the like over axes.
@@ -503,6 +505,15 @@ impl GraphModel {
         let given: Vec<Var<T>> = std::iter::once(x.clone()).chain(f.more_inputs.iter().cloned()).collect();
         let batch = x.value().shape().dims().first().copied().unwrap_or(1);
         self.check(&given.iter().map(|v| v.value().shape()).collect::<Vec<_>>(), batch)?;
+        let fitted = |(x, input): (&Var<T>, &NetworkInput)| {
+            let shape = Shape::new(&dims(&input.sizes, batch));
+            if x.value().shape() == shape {
+                return Ok(x.clone());
+            }
+            let named = |source| LayerError { layer: "input".into(), source };
+            f.tape.apply(ops::reshape(shape), &[x], "input").map_err(named)
+        };
+        let given: Vec<Var<T>> = given.iter().zip(&self.inputs).map(fitted).collect::<Result<_, _>>()?;
         let mut values: Vec<Option<Var<T>>> = given.into_iter().map(Some).collect();
         values.resize(self.values, None);
         let read = |f: &Forward<'_, T>, values: &[Option<Var<T>>], id: Id| match id {
@@ -524,7 +535,7 @@ impl GraphModel {
         Ok(read(f, &values, self.output))
     }
 
-    /// Whether these are the inputs that the network takes.
+    /// Whether these are the inputs that the network takes. Axes of one entry do not matter: features come as images of one pixel.
     fn check(&self, given: &[Shape], batch: usize) -> Result<(), LayerError> {
         let fail = |reason: String| {
             let source = ShapeError::new("graph", reason, given);
@@ -540,7 +551,9 @@ impl GraphModel {
             return fail(format!("the network takes {} inputs", self.inputs.len()));
         }
         for (shape, input) in given.iter().zip(&self.inputs) {
-            if shape.dims() != dims(&input.sizes, batch) {
+            let wide = |dims: &[usize]| dims[1..].iter().copied().filter(|n| *n != 1).collect::<Vec<_>>();
+            let wanted = dims(&input.sizes, batch);
+            if shape.rank() == 0 || shape[0] != wanted[0] || wide(shape.dims()) != wide(&wanted) {
                 return fail(format!("input '{}' is {}", input.name, shown(&input.sizes)));
             }
         }

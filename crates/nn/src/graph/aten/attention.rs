@@ -86,7 +86,7 @@ fn dropped(
     axes.swap(rank - 2, rank - 1);
     low.note_keys(k.id);
     let keys = low.permuted(k, &axes);
-    let q = low.map(Kind::Pointwise, q, move |_| ops::affine(scale, 0.0))?;
+    let q = low.map(Kind::Scaled, q, move |_| ops::affine(scale, 0.0))?;
     let mut scores = product(low, &q, &keys)?;
     let mut masks: Vec<Value> = mask.into_iter().collect();
     if causal {

@@ -238,7 +238,7 @@ fn inverted(low: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value> {
         Value::Constant(c) => Ok(c.map(Kind::Bool, |v| f64::from(u8::from(v == 0.0))).into()),
         x => {
             let x = low.as_tensor(&x)?;
-            low.map(Step::Pointwise, &x, |_| ops::affine(-1.0, 1.0)).map(Value::Tensor)
+            low.map(Step::Scaled, &x, |_| ops::affine(-1.0, 1.0)).map(Value::Tensor)
         }
     }
 }
@@ -268,7 +268,7 @@ fn replaced(low: &mut Lowering<'_>, x: &Tensor, mask: &Value, value: f64, invert
             let (x, mask) = (low.expanded(x, &shape)?, low.expanded(&mask, &shape)?);
             let mask = low.with_order(&mask, &x.order)?;
             let action = Masked { value, inverted };
-            let id = low.emit(Step::Pointwise, vec![x.id, mask.id], x.memory(), Box::new(action));
+            let id = low.emit(filling(value), vec![x.id, mask.id], x.memory(), Box::new(action));
             return Ok(Tensor { id, ..x });
         }
     };
@@ -281,7 +281,12 @@ fn replaced(low: &mut Lowering<'_>, x: &Tensor, mask: &Value, value: f64, invert
     let mask = mask.reshape(&full).permute(&x.order);
     let bits: Arc<[bool]> = mask.values.iter().map(|v| (*v != 0.0) != inverted).collect();
     let dims = Shape::new(&mask.shape);
-    low.map(Step::Pointwise, &x, move |_| ops::masked_fill(bits.clone(), dims, value))
+    low.map(filling(value), &x, move |_| ops::masked_fill(bits.clone(), dims, value))
+}
+
+/// Scores that −∞ takes out of a softmax leave it as it is for the others.
+fn filling(value: f64) -> Step {
+    if value == f64::NEG_INFINITY { Step::Scaled } else { Step::Pointwise }
 }
 
 fn choose(low: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value> {

@@ -97,7 +97,9 @@ fn convolution<const N: usize>(low: &mut Lowering<'_>, call: &Call<'_>) -> Resul
     if let Some(bias) = &bias {
         low.mark(bias.id, Role::Bias);
     }
-    let y = low.op(Kind::Weighted, &inputs, shape, vec![0, 2, 3, 1], move |_| ops::convolution(settings))?;
+    let y = low.op(Kind::Weighted { by_output: true }, &inputs, shape, vec![0, 2, 3, 1], move |_| {
+        ops::convolution(settings)
+    })?;
     as_signal::<N>(low, &y)
 }
 
@@ -129,6 +131,8 @@ fn transposed<const N: usize>(low: &mut Lowering<'_>, call: &Call<'_>) -> Result
         low.mark(bias.id, Role::Bias);
     }
     let order = vec![0, 2, 3, 1];
-    let y = low.op(Kind::Weighted, &inputs, shape, order, move |_| ops::conv_transpose(settings))?;
+    let y = low.op(Kind::Weighted { by_output: false }, &inputs, shape, order, move |_| {
+        ops::conv_transpose(settings)
+    })?;
     as_signal::<N>(low, &y)
 }

@@ -31,6 +31,9 @@ pub(crate) enum Lower {
     Value(fn(&mut Lowering<'_>, &Call<'_>) -> Result<Value>),
     /// A new value, the first of several that the operation makes; the others are no more than it needs itself.
     First(fn(&mut Lowering<'_>, &Call<'_>) -> Result<Value>),
+    /// Views as below, where PyTorch can have them; else a copy. It can where the argument lies in memory as its axes say, or the result
+    /// does not.
+    ViewsOrCopy(LowerViews),
     /// Nothing: it only asserts something.
     Nothing,
     /// Views of its first argument, whose extents are given; one list for each value that it makes.
@@ -59,6 +62,10 @@ const fn nothing(target: &'static str) -> Row {
 
 const fn views(target: &'static str, lower: LowerViews) -> Row {
     Row { target, lower: Lower::Views(lower) }
+}
+
+const fn views_or_copy(target: &'static str, lower: LowerViews) -> Row {
+    Row { target, lower: Lower::ViewsOrCopy(lower) }
 }
 
 /// All operations.

@@ -170,7 +170,7 @@ fn pad(low: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value> {
     }
     let mut x = low.as_tensor(&x)?;
     if mode == "constant" && fill != 0.0 {
-        x = low.map(Kind::Pointwise, &x, move |_| ops::affine(1.0, -fill))?;
+        x = low.map(Kind::Scaled, &x, move |_| ops::affine(1.0, -fill))?;
     }
     for (i, pair) in amounts.chunks_exact(2).enumerate() {
         let at = rank - 1 - i;
@@ -215,7 +215,7 @@ fn pad(low: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value> {
         };
     }
     if mode == "constant" && fill != 0.0 {
-        x = low.map(Kind::Pointwise, &x, move |_| ops::affine(1.0, fill))?;
+        x = low.map(Kind::Scaled, &x, move |_| ops::affine(1.0, fill))?;
     }
     Ok(Value::Tensor(x))
 }

@@ -36,7 +36,7 @@ pub(super) const ROWS: &[Row] = &[
         Value::Constant(c) => Ok(c.map(Numbers::Float, f64::ln_1p).into()),
         x => {
             let x = low.as_tensor(&x)?;
-            let x = low.map(Kind::Pointwise, &x, |_| ops::affine(1.0, 1.0))?;
+            let x = low.map(Kind::Scaled, &x, |_| ops::affine(1.0, 1.0))?;
             low.map(Kind::Pointwise, &x, |_| ops::log()).map(Value::Tensor)
         }
     }),
@@ -47,7 +47,10 @@ pub(super) const ROWS: &[Row] = &[
     unary!("aten.abs.default", f64::abs, ops::abs()),
     unary!("aten.sin.default", f64::sin, ops::sin()),
     unary!("aten.cos.default", f64::cos, ops::cos()),
-    unary!("aten.neg.default", |x| -x, ops::affine(-1.0, 0.0)),
+    value("aten.neg.default", |low, call| {
+        let x = low.value(call, "self")?;
+        scaled(low, &x, -1.0)
+    }),
     value("aten.erf.default", |low, call| {
         let x = low.tensor(call, "self")?;
         low.map(Kind::Pointwise, &x, |_| ops::erf()).map(Value::Tensor)
@@ -132,7 +135,7 @@ pub(super) const ROWS: &[Row] = &[
             x if base > 0.0 => {
                 // bˣ = e^(x ln b)
                 let x = low.as_tensor(&x)?;
-                let x = low.map(Kind::Pointwise, &x, move |_| ops::affine(base.ln(), 0.0))?;
+                let x = low.map(Kind::Scaled, &x, move |_| ops::affine(base.ln(), 0.0))?;
                 low.map(Kind::Pointwise, &x, |_| ops::exp()).map(Value::Tensor)
             }
             _ => Err(format!("powers of {base}")),
@@ -150,7 +153,7 @@ pub(super) const ROWS: &[Row] = &[
         }
         let w = low.reshaped(&w, &shape)?;
         let positive = low.map(Kind::Relu, &x, |_| ops::relu())?;
-        let negated = low.map(Kind::Pointwise, &x, |_| ops::affine(-1.0, 0.0))?;
+        let negated = low.map(Kind::Scaled, &x, |_| ops::affine(-1.0, 0.0))?;
         let negative = low.map(Kind::Relu, &negated, |_| ops::relu())?;
         low.mark(w.id, crate::Role::Magnitude);
         let negative = low.pair(Kind::Multiply, &negative, &w, |_| ops::mul())?;
@@ -230,7 +233,7 @@ fn scaled(low: &mut Lowering<'_>, x: &Value, factor: f64) -> Result<Value> {
         }
         x => {
             let x = low.as_tensor(x)?;
-            low.map(Kind::Pointwise, &x, move |_| ops::affine(factor, 0.0)).map(Value::Tensor)
+            low.map(Kind::Scaled, &x, move |_| ops::affine(factor, 0.0)).map(Value::Tensor)
         }
     }
 }
@@ -259,7 +262,7 @@ fn added(low: &mut Lowering<'_>, a: &Value, b: &Value) -> Result<Value> {
             let x = low.as_tensor(x)?;
             return match c == 0.0 {
                 true => Ok(Value::Tensor(x)),
-                false => low.map(Kind::Pointwise, &x, move |_| ops::affine(1.0, c)).map(Value::Tensor),
+                false => low.map(Kind::Scaled, &x, move |_| ops::affine(1.0, c)).map(Value::Tensor),
             };
         }
     }

@@ -52,7 +52,7 @@ fn linear(low: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value> {
         low.mark(bias.id, Role::Bias);
     }
     let inputs: Vec<&Tensor> = [&x, &w].into_iter().chain(&bias).collect();
-    let y = low.op(Kind::Weighted, &inputs, shape, x.order.clone(), |_| ops::linear())?;
+    let y = low.op(Kind::Weighted { by_output: true }, &inputs, shape, x.order.clone(), |_| ops::linear())?;
     match rank {
         1 => low.reshaped(&y, &[w.shape[0]]).map(Value::Tensor),
         _ => Ok(Value::Tensor(y)),
@@ -85,7 +85,9 @@ pub(super) fn product(low: &mut Lowering<'_>, a: &Tensor, b: &Tensor) -> Result<
             shape[last] = b.shape[1];
             // Weights that lie transposed are those of a linear layer.
             if b.order == [1, 0] {
-                low.op(Kind::Weighted, &[&a, &b], shape, a.order.clone(), |_| ops::linear())?
+                low.op(Kind::Weighted { by_output: true }, &[&a, &b], shape, a.order.clone(), |_| {
+                    ops::linear()
+                })?
             } else {
                 let b = low.standard(&b)?;
                 low.op(Kind::Other, &[&a, &b], shape, a.order.clone(), |_| ops::matmul())?

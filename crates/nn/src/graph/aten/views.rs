@@ -1,6 +1,6 @@
 //! Operations that look at their first argument's memory in another way.
 
-use super::{Row, views};
+use super::{Row, views, views_or_copy};
 use crate::graph::call::{Call, axis, known, stretch};
 use crate::graph::error::Result;
 use crate::graph::lowering::Lowering;
@@ -11,11 +11,11 @@ type Views = Result<Vec<Vec<View>>>;
 
 pub(super) const ROWS: &[Row] = &[
     views("aten.view.default", |low, call, shape| to_sizes(low, call, "size", shape)),
-    views("aten.reshape.default", |low, call, shape| to_sizes(low, call, "shape", shape)),
+    views_or_copy("aten.reshape.default", |low, call, shape| to_sizes(low, call, "shape", shape)),
     views("aten._unsafe_view.default", |low, call, shape| to_sizes(low, call, "size", shape)),
     views("aten.view_as.default", like),
-    views("aten.reshape_as.default", like),
-    views("aten.flatten.using_ints", flatten),
+    views_or_copy("aten.reshape_as.default", like),
+    views_or_copy("aten.flatten.using_ints", flatten),
     views("aten.unflatten.int", unflatten),
     views("aten.squeeze.default", |_, _, shape| {
         one(reshape(shape, shape.iter().copied().filter(|s| *s != Size::ONE).collect()))
@@ -119,7 +119,7 @@ pub(super) const ROWS: &[Row] = &[
         one(vec![View::Expand(to)])
     }),
     views("aten.alias.default", |_, _, _| one(Vec::new())),
-    views("aten.contiguous.default", |_, _, _| one(Vec::new())),
+    views_or_copy("aten.contiguous.default", |_, _, _| one(Vec::new())),
 ];
 
 fn one(view: Vec<View>) -> Views {
