@@ -1,6 +1,5 @@
 //! Networks that PyTorch exported agree with PyTorch in double precision.
 
-#[path = "../examples/agreement.rs"]
 mod agreement;
 
 use sph_nn::graph::{ImportError, import};

@@ -1,31 +1,13 @@
 //! `sph adapt` and `sph data corrupt` as a user meets them, on the digits.
 
 mod common;
+#[path = "common/outcome.rs"]
+mod outcome;
 
 use common::sph;
+use outcome::{json, mistake, stdout};
 use serde_json::Value;
 use tempfile::TempDir;
-
-#[track_caller]
-fn stdout(flags: &str) -> String {
-    let out = sph(flags).output().unwrap();
-    assert!(out.status.success(), "{flags}: {}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8(out.stdout).unwrap()
-}
-
-#[track_caller]
-fn json(flags: &str) -> Value {
-    serde_json::from_str(&stdout(&format!("{flags} --json"))).unwrap()
-}
-
-#[track_caller]
-fn mistake(flags: &str, words: &[&str]) {
-    let out = sph(flags).output().unwrap();
-    let stderr = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(2), "{flags}: {stderr}");
-    assert_eq!(stderr.trim_end().lines().count(), 1, "{flags}: {stderr}");
-    words.iter().for_each(|w| assert!(stderr.contains(w), "{flags}: no {w:?} in {stderr}"));
-}
 
 /// A network on the digits; its folder.
 fn trained(dir: &TempDir) -> String {

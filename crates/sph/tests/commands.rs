@@ -1,33 +1,14 @@
 //! The commands beside training, on one small run: what they say agrees with what training said.
 
 mod common;
+#[path = "common/outcome.rs"]
+mod outcome;
 
 use common::sph;
+use outcome::{json, mistake, stdout};
 use serde_json::Value;
 use std::path::Path;
 use tempfile::TempDir;
-
-#[track_caller]
-fn stdout(flags: &str) -> String {
-    let out = sph(flags).output().unwrap();
-    assert!(out.status.success(), "{flags}: {}", String::from_utf8_lossy(&out.stderr));
-    String::from_utf8(out.stdout).unwrap()
-}
-
-#[track_caller]
-fn json(flags: &str) -> Value {
-    serde_json::from_str(&stdout(&format!("{flags} --json"))).unwrap()
-}
-
-/// Runs, expects exit code 2 and one line on stderr that holds all of `words`.
-#[track_caller]
-fn mistake(flags: &str, words: &[&str]) {
-    let out = sph(flags).output().unwrap();
-    let stderr = String::from_utf8_lossy(&out.stderr);
-    assert_eq!(out.status.code(), Some(2), "{flags}: {stderr}");
-    assert_eq!(stderr.trim_end().lines().count(), 1, "{flags}: {stderr}");
-    words.iter().for_each(|w| assert!(stderr.contains(w), "{flags}: no {w:?} in {stderr}"));
-}
 
 /// A run on the digits, and what it said.
 fn run(dir: &TempDir, flags: &str) -> (String, Value) {

@@ -1,31 +1,14 @@
 //! Networks of PyTorch's in every command: trained, gone on with, looked at, exported, refused.
 
 mod common;
+#[path = "common/outcome.rs"]
+mod outcome;
 
-use common::sph;
+use outcome::{json, mistake, stdout};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-/// What a command prints, which ends well.
-#[track_caller]
-fn done(flags: &str) -> (String, String) {
-    let out = sph(flags).output().unwrap();
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let (stdout, stderr) = (text(out.stdout), text(out.stderr));
-    assert!(out.status.success(), "{flags}: {stderr}");
-    (stdout, stderr)
-}
-
-#[track_caller]
-fn mistake(flags: &str, words: &[&str]) {
-    let out = sph(flags).output().unwrap();
-    let stderr = String::from_utf8_lossy(&out.stderr);
-    let last = stderr.trim_end().lines().last().unwrap_or_default();
-    assert_eq!(out.status.code(), Some(2), "{flags}: {stderr}");
-    words.iter().for_each(|w| assert!(last.contains(w), "{flags}: no {w:?} in {stderr}"));
-}
 
 /// One of the tiny networks that PyTorch exported.
 fn network(name: &str) -> PathBuf {
@@ -73,32 +56,31 @@ fn a_network_from_a_file_goes_through_every_command() {
     let net = file.display();
 
     // What is in it, and what its own weights know.
-    let (list, _) = done(&format!("models {net}"));
+    let list = stdout(&format!("models {net}"));
     for words in ["net.pt2: x N×3×8×8 -> N×5", "norm scale", "BatchNorm2d", "second-order in 4 blocks"] {
         assert!(list.contains(words), "no {words:?} in {list}");
     }
-    let record: serde_json::Value = serde_json::from_str(&done(&format!("models {net} --json")).0).unwrap();
+    let record = json(&format!("models {net}"));
     assert_eq!(record["tensors"][0]["name"], "conv1.weight");
     assert_eq!(record["tensors"][0]["multiply_adds"], 4 * 27 * 64);
     let accuracy = |flags: &str| {
-        let record: serde_json::Value =
-            serde_json::from_str(&done(&format!("eval {flags} --json")).0).unwrap();
+        let record = json(&format!("eval {flags}"));
         record["accuracy"].as_f64().unwrap()
     };
     assert!(accuracy(&format!("{net} {data}")) < 0.7);
-    done(&format!("bench --model {net} --batch-size 8 --steps 2"));
+    stdout(&format!("bench --model {net} --batch-size 8 --steps 2"));
 
     // Trained, with exact curvature; the run keeps the file.
     let train = format!("train --model {net} {data} --epochs 4 --batch-size 20 --opt sph --output {out}");
-    done(&format!("{train} --experiment whole"));
+    stdout(&format!("{train} --experiment whole"));
     let run = dir.path().join("whole");
     assert_eq!(std::fs::read(run.join("model.pt2")).unwrap(), std::fs::read(&file).unwrap());
     assert!(accuracy(&format!("{} {data}", run.display())) > 0.9);
 
     // Gone on with, from the run's own copy: the file may be elsewhere by then.
-    done(&format!("{train} --experiment longer --epochs 2"));
+    stdout(&format!("{train} --experiment longer --epochs 2"));
     std::fs::rename(&file, dir.path().join("elsewhere.pt2")).unwrap();
-    done(&format!("train --resume {out}/longer --epochs 4"));
+    stdout(&format!("train --resume {out}/longer --epochs 4"));
     assert!(accuracy(&format!("{out}/longer {data}")) > 0.9);
 
     // A model file beside the run's graph is enough; elsewhere the graph is named, and must be that one.
@@ -113,17 +95,17 @@ fn a_network_from_a_file_goes_through_every_command() {
     mistake(&format!("eval {} {data} --model {}", moved.display(), other.display()), &["is not the graph"]);
 
     // Inspected and exported under the module's own names.
-    let (shown, _) = done(&format!("inspect --checkpoint {} {data} --batch-size 20", run.display()));
+    let shown = stdout(&format!("inspect --checkpoint {} {data} --batch-size 20", run.display()));
     assert!(shown.contains("bn1.weight"), "{shown}");
     let exported = dir.path().join("state.safetensors");
-    done(&format!("export {} --format safetensors -o {}", run.display(), exported.display()));
+    stdout(&format!("export {} --format safetensors -o {}", run.display(), exported.display()));
     let bytes = std::fs::read(&exported).unwrap();
     let names: Vec<String> =
         SafeTensors::deserialize(&bytes).unwrap().names().into_iter().map(String::from).collect();
     for name in ["conv1.weight", "bn1.running_mean", "bn1.num_batches_tracked", "fc.bias"] {
         assert!(names.contains(&name.to_string()), "no {name} in {names:?}");
     }
-    done(&format!("export {} --format onnx -o {out}/net.onnx", run.display()));
+    stdout(&format!("export {} --format onnx -o {out}/net.onnx", run.display()));
 }
 
 #[test]
@@ -170,8 +152,7 @@ fn rows_of_numbers_are_features() {
     let (out, net) = (dir.path().display(), network("copies"));
     let data = format!("--dataset safetensors --data-dir {}", path.display());
     let flags = format!("--epochs 20 --batch-size 20 --opt adamw --lr 0.03 --experiment a --output {out}");
-    done(&format!("train --model {} {data} {flags}", net.display()));
-    let record: serde_json::Value =
-        serde_json::from_str(&done(&format!("eval {out}/a {data} --json")).0).unwrap();
+    stdout(&format!("train --model {} {data} {flags}", net.display()));
+    let record = json(&format!("eval {out}/a {data}"));
     assert!(record["accuracy"].as_f64().unwrap() > 0.6, "{record}");
 }

@@ -162,7 +162,7 @@ pub enum Error {
         place: String,
     },
     /// All labels that a network is to be evaluated on are ignored.
-    #[error("no label counts: all are {}, which counts nowhere", sph_data::sets::arrays::IGNORED_LABEL)]
+    #[error("no label counts: all are {}, which counts nowhere", sph_data::sets::labels::IGNORED_LABEL)]
     NothingCounts,
     /// Data or a network that is to be adapted and has no classes of images.
     #[error("adaptation is of networks that tell classes of images")]

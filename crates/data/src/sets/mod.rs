@@ -8,6 +8,7 @@ mod fashion_mnist;
 pub mod folder;
 mod idx;
 mod kmnist;
+pub mod labels;
 mod mnist;
 mod npz;
 mod safetensors;

@@ -195,3 +195,11 @@ pub(crate) fn stretch(extent: usize, start: Option<i64>, end: Option<i64>, step:
 pub(crate) fn known(size: Size) -> Result<usize> {
     size.known().ok_or_else(|| "the extent depends on the batch size".to_string())
 }
+
+/// Known extents.
+///
+/// # Errors
+/// When one depends on the batch size.
+pub(crate) fn fixed(sizes: &[Size]) -> Result<Vec<usize>> {
+    sizes.iter().map(|s| known(*s)).collect()
+}

@@ -1,6 +1,7 @@
 //! Arrays that are known when a network is read: masks, indices, positions.
 
 use super::error::Result;
+use sph_pt2::Dtype;
 
 /// What the numbers of a constant are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -11,6 +12,18 @@ pub(crate) enum Kind {
     Int,
     /// Any numbers.
     Float,
+}
+
+impl Kind {
+    /// The kind that a type of elements holds; `None` for one that is not known.
+    pub fn of(dtype: Dtype) -> Option<Self> {
+        match dtype {
+            Dtype::Bool => Some(Kind::Bool),
+            Dtype::U8 | Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => Some(Kind::Int),
+            Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64 => Some(Kind::Float),
+            Dtype::Other(_) => None,
+        }
+    }
 }
 
 /// An array in C order. Every kind of number is held as an `f64`, which is exact for whole numbers up to 2⁵³.

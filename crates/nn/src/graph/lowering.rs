@@ -1,17 +1,18 @@
 //! From PyTorch's graph to steps.
 
+use super::action::{Known, Trained};
 use super::aten::{self, Lower};
 use super::call::Call;
 use super::constant::{Constant, Kind as Numbers};
 use super::error::{ImportError, Result, Unsupported};
 use super::layout::{Tensor, joined};
 use super::size::{Size, elements};
-use super::step::{Action, Apply, Id, Kind, Known, NetworkInput, Pass, Step, Stored, Trained};
+use super::step::{Action, Apply, Id, Kind, NetworkInput, Pass, Step};
 use super::view::View;
 use crate::statistics::StatisticsSlot;
-use crate::{BufferKind, Builder, Init, Role};
+use crate::{Builder, Role};
 use sph_autodiff::Op;
-use sph_pt2::{Argument, Dtype, Extent, InputKind, Node, OutputKind, Program};
+use sph_pt2::{Argument, Extent, Node, Program};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,17 +63,17 @@ pub(crate) enum Source {
 }
 
 /// Memory that several names may look at.
-struct Storage {
-    value: Value,
+pub(crate) struct Storage {
+    pub value: Value,
     /// How often it was written.
-    version: u64,
-    source: Source,
+    pub version: u64,
+    pub source: Source,
 }
 
 /// A name of the graph: memory, and how it is seen.
-struct Binding {
-    storage: usize,
-    views: Vec<View>,
+pub(crate) struct Binding {
+    pub storage: usize,
+    pub views: Vec<View>,
     /// What was read last, and of which version.
     read: Option<(u64, Value)>,
 }
@@ -109,8 +110,10 @@ pub(crate) struct Lowering<'a> {
     pub rows: bool,
     /// An operation says that the file was exported in evaluation mode.
     pub evaluates: bool,
-    storages: Vec<Storage>,
-    names: HashMap<String, Binding>,
+    /// Memory.
+    pub storages: Vec<Storage>,
+    /// What names stand for.
+    pub names: HashMap<String, Binding>,
     layer: Arc<str>,
 }
 
@@ -167,187 +170,8 @@ impl<'a> Lowering<'a> {
         }
     }
 
-    fn read_inputs(&mut self) -> std::result::Result<(), ImportError> {
-        let program = self.program;
-        // Inputs are the first values.
-        for input in program.inputs.iter().filter(|i| i.kind == InputKind::User) {
-            self.user_input(&input.name)?;
-        }
-        let open = self.inputs.iter().any(|input| input.sizes[0] == Size::BATCH);
-        if let Some(fixed) = self.inputs.iter().find(|input| open && input.sizes[0] != Size::BATCH) {
-            let name = &fixed.name;
-            return Err(ImportError::Network(format!(
-                "input '{name}' has {} entries along axis 0, whatever the batch; every input must have one for each sample",
-                fixed.sizes[0]
-            )));
-        }
-        let mut params: Vec<(&sph_pt2::Tensor, usize)> = Vec::new();
-        let (statistics, written) = (self.statistics(), self.written());
-        let modules = program.nodes.iter().flat_map(|n| &n.modules);
-        let classes: HashMap<&str, &str> = modules.map(|m| (&*m.path, &*m.class)).collect();
-        for input in &program.inputs {
-            let tensor = |name: &str| {
-                program
-                    .tensors
-                    .get(name)
-                    .ok_or_else(|| ImportError::Network(format!("tensor '{name}' is missing")))
-            };
-            match &input.kind {
-                InputKind::Parameter(name) => {
-                    let tensor = tensor(name)?;
-                    let number = match params.iter().find(|(t, _)| t.same_as(tensor)) {
-                        Some((_, number)) => {
-                            self.builder.params[*number].0.aliases.push(name.clone());
-                            *number
-                        }
-                        None => {
-                            finite(name, tensor)?;
-                            let init = Init::Given(tensor.clone());
-                            let number = self.builder.param(name.clone(), &tensor.shape, Role::Weight, init);
-                            self.builder.params[number].0.class = classes
-                                .get(name.rsplit_once('.').map_or("", |(path, _)| path))
-                                .map_or(String::new(), |c| c.to_string());
-                            params.push((tensor, number));
-                            number
-                        }
-                    };
-                    let shape = tensor.shape.iter().map(|n| Size::fixed(*n)).collect();
-                    let value = Value::Tensor(Tensor::standard(Id::Param(number), shape));
-                    self.bind(&input.name, value, Source::Parameter(number));
-                }
-                InputKind::Buffer { name, persistent } => {
-                    let value = constant(name, tensor(name)?)?;
-                    let written = written.contains(&*input.name);
-                    let kept = (*persistent || written) && !statistics.contains(&*input.name);
-                    let value = self.buffer_value(name, value, kept, written);
-                    self.bind(&input.name, value, Source::Buffer(name.clone()));
-                }
-                InputKind::Constant(name) => {
-                    let value = constant(name, tensor(name)?)?;
-                    self.bind(&input.name, value.into(), Source::Made);
-                }
-                InputKind::User => (),
-                // What is no number can only be an argument that nothing reads.
-                InputKind::Literal(argument) => {
-                    if let Some(value) = literal(argument) {
-                        self.bind(&input.name, value.into(), Source::Made);
-                    }
-                }
-            }
-        }
-        match self.inputs.is_empty() {
-            true => Err(ImportError::Network("the network has no input".into())),
-            false => Ok(()),
-        }
-    }
-
-    /// The buffers that hold running statistics and counts of batches, by their names in the graph. Norms register them.
-    fn statistics(&self) -> BTreeSet<&'a str> {
-        let norms = self.program.nodes.iter().filter(|n| n.target.contains("batch_norm"));
-        let running = norms.flat_map(|n| &n.arguments).filter(|(name, _)| name.starts_with("running_"));
-        let mut found: BTreeSet<&str> = running
-            .filter_map(|(_, a)| match a {
-                Argument::Tensor(name) => Some(&**name),
-                _ => None,
-            })
-            .collect();
-        for input in &self.program.inputs {
-            if let InputKind::Buffer { name, .. } = &input.kind
-                && name.ends_with("num_batches_tracked")
-            {
-                found.insert(&input.name);
-            }
-        }
-        found
-    }
-
-    /// The values that operations write into, by their names in the graph.
-    fn written(&self) -> BTreeSet<&'a str> {
-        let functional = self.program.outputs.iter().filter_map(|o| match &o.kind {
-            OutputKind::Buffer(name) => Some(&**name),
-            _ => None,
-        });
-        let functional: BTreeSet<&str> = functional.collect();
-        let buffers = self.program.inputs.iter().filter(|i| match &i.kind {
-            InputKind::Buffer { name, .. } => functional.contains(&**name),
-            _ => false,
-        });
-        let in_place = self.program.nodes.iter().filter(|n| matches!(aten::find(&n.target), Some((_, true))));
-        let first = in_place.filter_map(|n| match n.arguments.first() {
-            Some((_, Argument::Tensor(name))) => Some(&**name),
-            _ => None,
-        });
-        first.chain(buffers.map(|i| &*i.name)).collect()
-    }
-
-    /// The value of a buffer. One that is `kept` is part of the network's state. Whole numbers and masks that nothing writes into are known at
-    /// once, since the network is built from them; others when it runs.
-    fn buffer_value(&mut self, name: &str, value: Constant, kept: bool, written: bool) -> Value {
-        if !kept {
-            return value.into();
-        }
-        let kind = match value.kind {
-            Numbers::Float => BufferKind::Real,
-            Numbers::Int => BufferKind::Whole,
-            Numbers::Bool => BufferKind::Bool,
-        };
-        let buffer =
-            self.builder.buffer(name.to_string(), &value.shape, kind, value.values.as_slice().into());
-        if kind != BufferKind::Real && !written {
-            self.builder.buffers[buffer].fixed = true;
-            return value.into();
-        }
-        let sizes: Vec<Size> = value.shape.iter().map(|n| Size::fixed(*n)).collect();
-        self.buffers.insert(name.to_string(), buffer);
-        let action = Stored { buffer, shape: value.shape };
-        let id = self.emit(Kind::Source, Vec::new(), sizes.clone(), Box::new(action));
-        Value::Tensor(Tensor::standard(id, sizes))
-    }
-
-    fn user_input(&mut self, name: &str) -> std::result::Result<(), ImportError> {
-        let fail = |reason: String| ImportError::Network(format!("input '{name}' {reason}"));
-        let meta = self.program.values.get(name).ok_or_else(|| fail("is no tensor".into()))?;
-        let mut shape = Vec::new();
-        for (axis, extent) in meta.sizes.iter().enumerate() {
-            let fixed = |n: i64| usize::try_from(n).ok().filter(|n| (1..1 << 31).contains(n));
-            let size = match extent {
-                Extent::Symbolic { .. } if axis == 0 => Some(Size::BATCH),
-                Extent::Symbolic { example, .. } => {
-                    let size = example.and_then(fixed);
-                    if let Some(n) = size {
-                        self.notes.push(format!("axis {axis} of input '{name}' is taken to have {n} entries always, as in the example it was exported with"));
-                    }
-                    size.map(Size::fixed)
-                }
-                Extent::Fixed(n) => {
-                    let n = fixed(*n);
-                    if axis == 0 && self.batch.is_none() {
-                        self.batch = n;
-                    }
-                    n.map(Size::fixed)
-                }
-            };
-            shape.push(size.ok_or_else(|| fail(format!("has {extent:?} entries along axis {axis}")))?);
-        }
-        if shape.is_empty() {
-            return Err(fail("is a single number: there is no batch".into()));
-        }
-        let integer = matches!(meta.dtype, Dtype::I64 | Dtype::I32 | Dtype::I16 | Dtype::I8 | Dtype::U8);
-        let real = matches!(meta.dtype, Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64);
-        if !integer && !real {
-            return Err(fail(format!("has elements of type {:?}", meta.dtype)));
-        }
-        // Images come as rows of pixels, channels last.
-        let order = if shape.len() == 4 && real { vec![0, 2, 3, 1] } else { (0..shape.len()).collect() };
-        let tensor = Tensor { id: Id::Value(self.inputs.len()), shape, order };
-        self.inputs.push(NetworkInput { name: name.to_string(), sizes: tensor.memory() });
-        self.values.push((tensor.memory(), None));
-        self.integers.push(integer);
-        self.bind(name, Value::Tensor(tensor), Source::Input);
-        Ok(())
-    }
-
-    fn bind(&mut self, name: &str, value: Value, source: Source) {
+    /// A name for memory of its own.
+    pub fn bind(&mut self, name: &str, value: Value, source: Source) {
         self.storages.push(Storage { value: value.clone(), version: 0, source });
         let storage = self.storages.len() - 1;
         self.names.insert(name.to_string(), Binding { storage, views: Vec::new(), read: Some((0, value)) });
@@ -494,175 +318,6 @@ impl<'a> Lowering<'a> {
         Ok(Value::Tensor(Tensor { id, ..new }))
     }
 
-    /// The buffers that the graph writes into, or gives new values of, and these.
-    pub fn written_buffers(&mut self) -> Result<Vec<(String, Value)>> {
-        let mut found: Vec<(String, Value)> = Vec::new();
-        for storage in self.storages.iter().filter(|s| s.version > 0) {
-            if let Source::Buffer(name) = &storage.source {
-                found.push((name.clone(), storage.value.clone()));
-            }
-        }
-        for output in &self.program.outputs {
-            let (OutputKind::Buffer(name), Argument::Tensor(value)) = (&output.kind, &output.value) else {
-                continue;
-            };
-            if !self.moved.contains(name) && !name.ends_with("num_batches_tracked") {
-                found.push((name.clone(), self.value_of(value)?));
-            }
-        }
-        found.retain(|(name, _)| !self.moved.contains(name) && !name.ends_with("num_batches_tracked"));
-        Ok(found)
-    }
-
-    /// The slot of running statistics in these buffers, which belong to the norm with these parameters.
-    ///
-    /// # Errors
-    /// When the buffers are not one number per channel.
-    pub fn running(
-        &mut self,
-        mean: &str,
-        var: &str,
-        channels: usize,
-        momentum: f64,
-        params: &[&Tensor],
-    ) -> Result<StatisticsSlot> {
-        if let Some(slot) = self.slots.get(mean) {
-            return Ok(*slot);
-        }
-        let program = self.program;
-        let values = |name: &str| -> Result<Arc<[f64]>> {
-            let tensor = program.tensors.get(name).ok_or_else(|| format!("buffer '{name}' is missing"))?;
-            let values = tensor.to_f64();
-            match tensor.shape[..] == [channels] && values.iter().all(|v| v.is_finite()) {
-                true => Ok(values.into()),
-                false => Err(format!(
-                    "buffer '{name}' does not have a finite number for each of {channels} channels"
-                )),
-            }
-        };
-        let (means, variances) = (values(mean)?, values(var)?);
-        let prefix = mean.strip_suffix("running_mean").unwrap_or("");
-        let count = format!("{prefix}num_batches_tracked");
-        let batches = program.tensors.get(&count).and_then(|t| t.to_f64().first().copied());
-        let params = params.iter().filter_map(|x| match self.origin(x.id) {
-            Id::Param(p) => Some(p),
-            Id::Value(_) => None,
-        });
-        let params = params.collect();
-        let slot = self.builder.given_statistics(
-            (mean.to_string(), means),
-            (var.to_string(), variances),
-            batches.map(|n| (count.clone(), n)),
-            momentum,
-            params,
-        );
-        self.slots.insert(mean.to_string(), slot);
-        self.moved.extend([mean.to_string(), var.to_string(), count]);
-        Ok(slot)
-    }
-
-    /// The buffer that an argument is, where it is one as a whole.
-    pub fn buffer(&self, call: &Call<'_>, name: &'static str) -> Result<Option<String>> {
-        let Some(argument) = call.argument(name) else { return Ok(None) };
-        let Argument::Tensor(tensor) = argument else { return Err(Call::unexpected(name, argument)) };
-        let binding = self.names.get(tensor).ok_or_else(|| format!("'{tensor}' is not known"))?;
-        match &self.storages[binding.storage].source {
-            Source::Buffer(buffer) if binding.views.is_empty() => Ok(Some(buffer.clone())),
-            _ => Err(format!("argument '{name}' is no buffer of the network")),
-        }
-    }
-
-    /// The value of an argument, where it is there.
-    pub fn optional(&mut self, call: &Call<'_>, name: &'static str) -> Result<Option<Value>> {
-        match call.argument(name) {
-            None => Ok(None),
-            Some(Argument::Tensor(tensor) | Argument::Size(sph_pt2::Size::Named(tensor))) => {
-                self.value_of(tensor).map(Some)
-            }
-            Some(argument) => {
-                literal(argument).map(|c| Some(c.into())).ok_or_else(|| Call::unexpected(name, argument))
-            }
-        }
-    }
-
-    /// The value of an argument.
-    pub fn value(&mut self, call: &Call<'_>, name: &'static str) -> Result<Value> {
-        self.optional(call, name)?.ok_or_else(|| format!("argument '{name}' is missing"))
-    }
-
-    /// An argument as a value that is computed.
-    pub fn tensor(&mut self, call: &Call<'_>, name: &'static str) -> Result<Tensor> {
-        let value = self.value(call, name)?;
-        self.as_tensor(&value)
-    }
-
-    /// An argument as a value that is computed, where it is there.
-    pub fn optional_tensor(&mut self, call: &Call<'_>, name: &'static str) -> Result<Option<Tensor>> {
-        match self.optional(call, name)? {
-            Some(value) => self.as_tensor(&value).map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// The tensors of a list.
-    pub fn list(&mut self, call: &Call<'_>, name: &'static str) -> Result<Vec<Value>> {
-        match call.argument(name) {
-            Some(Argument::Tensors(names)) => {
-                let each = |n: &Option<String>| match n {
-                    Some(n) => self.value_of(n),
-                    None => Err(format!("argument '{name}' has gaps")),
-                };
-                names.iter().map(each).collect()
-            }
-            Some(other) => Err(Call::unexpected(name, other)),
-            None => Err(format!("argument '{name}' is missing")),
-        }
-    }
-
-    /// Extents; `None` where one follows from the others (PyTorch's −1).
-    pub fn sizes(&mut self, call: &Call<'_>, name: &'static str) -> Result<Vec<Option<Size>>> {
-        let fixed = |v: i64| match v {
-            -1 => Ok(None),
-            v => usize::try_from(v).map(|v| Some(Size::fixed(v))).map_err(|_| format!("an extent of {v}")),
-        };
-        match call.argument(name) {
-            Some(Argument::Ints(values)) => values.iter().map(|v| fixed(*v)).collect(),
-            Some(Argument::Tensors(values)) if values.is_empty() => Ok(Vec::new()),
-            Some(Argument::Int(v)) => Ok(vec![fixed(*v)?]),
-            Some(Argument::Sizes(values)) => {
-                let each = |s: &sph_pt2::Size| match s {
-                    sph_pt2::Size::Fixed(v) => fixed(*v),
-                    sph_pt2::Size::Named(name) => self.named_size(name).map(Some),
-                };
-                values.iter().map(each).collect()
-            }
-            Some(other) => Err(Call::unexpected(name, other)),
-            None => Err(format!("argument '{name}' is missing")),
-        }
-    }
-
-    /// A whole number that a node made.
-    pub fn named_size(&mut self, name: &str) -> Result<Size> {
-        match self.value_of(name)? {
-            Value::Size(size) => Ok(size),
-            _ => Err(format!("'{name}' is no whole number")),
-        }
-    }
-
-    /// A whole number among the arguments, which may depend on the batch size.
-    pub fn size(&mut self, call: &Call<'_>, name: &'static str) -> Result<Size> {
-        let value = self.value(call, name)?;
-        let whole =
-            |v: f64| (v >= 0.0 && v.fract() == 0.0 && v < 2f64.powi(31)).then_some(Size::fixed(v as usize));
-        match &value {
-            Value::Size(size) => Ok(*size),
-            Value::Constant(c) => {
-                c.single().and_then(whole).ok_or_else(|| format!("argument '{name}' is no extent"))
-            }
-            Value::Tensor(_) => Err(format!("argument '{name}' is no whole number")),
-        }
-    }
-
     /// The value as one that is computed.
     pub fn as_tensor(&mut self, value: &Value) -> Result<Tensor> {
         match value {
@@ -782,47 +437,4 @@ fn outputs(node: &Node) -> Result<Vec<&str>> {
         }
     }
     Ok(names)
-}
-
-/// A number that stands in the graph itself.
-fn literal(argument: &Argument) -> Option<Constant> {
-    match argument {
-        Argument::Int(v) | Argument::Size(sph_pt2::Size::Fixed(v)) => {
-            Some(Constant::scalar(Numbers::Int, *v as f64))
-        }
-        Argument::Float(v) => Some(Constant::scalar(Numbers::Float, *v)),
-        Argument::Bool(v) => Some(Constant::scalar(Numbers::Bool, f64::from(u8::from(*v)))),
-        _ => None,
-    }
-}
-
-fn numbers(dtype: Dtype) -> Option<Numbers> {
-    match dtype {
-        Dtype::Bool => Some(Numbers::Bool),
-        Dtype::U8 | Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => Some(Numbers::Int),
-        Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64 => Some(Numbers::Float),
-        Dtype::Other(_) => None,
-    }
-}
-
-fn constant(name: &str, tensor: &sph_pt2::Tensor) -> std::result::Result<Constant, ImportError> {
-    let kind = numbers(tensor.dtype).ok_or_else(|| {
-        ImportError::Network(format!("tensor '{name}' has elements of type {:?}", tensor.dtype))
-    })?;
-    Ok(Constant { kind, shape: tensor.shape.clone(), values: tensor.to_f64() })
-}
-
-/// That a tensor can be a parameter.
-fn finite(name: &str, tensor: &sph_pt2::Tensor) -> std::result::Result<(), ImportError> {
-    let fail = |reason: String| Err(ImportError::Network(format!("parameter '{name}' {reason}")));
-    if numbers(tensor.dtype) != Some(Numbers::Float) {
-        return fail(format!("has elements of type {:?}", tensor.dtype));
-    }
-    if tensor.shape.len() > 6 || tensor.shape.contains(&0) {
-        return fail(format!("has shape {:?}", tensor.shape));
-    }
-    match tensor.to_f64().iter().find(|v| !v.is_finite()) {
-        Some(v) => fail(format!("has the value {v}")),
-        None => Ok(()),
-    }
 }

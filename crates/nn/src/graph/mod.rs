@@ -5,24 +5,28 @@
 //! | file | what |
 //! |---|---|
 //! | `aten/` | PyTorch's operations, a row each, by family |
-//! | `call` | arguments by name, with PyTorch's defaults |
-//! | `lowering` | the graph, operation by operation: names, views, writes in place, buffers |
+//! | `call`, `arguments` | arguments by name, with PyTorch's defaults, and as values |
+//! | `inputs` | parameters, buffers, what the caller gives |
+//! | `lowering` | the graph, operation by operation: names, memory, writes in place |
 //! | `view` | views, and writing through them |
 //! | `constant`, `size` | what is known beforehand; extents that are multiples of the batch size |
 //! | `layout` | the order of axes in memory, chosen so that few permutations are left |
 //! | `roles` | what parameters are, by what operations do with them |
 //! | `decouple`, `fuse` | magnitudes and directions; batch normalization with what follows it in one step |
-//! | `step` | what is left: steps, and how they run |
+//! | `step`, `action` | what is left: steps, and how they run |
 //!
 //! Training and evaluation follow [`Mode`](crate::Mode), whatever the file says: batch normalization, dropout and stochastic depth do what
 //! they do there.
 
+mod action;
+mod arguments;
 mod aten;
 mod call;
 mod constant;
 mod decouple;
 mod error;
 mod fuse;
+mod inputs;
 mod layout;
 mod lowering;
 mod roles;

@@ -1,6 +1,7 @@
 //! Views: values that share memory with another one. Reading through a view and writing through it are inverses, so what the graph writes
 //! in place becomes a new value of the whole.
 
+use super::call::fixed;
 use super::constant::Constant;
 use super::error::Result;
 use super::layout::Tensor;
@@ -18,10 +19,6 @@ pub(crate) enum View {
     Slice { axis: usize, start: usize, len: usize, step: usize },
     /// Extents of 1 repeated.
     Expand(Vec<Size>),
-}
-
-fn fixed(sizes: &[Size]) -> Result<Vec<usize>> {
-    sizes.iter().map(|s| super::call::known(*s)).collect()
 }
 
 impl View {

@@ -7,7 +7,7 @@ use crate::model_source::Images;
 use clap::Args;
 use indicatif::ProgressBar;
 use sph_data::loader::Source;
-use sph_data::sets::arrays::IGNORED_LABEL;
+use sph_data::sets::labels::IGNORED_LABEL;
 use sph_data::{Answers, Batch, IGNORED};
 use sph_nn::{Mode, Real};
 use sph_optim::EvalError;

@@ -21,19 +21,19 @@ pub struct ModelsArgs {
     /// Models, or files of torch.export.save [default: all models].
     #[arg(value_name = "NAME|NET.pt2", value_parser = model_names())]
     pub names: Vec<String>,
-    /// What decoupling would make of the files' networks.
+    /// Split the weights of layers that no norm follows into magnitudes and directions.
     #[arg(long, default_value = "none", value_parser = decouple_names())]
     pub decouple: String,
-    /// Height and width of the images.
+    /// Height and width of the images, for models by name.
     #[arg(long, default_value = "32", value_parser = pixels, value_name = "PIXELS")]
     pub image_size: usize,
-    /// Channels of the images.
+    /// Channels of the images, for models by name.
     #[arg(long, default_value = "3", value_parser = clap::value_parser!(u8).range(1..))]
     pub channels: u8,
-    /// Number of classes.
+    /// Number of classes, for models by name.
     #[arg(long, default_value = "10", value_parser = count)]
     pub classes: usize,
-    /// Print one JSON object.
+    /// Print one JSON object, for files one each.
     #[arg(long)]
     pub json: bool,
 }
@@ -63,6 +63,7 @@ pub fn run(args: &ModelsArgs) -> Result<()> {
     let cost = |row: &ModelRow| -> Result<Cost> {
         let config = ModelConfig {
             norm: row.default_norm(),
+            decouple: args.decouple == "auto",
             ..ModelConfig::new(args.channels.into(), (side, side), args.classes)
         };
         let network = models::build(row.name, &config)?;

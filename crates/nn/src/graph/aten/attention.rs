@@ -2,13 +2,14 @@
 
 use super::products::product;
 use super::{Row, value};
+use crate::graph::action::InTraining;
 use crate::graph::call::{Call, known};
 use crate::graph::constant::{Constant, Kind as Numbers};
 use crate::graph::error::Result;
 use crate::graph::layout::Tensor;
 use crate::graph::lowering::{Lowering, Value};
 use crate::graph::size::{Size, shown};
-use crate::graph::step::{InTraining, Kind};
+use crate::graph::step::Kind;
 use sph_autodiff::ops;
 
 pub(super) const ROWS: &[Row] = &[value("aten.scaled_dot_product_attention.default", attention)];

@@ -1,15 +1,16 @@
 //! Arrays that the graph makes: positions, masks, zeros to be written into.
 
 use super::{Row, value};
-use crate::graph::call::{Call, axis, known};
+use crate::graph::action::{Compare, Masked};
+use crate::graph::call::{Call, axis, fixed, known};
 use crate::graph::constant::{Constant, Kind};
 use crate::graph::error::Result;
 use crate::graph::layout::{Tensor, joined};
 use crate::graph::lowering::{Lowering, Value};
 use crate::graph::size::Size;
-use crate::graph::step::{Compare, Kind as Step, Masked};
+use crate::graph::step::Kind as Step;
 use sph_autodiff::ops;
-use sph_pt2::{Argument, Dtype};
+use sph_pt2::Argument;
 use sph_tensor::Shape;
 use std::sync::Arc;
 
@@ -80,21 +81,14 @@ pub(super) const ROWS: &[Row] = &[
 ];
 
 /// The kind of numbers that the argument `dtype` asks for.
-fn kind(call: &Call<'_>) -> Result<Option<Kind>> {
+pub(super) fn kind(call: &Call<'_>) -> Result<Option<Kind>> {
     match call.argument("dtype") {
         None => Ok(None),
-        Some(Argument::Dtype(dtype)) => match dtype {
-            Dtype::Bool => Ok(Some(Kind::Bool)),
-            Dtype::U8 | Dtype::I8 | Dtype::I16 | Dtype::I32 | Dtype::I64 => Ok(Some(Kind::Int)),
-            Dtype::F16 | Dtype::BF16 | Dtype::F32 | Dtype::F64 => Ok(Some(Kind::Float)),
-            Dtype::Other(_) => Err(format!("argument 'dtype' cannot be {dtype:?}")),
-        },
+        Some(Argument::Dtype(dtype)) => {
+            Kind::of(*dtype).map(Some).ok_or_else(|| format!("argument 'dtype' cannot be {dtype:?}"))
+        }
         Some(other) => Err(Call::unexpected("dtype", other)),
     }
-}
-
-fn fixed(sizes: &[Size]) -> Result<Vec<usize>> {
-    sizes.iter().map(|s| known(*s)).collect()
 }
 
 /// A constant among the arguments.

@@ -2,11 +2,12 @@
 
 use super::reductions::{mean, sum};
 use super::{Row, value};
+use crate::graph::action::CrossEntropy;
 use crate::graph::call::Call;
 use crate::graph::error::Result;
 use crate::graph::layout::Tensor;
 use crate::graph::lowering::{Lowering, Value};
-use crate::graph::step::{CrossEntropy, Kind};
+use crate::graph::step::Kind;
 use sph_autodiff::ops;
 
 pub(super) const ROWS: &[Row] = &[

@@ -1,13 +1,15 @@
 //! Operations that put elements elsewhere: joining, padding, indexing, rolling, repeating.
 
+use super::constants::kind;
 use super::{Row, value};
+use crate::graph::action::Detach;
 use crate::graph::call::{Call, axis, known};
 use crate::graph::constant::{Constant, Kind as Numbers};
 use crate::graph::error::Result;
 use crate::graph::layout::Tensor;
 use crate::graph::lowering::{Lowering, Value};
 use crate::graph::size::{Size, shown};
-use crate::graph::step::{Detach, Kind};
+use crate::graph::step::Kind;
 use crate::graph::view::View;
 use sph_autodiff::ops;
 use sph_pt2::Argument;
@@ -117,17 +119,7 @@ fn detach(low: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value> {
 
 /// Another type of elements. Whatever is computed has the network's own.
 fn convert(low: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value> {
-    let whole = match call.argument("dtype") {
-        Some(Argument::Dtype(d)) => {
-            use sph_pt2::Dtype::{Bool, I8, I16, I32, I64, U8};
-            match d {
-                Bool => Some(Numbers::Bool),
-                U8 | I8 | I16 | I32 | I64 => Some(Numbers::Int),
-                _ => Some(Numbers::Float),
-            }
-        }
-        _ => None,
-    };
+    let whole = kind(call)?;
     match (low.value(call, "self")?, whole) {
         (Value::Constant(c), Some(Numbers::Bool)) => {
             Ok(c.map(Numbers::Bool, |v| f64::from(u8::from(v != 0.0))).into())

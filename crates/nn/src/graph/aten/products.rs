@@ -2,12 +2,13 @@
 
 use super::{Row, value};
 use crate::Role;
+use crate::graph::action::Lookup;
 use crate::graph::call::Call;
 use crate::graph::error::Result;
 use crate::graph::layout::{Tensor, joined};
 use crate::graph::lowering::{Lowering, Value};
 use crate::graph::size::{Size, elements, shown};
-use crate::graph::step::{Id, Kind, Lookup};
+use crate::graph::step::{Id, Kind};
 use sph_autodiff::ops;
 
 pub(super) const ROWS: &[Row] = &[

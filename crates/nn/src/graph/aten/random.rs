@@ -2,10 +2,11 @@
 //! are none, whatever the file says.
 
 use super::{Row, value};
+use crate::graph::action::{Bernoulli, InTraining};
 use crate::graph::call::Call;
 use crate::graph::error::Result;
 use crate::graph::lowering::{Lowering, Value};
-use crate::graph::step::{Bernoulli, InTraining, Kind};
+use crate::graph::step::Kind;
 use sph_autodiff::ops;
 
 pub(super) const ROWS: &[Row] = &[
