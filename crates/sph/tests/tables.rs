@@ -67,5 +67,5 @@ fn every_menu_file_has_a_row() {
     check("data/src/corrupt", sph_data::corrupt::CORRUPTIONS.iter().map(|r| r.name), &["filter"]);
     let names: Vec<String> = sph_data::sets::DATASETS.iter().map(|r| r.name.replace('-', "_")).collect();
     let names = names.iter().map(|n| if n.starts_with("cifar") { "cifar" } else { n });
-    check("data/src/sets", names, &["arrays"]);
+    check("data/src/sets", names, &["arrays", "labels"]);
 }
