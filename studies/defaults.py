@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The one value of each setting that serves all settings of comparisons best, by their trials: what defaults are chosen from.
 
-    python studies/defaults.py runs/adapt-digits runs/adapt-fashion-mlp
+    python studies/defaults.py runs/adapt-digits runs/adapt-fashion-mlp > studies/results/defaults.md
 
 Several comparisons count alike, however many settings they have. Every optimizer tries the same values in all settings (network, corruption,
 labels); a comparison of fewer trials has the first of them, and only what was tried everywhere can be chosen. A trial's regret is its held-out
@@ -16,6 +16,8 @@ import math
 import statistics
 from collections import defaultdict
 from pathlib import Path
+
+from page import head
 
 CONDITIONS = ("checkpoint", "corrupt", "labels", "batch-size", "loss")
 OTHERS = (*CONDITIONS, "optimizer", "trial", "state", "validation_accuracy", "validation_loss", "cpu_seconds", "chosen")
@@ -43,6 +45,8 @@ def main():
     best = defaultdict(lambda: math.inf)
     for (_, where), trials in losses.items():
         best[where] = min(best[where], *trials.values())
+    head("defaults")
+    print()
     print("| | value | mean regret | worst | tuned, over the best optimizer's |")
     print("|---|---|---|---|---|")
     for name in dict.fromkeys(name for name, _ in losses):

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How fast optimizers minimise the loss on the images that they adapt to, of a comparison whose batches hold them all.
 
-    python studies/fit.py runs/adapt-digits-full-batch > table.md
+    python studies/fit.py runs/adapt-digits-full-batch
 
 Of the values that an optimizer ran with, the one with the least mean final loss over seeds counts, setting by setting. Its runs stand
 beside the baseline's of the same seed: the ratio of the steps (seconds) to the loss where that one ends (or is --after N steps), to those that it took itself; medians over
@@ -16,6 +16,7 @@ from collections import defaultdict
 from itertools import accumulate
 from pathlib import Path
 
+from page import head
 from ratios import name_of, record
 
 
@@ -46,6 +47,8 @@ def main():
         setting = (Path(run["checkpoint"]).name, run["corrupt"])
         settings[setting][name_of(run)][values][run["seed"]] = curve(args.folder, run)
 
+    head(args.folder.name)
+    print()
     at = "at the end" if args.after is None else f"after {args.after} steps"
     print(f"| network, corruption | | value | loss {at} | steps | seconds |")
     print("|---|---|---|---|---|---|")

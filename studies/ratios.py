@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Steps and seconds to the baseline's final loss, setting by setting, of a comparison of adaptations.
 
-    python studies/ratios.py runs/adapt-digits > table.md
+    python studies/ratios.py runs/adapt-digits > studies/results/adapt-digits.md
 
 Every run stands beside the baseline's run of the same seed: the ratio of its steps (seconds) to the loss where that one ends, to those
 that it took itself. Medians over seeds; a run that never gets there counts as infinitely long, and where the baseline ends no better than it began there
@@ -16,6 +16,8 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from pathlib import Path
+
+from page import head
 
 
 def record(folder, run):
@@ -68,6 +70,8 @@ def main():
         settings[setting][name_of(run)][run["seed"]] = run
 
     percent = lambda runs, column: f"{100 * statistics.mean(float(r[column]) for r in runs):.1f}"
+    head(args.folder.name)
+    print()
     print("| network, corruption, labels a class | before, recalibrated | | after 5, 10, 20 steps | end | loss | steps | seconds |")
     print("|---|---|---|---|---|---|---|---|")
     third, faster, either, accurate, total = Counter(), Counter(), Counter(), Counter(), Counter()

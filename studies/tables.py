@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The results of a comparison of trainings as Markdown, as docs/results.md shows them.
+"""The results of a comparison of trainings as Markdown: the pages of studies/results.
 
-    python studies/tables.py runs/full-digits
+    python studies/tables.py runs/full-digits > studies/results/full-digits.md
     python studies/tables.py runs/robustness-digits --over lr
     python studies/tables.py runs/choice-of-tau --held-out
     python studies/tables.py runs/time --step-time
@@ -17,6 +17,8 @@ import argparse
 import csv
 import statistics
 from pathlib import Path
+
+from page import head
 
 
 def read(path):
@@ -116,7 +118,7 @@ def print_held_out(folder, configurations, runs):
 
 def print_step_time(configurations, runs):
     names = list(dict.fromkeys(map(name, configurations)))
-    print("| | " + " | ".join(names[1:]) + " |")
+    print("\n| | " + " | ".join(names[1:]) + " |")
     print("|---|" + "---|" * len(names[1:]))
     for where in dict.fromkeys(condition(row) for row in configurations):
         times = {n: {r["seed"]: float(r["step_ms"]) for r in runs if (name(r), condition(r)) == (n, where)} for n in names}
@@ -158,6 +160,7 @@ def main():
     trials = read(trials) if trials.exists() else []
     for row in (*configurations, *runs, *trials):
         row["conditions"] = conditions(configurations)
+    head(args.folder.name)
     if args.over:
         print_over(configurations, args.over)
     elif args.held_out:
