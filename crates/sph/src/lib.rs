@@ -19,7 +19,7 @@ pub mod training_setup;
 
 pub use error::{Error, Result, in_one_line};
 
-/// The Rust blocks of the README and of the book's chapters are compiled, and run, as tests of documentation.
+/// The Rust blocks of the READMEs and of the book's chapters are compiled, and run, as tests of documentation.
 #[cfg(doctest)]
 mod documents {
     #[doc = include_str!("../../../README.md")]
@@ -32,4 +32,16 @@ mod documents {
     mod optimizer {}
     #[doc = include_str!("../../../docs/files.md")]
     mod files {}
+    #[doc = include_str!("../../tensor/README.md")]
+    mod crate_tensor {}
+    #[doc = include_str!("../../autodiff/README.md")]
+    mod crate_autodiff {}
+    #[doc = include_str!("../../nn/README.md")]
+    mod crate_nn {}
+    #[doc = include_str!("../../data/README.md")]
+    mod crate_data {}
+    #[doc = include_str!("../../optim/README.md")]
+    mod crate_optim {}
+    #[doc = include_str!("../../train/README.md")]
+    mod crate_train {}
 }
