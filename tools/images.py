@@ -99,13 +99,13 @@ def block(page, dump, out):
             y = top + i * cell
             parts.append(f'<rect x="{x}" y="{y:.2f}" width="40" height="{cell:.2f}" fill="{colour(value, both)}"/>')
         parts.append(f'<rect x="{x}" y="{top}" width="40" height="{side}" fill="none" stroke="#E1E1E1"/>')
-    note = f"row-sum error {errors[name]:.2f}: the median of {len(errors)} blocks; columns on ±{both:.3g}"
+    note = f"row-sum error {errors[name]:.2f}: the median of {len(errors)} blocks; columns ±{both:.3g}"
     parts.append(label(10, top + side + 24, note, "start", 12))
     picture(out, width + 190, height + top + 28, parts)
 
 
 def loss(page, out, caption):
-    figure = re.search(r"<figure>(<svg.*?</svg>)<figcaption>Training loss over wall-clock time", page, re.S)
+    figure = re.search(r"<figure>(<svg.*?</svg>)\s*<figcaption>Training loss over wall-clock time", page, re.S)
     # The shortest stretch that ends in the caption begins at the last figure before it.
     svg = "<svg" + figure[1].rsplit("<svg", 1)[1]
     drawn, width, height = inner(svg)
