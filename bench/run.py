@@ -68,20 +68,25 @@ def torch_environment():
 def contenders(args, python):
     """Name -> (command, environment)."""
     common = ["--model", args.model, "--batch-size", str(args.batch_size)]
-    common += ["--steps", str(args.steps), "--threads", str(args.threads), "--json"]
+    common += ["--image-size", str(args.image_size), "--steps", str(args.steps), "--threads", str(args.threads), "--json"]
     out = {}
     ours = {"sph": args.sph} if not args.old else {"new": args.sph, "old": args.old}
     for opt in OURS:
         # The same first-order step in both: transformers have AdamW beside sph by default.
         first_order = ["--first-order", "sgd"] if opt == "sph" else []
         for name, binary in ours.items():
-            out[f"{name} {opt}"] = ([binary, "bench", "--opt", opt, *first_order, *common], None)
+            isa = ["--isa", args.isa] if args.isa else []
+            out[f"{name} {opt}"] = ([binary, "bench", "--opt", opt, *first_order, *isa, *common], None)
     if args.old:
         return out
     env = torch_environment()
+    if args.isa == "avx2":
+        env |= {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
     for fmt in FORMATS:
         command = [python, BENCH / "torch_step.py", "--opt", "sgd", "--format", fmt, *common]
         out[f"torch {fmt}"] = (command, env)
+        if args.compile:
+            out[f"torch compiled {fmt}"] = ([*command, "--compile"], env)
     if args.peers:
         for opt in PEERS:
             for fmt in FORMATS:
@@ -116,6 +121,10 @@ def summarize(rounds):
         # One format for all rounds: the smaller of two noisy numbers per round would flatter torch.
         best = min((f"torch {f}" for f in FORMATS), key=lambda n: statistics.median(step_ms[n]))
         pairs = [("sph sgd", best), ("sph sph", "sph sgd"), ("sph sph", best)]
+    compiled = [name for name in step_ms if name.startswith("torch compiled")]
+    if compiled:
+        fastest = min(compiled, key=lambda n: statistics.median(step_ms[n]))
+        pairs += [("sph sgd", fastest), ("sph sph", fastest)]
     for opt in PEERS:
         names = [f"torch {opt} {f}" for f in FORMATS if f"torch {opt} {f}" in step_ms]
         if names:
@@ -148,6 +157,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="resnet20")
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--image-size", type=int, default=32)
+    parser.add_argument("--isa", choices=("avx512", "avx2"), help="hold both to this instruction set")
+    parser.add_argument("--compile", action="store_true", help="also torch.compile's step")
     parser.add_argument("--rounds", type=int, default=5)
     # One step of the second-order optimizer visits one block, and deep blocks are cheaper:
     # a run should be long enough to go round the cycle.

@@ -20,7 +20,7 @@ from pytorch_models import MODELS, build  # noqa: E402
 
 from pytorch_curvature import second_order_blocks  # noqa: E402
 
-CHANNELS, SIZE, CLASSES = 3, 32, 10
+CHANNELS, CLASSES = 3, 10
 FORMATS = {"contiguous": torch.contiguous_format, "channels_last": torch.channels_last}
 
 
@@ -123,10 +123,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", choices=MODELS, default="resnet20")
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--format", choices=FORMATS, default="contiguous")
     parser.add_argument("--opt", choices=OPTIMIZERS, default="sgd")
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--warmup", type=int, default=5, help="steps that are not timed")
+    parser.add_argument("--compile", action="store_true", help="let torch.compile make the forward and backward passes")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", action="store_true", help="print JSON instead of a sentence")
     args = parser.parse_args()
@@ -136,15 +138,16 @@ def main():
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     memory_format = FORMATS[args.format]
-    model = build(args.model, CHANNELS, SIZE, CLASSES).to(memory_format=memory_format).train()
-    x = torch.randn(args.batch_size, CHANNELS, SIZE, SIZE).to(memory_format=memory_format)
+    model = build(args.model, CHANNELS, args.image_size, CLASSES).to(memory_format=memory_format).train()
+    x = torch.randn(args.batch_size, CHANNELS, args.image_size, args.image_size).to(memory_format=memory_format)
     target = torch.randint(CLASSES, (args.batch_size,))
     optimizer = OPTIMIZERS[args.opt](model)
 
+    forward = torch.compile(model) if args.compile else model
     times = []
     for _ in range(args.warmup + args.steps):
         start = time.perf_counter()
-        optimizer.step(lambda: F.cross_entropy(model(x), target))
+        optimizer.step(lambda: F.cross_entropy(forward(x), target))
         times.append(1e3 * (time.perf_counter() - start))
     times = times[args.warmup :]
 

@@ -71,6 +71,7 @@ fn flags_and_names() {
     mistake("train --opt adahessian --hessian-power 2", &["--hessian-power", "at most 1"]);
     mistake("train --opt sph --damping 1", &["--damping", "kfac"]);
     mistake("train --kernel fast", &["--kernel", "auto, direct, gemm, portable"]);
+    mistake("train --isa sse9", &["--isa", "auto, avx512, avx2, baseline"]);
     mistake("train --kernel portable --fast-math", &["--fast-math needs --kernel auto"]);
     mistake("train --clip-mode value", &["--clip-mode needs --clip-grad"]);
     mistake("train --opt-betas 0.8,0.9", &["--opt-betas needs --first-order adam or adamw"]);
@@ -324,6 +325,9 @@ fn an_interrupted_run_is_gone_on_with_under_its_own_settings() {
     // The kernels are what makes the difference.
     sph(&flags("auto").replace("--kernel portable", "")).assert().success();
     assert!(bits("auto") != bits("whole"));
+    // Portable loops give the same bits with every instruction set.
+    sph(&format!("{} --isa baseline", flags("narrow"))).assert().success();
+    assert!(bits("narrow") == bits("whole"));
 }
 
 #[test]

@@ -1,10 +1,14 @@
 //! The two element types: `f32` for work, `f64` for checks.
 
-use crate::kernels::conv::{self, ConvKernels};
+use crate::kernels::isa::{Isa, isa};
+use crate::kernels::table::{self, Kernels};
+use crate::pool::Storage;
 use crate::special;
+use std::cell::Cell;
 use std::fmt::{Debug, Display};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+use std::thread::LocalKey;
 
 /// The name of an element type, as users and files spell it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +73,17 @@ pub trait Element:
     fn abs(self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
-    /// The convolution kernels for this type on this CPU, best first.
-    fn conv_kernels() -> &'static [&'static ConvKernels<Self>];
+    /// The kernels for this type of an instruction set.
+    #[doc(hidden)]
+    fn kernels_of(isa: Isa) -> &'static Kernels<Self>;
+    /// The kernels for this type of the instruction set in force.
+    #[doc(hidden)]
+    fn kernels() -> &'static Kernels<Self> {
+        Self::kernels_of(isa())
+    }
+    /// Scratch memory of the calling thread. Whoever takes it puts it back.
+    #[doc(hidden)]
+    fn scratch() -> &'static LocalKey<Cell<Vec<Storage<Self>>>>;
     /// The larger of two numbers.
     fn max(self, other: Self) -> Self {
         if other > self { other } else { self }
@@ -78,7 +91,7 @@ pub trait Element:
 }
 
 macro_rules! element {
-    ($t:ty, $dtype:expr, $exp:path, $tanh:path, $erf:path, $ln:path, $ln_1p:path, $sin:path, $cos:path, $powf:path, $conv:path) => {
+    ($t:ty, $dtype:expr, $exp:path, $tanh:path, $erf:path, $ln:path, $ln_1p:path, $sin:path, $cos:path, $powf:path, $kernels:path) => {
         impl Element for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -132,8 +145,12 @@ macro_rules! element {
             fn is_finite(self) -> bool {
                 <$t>::is_finite(self)
             }
-            fn conv_kernels() -> &'static [&'static ConvKernels<Self>] {
-                $conv()
+            fn kernels_of(isa: Isa) -> &'static Kernels<Self> {
+                $kernels(isa)
+            }
+            fn scratch() -> &'static LocalKey<Cell<Vec<Storage<Self>>>> {
+                thread_local!(static SCRATCH: Cell<Vec<Storage<$t>>> = const { Cell::new(vec![]) });
+                &SCRATCH
             }
         }
     };
@@ -150,7 +167,7 @@ element!(
     libm::sinf,
     libm::cosf,
     libm::powf,
-    conv::kernels_f32
+    table::f32
 );
 element!(
     f64,
@@ -163,5 +180,5 @@ element!(
     libm::sin,
     libm::cos,
     libm::pow,
-    conv::kernels_f64
+    table::f64
 );

@@ -111,13 +111,6 @@ pub fn by_samples<T: Element, R: Send + Sync>(
     slots.into_iter().filter_map(OnceLock::into_inner).collect()
 }
 
-/// Runs a loop with the widest vector instructions the CPU has. The closure and all it calls must be inlined: mark it
-/// `#[inline(always)]`, for a large one is called from here otherwise, compiled for the oldest CPU.
-#[inline(always)]
-pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(f)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

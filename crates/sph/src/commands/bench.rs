@@ -16,12 +16,12 @@ use sph_train::timing::Times;
 use sph_train::{Divergence, Objective, process};
 use std::time::Instant;
 
-/// Time training steps on synthetic images: CIFAR-sized (3×32×32, 10 classes), or as the network in a .pt2 file takes them.
+/// Time training steps on synthetic images: 3×32×32 of 10 classes (or of `--image-size`), or as the network in a .pt2 file takes them.
 #[derive(Args, Debug, Clone)]
 #[command(
     allow_negative_numbers = true,
     mut_arg("lr", |a| a.help("Learning rate, small by default, so that random labels do not make the loss overflow [default: 0.01]")),
-    after_help = "Example:\n  sph bench --model resnet20 --batch-size 128 --opt sph --steps 40 --json\n  sph bench --model vit_tiny --batch-size 64 --explain"
+    after_help = "Example:\n  sph bench --model resnet20 --batch-size 128 --opt sph --steps 40 --json\n  sph bench --model vit_tiny --batch-size 64 --explain\n  sph bench --model resnet50 --image-size 224 --batch-size 8 --steps 4"
 )]
 pub struct BenchArgs {
     /// Model.
@@ -33,6 +33,9 @@ pub struct BenchArgs {
     /// Images per step.
     #[arg(short, long, default_value = "128", value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub batch_size: u32,
+    /// Height and width of the images of a built-in model [default: 32].
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub image_size: Option<u32>,
     /// Steps that are timed, after two that are not; with sph, rounded up to whole cycles over the blocks.
     #[arg(long, default_value = "40", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub steps: u32,
@@ -69,6 +72,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let pool = Pool::<f32>::new();
     let graph = args.model.graph()?.map(|file| file.build(args.model.decouples())).transpose()?;
     let (network, inputs, classes, norm) = match graph {
+        Some(_) if args.image_size.is_some() => {
+            let reason = "is for built-in models; the file says how large its images are".to_string();
+            return Err(Error::flag("image-size", args.image_size.map(|s| s.to_string()), reason));
+        }
         Some(Imported { network, inputs, output: Some(shape), .. }) if shape.len() == 1 => {
             (network, inputs, shape[0], String::new())
         }
@@ -77,8 +84,9 @@ pub fn run(args: &BenchArgs) -> Result<()> {
             return Err(Error::flag("model", args.model.model.clone(), reason));
         }
         None => {
-            let config = args.model.config(3, (32, 32), 10)?;
-            let image = InputInfo { name: "images".into(), shape: vec![3, 32, 32], integer: false };
+            let size = args.image_size.unwrap_or(32) as usize;
+            let config = args.model.config(3, (size, size), 10)?;
+            let image = InputInfo { name: "images".into(), shape: vec![3, size, size], integer: false };
             (models::build(&args.model.model, &config)?, vec![image], 10, config.norm.name.to_string())
         }
     };

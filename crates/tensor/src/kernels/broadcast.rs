@@ -7,8 +7,9 @@
 // Loops go by index: see `map`.
 #![allow(clippy::needless_range_loop)]
 
+use crate::kernels::isa::vectorized;
 use crate::kernels::reduce::{BLOCK, by_blocks};
-use crate::parallel::{CHUNK, for_chunks, for_chunks_of_work, for_parts, vectorized};
+use crate::parallel::{CHUNK, for_chunks, for_chunks_of_work, for_parts};
 use crate::{Element, Shape};
 use std::array::from_fn;
 use std::ops::Range;

@@ -8,9 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 pub enum KernelChoice {
     /// The fastest that suits the shape and the CPU.
     Auto,
-    /// No Winograd: direct convolution where the CPU has the instructions.
+    /// No Winograd: direct convolution.
     Direct,
-    /// Gathered patches and the `gemm` crate's matrix products.
+    /// Gathered patches and matrix products.
     Gemm,
     /// Plain loops: the same bits on every machine.
     Portable,

@@ -4,10 +4,9 @@
 #![allow(clippy::needless_range_loop)]
 
 use crate::kernels::dot::dot_with;
+use crate::kernels::isa::vectorized;
 use crate::kernels::reduce::{BLOCK, Lanes, by_blocks};
-use crate::parallel::{
-    CHUNK, for_chunks, for_chunks_of_work, for_chunks_with_scratch, for_parts, vectorized,
-};
+use crate::parallel::{CHUNK, for_chunks, for_chunks_of_work, for_chunks_with_scratch, for_parts};
 use crate::{Element, Pool};
 use std::array::from_fn;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -8,6 +8,9 @@
 //! | `broadcast` | element-wise loops over arrays that broadcast, and sums over axes |
 //! | `choice` | which kernels may run |
 //! | `dot` | inner products of slices |
+//! | `isa` | instruction sets: vectors, and which set is in force |
+//! | `table` | which kernels an instruction set has |
+//! | `tile` | register tiles, which products and convolutions are made of |
 //! | `gemm` | matrix product on strided views |
 //! | `conv` | 2-D convolution and its two adjoints, NHWC |
 //! | `window` | gathering and scattering of sliding windows |
@@ -22,9 +25,12 @@ pub mod choice;
 pub mod conv;
 pub mod dot;
 pub mod gemm;
+pub mod isa;
 pub mod layout;
 pub mod map;
 pub mod peak;
 pub mod pooling;
 pub mod reduce;
+pub(crate) mod table;
+pub(crate) mod tile;
 pub mod window;

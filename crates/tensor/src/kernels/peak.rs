@@ -1,55 +1,52 @@
 //! The peak throughput of the machine, which measured speeds are compared with.
 
+// A set's instructions run only where the CPU has them.
+#![allow(unsafe_code)]
+
+use super::isa::{Isa, Vector, baseline, isa};
+#[cfg(target_arch = "x86_64")]
+use super::isa::{avx2, avx512};
 use super::map;
-use pulp::{Arch, Simd, WithSimd};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 /// Independent sums: enough to hide the latency of a multiply-add on two units.
 const SUMS: usize = 12;
-const ROUNDS: usize = 1 << 16;
 
-struct MultiplyAdds {
-    rounds: usize,
-}
-
-impl WithSimd for MultiplyAdds {
-    type Output = usize;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> usize {
-        let (a, b) = (simd.splat_f32s(black_box(0.5)), simd.splat_f32s(black_box(0.25)));
-        let mut sums = [simd.splat_f32s(0.0); SUMS];
-        for _ in 0..self.rounds {
-            for sum in &mut sums {
-                *sum = simd.mul_add_f32s(*sum, a, b);
-            }
+/// Rounds of multiply-adds on registers alone; returns the number of floating-point operations, two a multiply-add.
+#[inline(always)]
+fn rounds<V: Vector<Element = f32>>(count: usize) -> usize {
+    let (a, b) = (V::splat(black_box(0.5)), V::splat(black_box(0.25)));
+    let mut sums = [V::zero(); SUMS];
+    for _ in 0..count {
+        for sum in &mut sums {
+            *sum = sum.multiply_add(a, b);
         }
-        black_box(sums);
-        2 * self.rounds * SUMS * S::F32_LANES
     }
+    black_box(sums);
+    2 * count * SUMS * V::LANES
 }
 
-/// Multiply-adds in f32 on registers alone, with the widest vectors of the CPU, on the calling thread: a few milliseconds of
-/// them. Returns the number of floating-point operations, two a multiply-add.
-pub fn multiply_adds() -> usize {
-    Arch::new().dispatch(MultiplyAdds { rounds: ROUNDS })
-}
-
-/// The instruction set whose vectors loops and kernels of this process use at most.
-struct Name;
-
-impl WithSimd for Name {
-    type Output = &'static str;
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _simd: S) -> &'static str {
-        match (S::F32_LANES, std::any::type_name::<S>()) {
-            (16, _) => "AVX-512",
-            (8, _) => "AVX2 and FMA",
-            (4, name) if name.contains("Neon") => "Neon",
-            (4, _) => "vectors of 128 bits",
-            _ => "no vectors",
+/// `count` rounds of multiply-adds in f32 with the vectors in force, on the calling thread.
+#[doc(hidden)]
+pub fn multiply_adds(count: usize) -> usize {
+    // SAFETY: only an instruction set that the CPU has is ever in force.
+    unsafe {
+        match isa() {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => avx512::F32::vectorize(
+                #[inline(always)]
+                || rounds::<avx512::F32>(count),
+            ),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => avx2::F32::vectorize(
+                #[inline(always)]
+                || rounds::<avx2::F32>(count),
+            ),
+            _ => baseline::F32::vectorize(
+                #[inline(always)]
+                || rounds::<baseline::F32>(count),
+            ),
         }
     }
 }
@@ -79,7 +76,7 @@ impl Peak {
                 }
                 let mut done = 0;
                 while begin.elapsed() < WINDOW {
-                    done += Arch::new().dispatch(MultiplyAdds { rounds: SHORT });
+                    done += multiply_adds(SHORT);
                 }
                 done as f64 / begin.elapsed().as_secs_f64()
             });
@@ -92,7 +89,7 @@ impl Peak {
             map::unary(&mut to, &from, |x| x);
             bytes = bytes.max(2.0 * size_of_val(&from[..]) as f64 / round.elapsed().as_secs_f64());
         }
-        Peak { operations, bytes, instructions: Arch::new().dispatch(Name) }
+        Peak { operations, bytes, instructions: isa().title() }
     }
 }
 

@@ -1,8 +1,9 @@
 //! Pooling over the windows of NHWC images, image by image in parallel: maxima and sums, and their adjoints.
 
 use crate::Element;
+use crate::kernels::isa::vectorized;
 use crate::kernels::window::Window;
-use crate::parallel::{for_chunks_of_work, vectorized};
+use crate::parallel::for_chunks_of_work;
 use std::ops::Range;
 
 /// Calls `f(output offset, input offset, tap)` for every window of one image and every tap inside it, window by window;

@@ -1,7 +1,8 @@
 //! Per-channel reductions over all other axes, with partial sums of fixed extent combined in order in f64.
 
 use crate::Element;
-use crate::parallel::{CHUNK, for_parts, vectorized};
+use crate::kernels::isa::vectorized;
+use crate::parallel::{CHUNK, for_parts};
 use std::array::from_fn;
 use std::sync::OnceLock;
 

@@ -3,40 +3,38 @@
 
 use super::{Conv, ConvKernels};
 use crate::kernels::choice::KernelChoice;
+use crate::kernels::isa::vectorized;
 use crate::kernels::layout::{Axis, copy};
 use crate::kernels::map;
 use crate::kernels::window::Window;
-use crate::parallel::{by_samples, for_chunks_of_work, vectorized};
+use crate::parallel::{by_samples, for_chunks_of_work};
 use crate::{Array, Element, Pool, Shape};
 
-/// The kernels for `conv`, whose groups are more than one.
-pub(super) fn kernels<T: Element>(conv: &Conv) -> &'static ConvKernels<T> {
-    if conv.groups == conv.window.c && conv.out == conv.window.c {
-        const {
-            &ConvKernels {
-                name: "depthwise",
-                allowed_by: KernelChoice::Portable,
-                fast_math: false,
-                saving: 1.0,
-                suits: |_| true,
-                forward: depthwise_forward,
-                backward_data: depthwise_backward_data,
-                backward_weight: depthwise_backward_weight,
-            }
-        }
-    } else {
-        const {
-            &ConvKernels {
-                name: "grouped",
-                allowed_by: KernelChoice::Portable,
-                fast_math: false,
-                saving: 1.0,
-                suits: |_| true,
-                forward: split_forward,
-                backward_data: split_backward_data,
-                backward_weight: split_backward_weight,
-            }
-        }
+/// Loops over channels, for every CPU.
+pub(in crate::kernels) const fn depthwise<T: Element>() -> ConvKernels<T> {
+    ConvKernels {
+        name: "depthwise loops",
+        allowed_by: KernelChoice::Portable,
+        fast_math: false,
+        saving: 1.0,
+        suits: |conv| conv.groups > 1 && conv.groups == conv.window.c && conv.out == conv.window.c,
+        forward: depthwise_forward,
+        backward_data: depthwise_backward_data,
+        backward_weight: depthwise_backward_weight,
+    }
+}
+
+/// Group by group.
+pub(in crate::kernels) const fn split<T: Element>() -> ConvKernels<T> {
+    ConvKernels {
+        name: "grouped",
+        allowed_by: KernelChoice::Portable,
+        fast_math: false,
+        saving: 1.0,
+        suits: |conv| conv.groups > 1,
+        forward: split_forward,
+        backward_data: split_backward_data,
+        backward_weight: split_backward_weight,
     }
 }
 

@@ -1,19 +1,37 @@
 //! 2-D convolution on NHWC images: forward, adjoint in the data, adjoint in the weights.
 //!
-//! Weights come in PyTorch's OIHW layout and are rearranged by the kernels. Which kernels run depends on the element type,
-//! the CPU and the shape ([`kernels_for`]): `avx512` for f32 where the CPU has it, Winograd's among them where they win;
-//! `portable` everywhere else. Convolutions in groups are split over them, and have loops of their own where every channel is a
-//! group (`grouped`).
+//! Weights come in PyTorch's OIHW layout and are rearranged by the kernels. Which kernels run depends on the element type, the instruction
+//! set and the shape ([`kernels_for`]): each set has a row of them, best first (`kernels::table`).
+//!
+//! | file | what |
+//! |---|---|
+//! | `one_tap` | windows of one pixel: matrix products |
+//! | `winograd` | 3×3 windows at stride 1 with 2.25 or 4 times fewer multiplications |
+//! | `direct` | every window whose taps lie side by side; no patches are written out |
+//! | `depthwise` | every channel a group of its own |
+//! | `gathered` | every window: patches and matrix products, on every CPU |
+//! | `grouped` | groups: every channel one, in plain loops; or group by group |
+//! | `avx512` | Winograd's and the direct kernels with AVX-512 |
+//! | `phases`, `padded`, `pack` | which pixels make which results; padded images; weights as kernels want them |
+
+// The kernels take pointers, and run only where the CPU has their instructions: that is for the table to see to.
+#![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
-mod avx512;
-mod grouped;
-mod portable;
+pub(super) mod avx512;
+pub(super) mod depthwise;
+pub(super) mod direct;
+pub(super) mod gathered;
+pub(super) mod grouped;
+pub(super) mod one_tap;
+mod pack;
+mod padded;
+mod phases;
+pub(super) mod winograd;
 
 use crate::kernels::choice::{KernelChoice, fast_math, kernel_choice};
 use crate::kernels::window::Window;
 use crate::{Element, Pool, Shape};
-use std::sync::OnceLock;
 
 /// A convolution: the sliding window, the number of output channels and of groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -88,24 +106,6 @@ pub struct ConvKernels<T: Element> {
     backward_weight: Run<T>,
 }
 
-/// The kernels for f32 on this CPU, fastest first. The last ones run every convolution.
-pub(crate) fn kernels_f32() -> &'static [&'static ConvKernels<f32>] {
-    static KERNELS: OnceLock<Vec<&'static ConvKernels<f32>>> = OnceLock::new();
-    KERNELS.get_or_init(|| {
-        let mut all = vec![];
-        #[cfg(target_arch = "x86_64")]
-        all.extend(avx512::kernels().into_iter().flatten());
-        all.push(&portable::KERNELS);
-        all
-    })
-}
-
-/// The kernels for f64.
-pub(crate) fn kernels_f64() -> &'static [&'static ConvKernels<f64>] {
-    static KERNELS: [&ConvKernels<f64>; 1] = [&portable::KERNELS_F64];
-    &KERNELS
-}
-
 /// The kernels that run a convolution, for reports.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KernelInfo {
@@ -122,13 +122,13 @@ pub fn kernels_for<T: Element>(conv: &Conv) -> KernelInfo {
 }
 
 fn kernels<T: Element>(conv: &Conv) -> &'static ConvKernels<T> {
-    if conv.groups > 1 {
-        return grouped::kernels(conv);
-    }
-    let (choice, all) = (kernel_choice(), T::conv_kernels());
+    let (choice, all) = (kernel_choice(), T::kernels().conv);
     let allowed = |k: &ConvKernels<T>| choice <= k.allowed_by && (fast_math() || !k.fast_math);
     let suits = |k: &&&ConvKernels<T>| allowed(k) && (k.suits)(conv);
-    all.iter().find(suits).unwrap_or(&all[all.len() - 1])
+    match all.iter().find(suits) {
+        Some(kernels) => kernels,
+        None => panic!("no kernels for {conv:?}"),
+    }
 }
 
 /// `y = x ∗ w`. `x` NHWC, `w` OIHW, `y` of [`Conv::output_shape`].
@@ -149,7 +149,8 @@ pub fn backward_weight<T: Element>(conv: &Conv, x: &[T], y_bar: &[T], w_bar: &mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Rng;
+    use crate::kernels::isa::Isa;
+    use crate::{DType, Rng};
 
     /// Shapes with odd sizes, strides, paddings and rectangular kernels.
     fn shapes() -> Vec<Conv> {
@@ -179,6 +180,11 @@ mod tests {
                 all.push(Conv { window, out, groups: 1 });
             }
         }
+        // Matrix products.
+        while all.len() < 1320 {
+            let images = [1 + r.below(9), 1 + r.below(9), 1 + r.below(9), 1 + r.below(60)];
+            all.push(Conv { window: Window::square(images, [1; 2], 1, 0), out: 1 + r.below(60), groups: 1 });
+        }
         // Batches of which several images make one part.
         for (n, h, c, out) in [(40, 4, 20, 35), (100, 4, 64, 64), (40, 8, 16, 32), (33, 8, 5, 17)] {
             for stride in [1, 2] {
@@ -203,9 +209,9 @@ mod tests {
         Window { stride, pad, dilation, ..Window::square(images, kernel, 1, 0) }
     }
 
-    fn random(len: usize, tag: u64) -> Vec<f32> {
+    fn random<T: Element>(len: usize, tag: u64) -> Vec<T> {
         let mut r = Rng::new(5, "values", len as u64, tag);
-        (0..len).map(|_| r.normal() as f32).collect()
+        (0..len).map(|_| T::from_f64(r.normal())).collect()
     }
 
     /// Calls `f(output index, input index, weight index)` for every multiply-add.
@@ -235,35 +241,57 @@ mod tests {
     }
 
     /// |error| ≤ tolerance·(|x| ∗ |w|).
-    fn close(got: &[f32], want: &[f64], scale: &[f64], tolerance: f64, what: &str) {
+    fn close<T: Element>(got: &[T], want: &[f64], scale: &[f64], tolerance: f64, what: &str) {
         for ((g, w), s) in got.iter().zip(want).zip(scale) {
-            assert!((*g as f64 - w).abs() <= tolerance * s, "{what}: {g} {w}");
+            assert!((g.to_f64() - w).abs() <= tolerance * s, "{what}: {g} {w}");
         }
+    }
+
+    /// The instruction sets of this CPU.
+    fn sets() -> impl Iterator<Item = Isa> {
+        Isa::ALL.into_iter().filter(|isa| isa.is_available())
     }
 
     #[test]
     fn all_three_passes_agree_with_a_naive_loop_in_f64() {
-        let mut counts = vec![0; kernels_f32().len()];
+        let kernels: Vec<(Isa, &ConvKernels<f32>)> =
+            sets().flat_map(|isa| f32::kernels_of(isa).conv.iter().map(move |k| (isa, *k))).collect();
+        let mut counts = vec![0; kernels.len()];
         for conv in shapes() {
-            let suits = |k: &&ConvKernels<f32>| (k.suits)(&conv);
-            let kernels: Vec<&ConvKernels<f32>> = kernels_f32().iter().copied().filter(suits).collect();
-            agree(&kernels, conv);
-            let count = |(n, k): (&mut usize, &&ConvKernels<f32>)| *n += suits(k) as usize;
-            counts.iter_mut().zip(kernels_f32()).for_each(count);
+            let suits = |(_, k): &&(Isa, &ConvKernels<f32>)| (k.suits)(&conv);
+            let suited: Vec<_> = kernels.iter().filter(suits).copied().collect();
+            agree(&suited, conv);
+            counts.iter_mut().zip(&kernels).for_each(|(n, k)| *n += suits(&k) as usize);
         }
-        assert!(counts.iter().all(|n| *n >= 300), "{counts:?}");
+        for (n, (isa, k)) in counts.iter().zip(&kernels) {
+            // Those for groups have a test of their own.
+            assert!(
+                *n >= 300 || ["depthwise", "depthwise loops", "grouped"].contains(&k.name),
+                "{} {}: {n}",
+                isa.name(),
+                k.name
+            );
+        }
+    }
+
+    #[test]
+    fn all_three_passes_agree_with_a_naive_loop_in_double_precision() {
+        for conv in shapes().into_iter().step_by(3) {
+            let all = sets().flat_map(|isa| f64::kernels_of(isa).conv.iter().map(move |k| (isa, *k)));
+            agree(&all.filter(|(_, k)| (k.suits)(&conv)).collect::<Vec<_>>(), conv);
+        }
     }
 
     #[test]
     fn convolutions_in_groups_agree_with_a_naive_loop_in_f64() {
         let mut r = Rng::new(12, "groups", 0, 0);
         let mut count = 0;
-        while count < 300 {
-            let groups = 2 + r.below(5);
+        while count < 700 {
+            let groups = 2 + r.below(if count % 2 == 0 { 40 } else { 5 });
             // Every channel a group, one output each; or any numbers.
-            let (ci, co) = if r.below(2) == 0 { (1, 1) } else { (1 + r.below(4), 1 + r.below(4)) };
+            let (ci, co) = if count % 2 == 0 { (1, 1) } else { (1 + r.below(4), 1 + r.below(4)) };
             let images = [1 + r.below(20), 1 + r.below(9), 1 + r.below(9), groups * ci];
-            let window = if count < 150 {
+            let window = if count < 600 {
                 let kernel = [1 + r.below(4), 1 + r.below(4)];
                 Window::square(images, kernel, 1 + r.below(3), r.below(3))
             } else {
@@ -271,23 +299,24 @@ mod tests {
             };
             if window.fits() {
                 let conv = Conv { window, out: groups * co, groups };
-                agree(&[kernels(&conv)], conv);
+                let of = |isa: Isa| f32::kernels_of(isa).conv.iter().map(move |k| (isa, *k));
+                agree(&sets().flat_map(of).filter(|(_, k)| (k.suits)(&conv)).collect::<Vec<_>>(), conv);
                 count += 1;
             }
         }
     }
 
-    fn agree(kernels: &[&ConvKernels<f32>], conv: Conv) {
+    fn agree<T: Element>(kernels: &[(Isa, &ConvKernels<T>)], conv: Conv) {
         let pool = Pool::new();
         let g = conv.window;
-        let x = random(g.n * g.image(), 0);
-        let w = random(conv.weight_shape().len(), 1);
-        let y_bar = random(conv.output_shape().len(), 2);
+        let x = random::<T>(g.n * g.image(), 0);
+        let w = random::<T>(conv.weight_shape().len(), 1);
+        let y_bar = random::<T>(conv.output_shape().len(), 2);
         let zeros = |n: usize| (vec![0.0f64; n], vec![0.0f64; n]);
         let ((mut y, mut ys), (mut xb, mut xs), (mut wb, mut ws)) =
             (zeros(y_bar.len()), zeros(x.len()), zeros(w.len()));
         each_term(&conv, |o, i, k| {
-            let (xv, wv, bv) = (x[i] as f64, w[k] as f64, y_bar[o] as f64);
+            let (xv, wv, bv) = (x[i].to_f64(), w[k].to_f64(), y_bar[o].to_f64());
             y[o] += xv * wv;
             ys[o] += (xv * wv).abs();
             xb[i] += bv * wv;
@@ -295,17 +324,23 @@ mod tests {
             wb[k] += bv * xv;
             ws[k] += (bv * xv).abs();
         });
-        for k in kernels {
-            let tolerance = if k.fast_math { 5e-5 } else { 1e-5 };
-            let mut got = vec![f32::NAN; y.len()];
+        for (isa, k) in kernels {
+            let what = |pass: &str| format!("{} {} {pass} {:?} {conv:?}", isa.name(), k.name, T::DTYPE);
+            let tolerance = match (T::DTYPE, k.fast_math) {
+                (DType::F64, _) => 1e-14,
+                (DType::F32, false) => 1e-5,
+                (DType::F32, true) => 5e-5,
+            };
+            let nan = T::from_f64(f64::NAN);
+            let mut got = vec![nan; y.len()];
             (k.forward)(&conv, &x, &w, &mut got, &pool);
-            close(&got, &y, &ys, tolerance, &format!("{} forward {conv:?}", k.name));
-            let mut got = vec![f32::NAN; x.len()];
+            close(&got, &y, &ys, tolerance, &what("forward"));
+            let mut got = vec![nan; x.len()];
             (k.backward_data)(&conv, &y_bar, &w, &mut got, &pool);
-            close(&got, &xb, &xs, tolerance, &format!("{} backward_data {conv:?}", k.name));
-            let mut got = vec![f32::NAN; w.len()];
+            close(&got, &xb, &xs, tolerance, &what("backward_data"));
+            let mut got = vec![nan; w.len()];
             (k.backward_weight)(&conv, &x, &y_bar, &mut got, &pool);
-            close(&got, &wb, &ws, tolerance, &format!("{} backward_weight {conv:?}", k.name));
+            close(&got, &wb, &ws, tolerance, &what("backward_weight"));
         }
     }
 }

@@ -11,12 +11,12 @@ use crate::kernels::conv::{Conv, ConvKernels};
 use crate::parallel::{for_chunks, for_chunks_with_scratch};
 use crate::{Array, Pool, Shape};
 
-pub(super) static KERNELS: ConvKernels<f32> = ConvKernels {
+pub(in crate::kernels) static KERNELS: ConvKernels<f32> = ConvKernels {
     name: "avx512 direct",
     allowed_by: KernelChoice::Direct,
     fast_math: false,
     saving: 1.0,
-    suits: |conv| conv.is_dense(),
+    suits: |conv| conv.is_dense() && conv.groups == 1,
     forward,
     backward_data,
     backward_weight,

@@ -32,7 +32,7 @@ use maps::{Four, Maps, Two};
 use tiles::{Domain, Tiles, transform_input, transform_output, transform_output_adjoint};
 use weights::{Filters, transform_weights, transform_weights_adjoint};
 
-pub(super) static F2: ConvKernels<f32> = ConvKernels {
+pub(in crate::kernels) static F2: ConvKernels<f32> = ConvKernels {
     name: "avx512 winograd F(2×2, 3×3)",
     allowed_by: KernelChoice::Auto,
     fast_math: false,
@@ -43,7 +43,7 @@ pub(super) static F2: ConvKernels<f32> = ConvKernels {
     backward_weight: backward_weight::<Two, 2, 4>,
 };
 
-pub(super) static F4: ConvKernels<f32> = ConvKernels {
+pub(in crate::kernels) static F4: ConvKernels<f32> = ConvKernels {
     name: "avx512 winograd F(4×4, 3×3)",
     allowed_by: KernelChoice::Auto,
     fast_math: true,

@@ -7,18 +7,14 @@ use crate::kernels::window::{Window, gather, scatter_add};
 use crate::parallel::{for_chunks, for_chunks_with_scratch};
 use crate::{Array, Element, Pool, Shape};
 
-/// The kernels of this file for f32.
-pub(super) static KERNELS: ConvKernels<f32> = kernels();
-/// The kernels of this file for f64.
-pub(super) static KERNELS_F64: ConvKernels<f64> = kernels();
-
-const fn kernels<T: Element>() -> ConvKernels<T> {
+/// The kernels of this file.
+pub(in crate::kernels) const fn kernels<T: Element>() -> ConvKernels<T> {
     ConvKernels {
         name: "gathered patches",
         allowed_by: KernelChoice::Portable,
         fast_math: false,
         saving: 1.0,
-        suits: |_| true,
+        suits: |conv| conv.groups == 1,
         forward,
         backward_data,
         backward_weight,

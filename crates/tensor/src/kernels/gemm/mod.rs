@@ -1,9 +1,15 @@
-//! Matrix products, single-threaded inside fixed parts: through the `gemm` crate, which picks the widest instructions of the CPU, or by
-//! plain loops where the same bits are asked for on every machine.
+//! Matrix products on strided views.
+//!
+//! Which loops run depends on the instruction set (`kernels::table`): `packed`, or the `gemm` crate's; plain ones where the same
+//! bits are asked for on every machine.
+
+pub(in crate::kernels) mod external;
+pub(in crate::kernels) mod packed;
 
 use crate::Element;
 use crate::kernels::choice::{KernelChoice, kernel_choice};
-use crate::parallel::{for_chunks_of_work, vectorized};
+use crate::kernels::isa::vectorized;
+use crate::parallel::for_chunks_of_work;
 
 /// A strided matrix inside a slice.
 #[derive(Debug, Clone, Copy)]
@@ -97,7 +103,6 @@ pub fn scaled<T: Element>(dst: &mut [T], accumulate: bool, scale: T, a: View<T>,
 }
 
 /// [`scaled`] into rows that start `row_stride` elements apart; what lies between them stays.
-#[allow(unsafe_code)]
 pub fn scaled_rows<T: Element>(
     dst: &mut [T],
     row_stride: usize,
@@ -113,45 +118,37 @@ pub fn scaled_rows<T: Element>(
     if kernel_choice() == KernelChoice::Portable {
         return plain(dst, row_stride, accumulate, scale, a, b);
     }
-    // SAFETY: `View` checked that both operands lie inside their slices, and `dst` holds m rows of n elements; the
-    // exclusive borrow of `dst` rules out overlap. `gemm` supports f32 and f64, the only `Element`s.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            dst.as_mut_ptr(),
-            1,
-            row_stride as isize,
-            accumulate,
-            a.data.as_ptr(),
-            a.col_stride as isize,
-            a.row_stride as isize,
-            b.data.as_ptr(),
-            b.col_stride as isize,
-            b.row_stride as isize,
-            T::ONE,
-            scale,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
+    (T::kernels().product)(dst, row_stride, accumulate, scale, a, b);
 }
 
-/// `dst = a·b`, or `dst += a·b` when `accumulate`, split by rows of `dst`.
+/// `dst = a·b`, or `dst += a·b` when `accumulate`, on all threads.
 pub fn matmul<T: Element>(dst: &mut [T], accumulate: bool, a: View<T>, b: View<T>) {
     let (m, n) = (a.rows, b.cols);
     assert_eq!(dst.len(), m * n, "size of the product");
+    assert_eq!(b.rows, a.cols, "inner dimensions");
     if n == 0 {
         return;
     }
+    if kernel_choice() == KernelChoice::Portable {
+        return by_rows(dst, accumulate, a, b, plain);
+    }
+    (T::kernels().matmul)(dst, accumulate, a, b);
+}
+
+/// A product of the calling thread: `dst`, the elements from one of its rows to the next, whether to add to it, the scale, both operands.
+pub(crate) type Product<T> = fn(&mut [T], usize, bool, T, View<T>, View<T>);
+
+/// A product of all threads: `dst`, contiguous; whether to add to it; both operands.
+pub(crate) type Matmul<T> = fn(&mut [T], bool, View<T>, View<T>);
+
+/// `dst = a·b`, or `dst += a·b` when `accumulate`, split by rows of `dst`.
+fn by_rows<T: Element>(dst: &mut [T], accumulate: bool, a: View<T>, b: View<T>, product: Product<T>) {
+    let (m, n) = (a.rows, b.cols);
     // Parts of about half a million multiply-adds, but at most about 16 of them and at least 64 rows each: every part packs
     // the whole of b.
     let rows = ((1 << 19) / (n * a.cols).max(1)).max(m.div_ceil(16)).max(64).next_multiple_of(8);
     for_chunks_of_work(dst, rows * n, m * n * a.cols, |i, part| {
-        serial(part, accumulate, a.row_range(i * rows, part.len() / n), b);
+        product(part, n, accumulate, T::ONE, a.row_range(i * rows, part.len() / n), b);
     });
 }
 
@@ -176,42 +173,64 @@ pub fn batched<'a, T: Element>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kernels::isa::Isa;
 
-    #[test]
-    fn agrees_with_the_naive_product_in_every_orientation() {
-        // Of the second the rows are split.
-        for (m, n, k) in [(37, 19, 53), (1100, 19, 53)] {
-            in_every_orientation(m, n, k);
-        }
+    /// Whole numbers: every order of additions gives the same.
+    fn operand<T: Element>(len: usize, modulus: usize) -> Vec<T> {
+        (0..len).map(|i| T::from_f64(((i * 37) % modulus) as f64 - 3.0)).collect()
     }
 
-    fn in_every_orientation(m: usize, n: usize, k: usize) {
-        let a: Vec<f64> = (0..m * k).map(|i| ((i * 37) % 101) as f64 - 50.0).collect();
-        let b: Vec<f64> = (0..k * n).map(|i| ((i * 53) % 97) as f64 - 48.0).collect();
-        let transpose = |v: &[f64], r: usize, c: usize| -> Vec<f64> {
-            (0..r * c).map(|i| v[(i % r) * c + i / r]).collect()
-        };
+    fn in_every_orientation<T: Element>(m: usize, n: usize, k: usize) {
+        let (a, b) = (operand::<T>(m * k, 7), operand::<T>(k * n, 5));
+        let transpose =
+            |v: &[T], r: usize, c: usize| -> Vec<T> { (0..r * c).map(|i| v[(i % r) * c + i / r]).collect() };
         let (at, bt) = (transpose(&a, m, k), transpose(&b, k, n));
-        let mut want = vec![0.0; m * n];
+        let mut want = vec![T::ZERO; m * n];
         for i in 0..m {
-            for j in 0..n {
-                want[i * n + j] = (0..k).map(|l| a[i * k + l] * b[l * n + j]).sum();
+            for l in 0..k {
+                (0..n).for_each(|j| want[i * n + j] += a[i * k + l] * b[l * n + j]);
             }
         }
+        let times = |factor: f64| want.iter().map(|w| T::from_f64(factor) * *w).collect::<Vec<T>>();
         for (ta, tb) in [(false, false), (true, false), (false, true), (true, true)] {
             let a = if ta { View::new(&at, k, m).t() } else { View::new(&a, m, k) };
             let b = if tb { View::new(&bt, n, k).t() } else { View::new(&b, k, n) };
-            let mut got = vec![1.0; m * n];
-            matmul(&mut got, false, a, b);
-            assert_eq!(got, want);
-            got.fill(1.0);
-            plain(&mut got, n, false, 2.0, a, b);
-            assert!(got.iter().zip(&want).all(|(g, w)| *g == 2.0 * w));
-            plain(&mut got, n, true, 3.0, a, b);
-            assert!(got.iter().zip(&want).all(|(g, w)| *g == 5.0 * w));
-            got.copy_from_slice(&want);
-            matmul(&mut got, true, a, b);
-            assert!(got.iter().zip(&want).all(|(g, w)| *g == 2.0 * w));
+            let sets =
+                Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(|isa| T::kernels_of(isa).product);
+            for product in sets.chain([plain as Product<T>]) {
+                // Rows further apart than they are long: what lies between them stays.
+                let pitch = n + 3;
+                let mut got = vec![T::ONE; m * pitch];
+                let rows =
+                    |got: &[T]| got.chunks(pitch).flat_map(|row| row[..n].to_vec()).collect::<Vec<T>>();
+                product(&mut got, pitch, false, T::from_f64(2.0), a, b);
+                assert_eq!(rows(&got), times(2.0), "{m} {n} {k} {ta} {tb}");
+                product(&mut got, pitch, true, T::from_f64(3.0), a, b);
+                assert_eq!(rows(&got), times(5.0), "{m} {n} {k} {ta} {tb}");
+                assert!(got.chunks(pitch).all(|row| row[n..].iter().all(|x| *x == T::ONE)));
+            }
+            let sets =
+                Isa::ALL.into_iter().filter(|isa| isa.is_available()).map(|isa| T::kernels_of(isa).matmul);
+            for matmul in sets {
+                let mut got = vec![T::ONE; m * n];
+                matmul(&mut got, false, a, b);
+                assert_eq!(got, times(1.0), "{m} {n} {k} {ta} {tb}");
+                matmul(&mut got, true, a, b);
+                assert_eq!(got, times(2.0), "{m} {n} {k} {ta} {tb}");
+            }
+        }
+    }
+
+    #[test]
+    fn agrees_with_the_naive_product_in_every_orientation() {
+        let mut r = crate::Rng::new(3, "products", 0, 0);
+        // Rows, terms and columns that are split, no terms at all, single rows.
+        let mut sizes =
+            vec![(1100, 19, 53), (3, 700, 2000), (5, 9, 40000), (40, 0, 3), (9, 11, 0), (1, 1, 1)];
+        sizes.extend((0..60).map(|_| (1 + r.below(70), 1 + r.below(70), 1 + r.below(600))));
+        for (m, n, k) in sizes {
+            in_every_orientation::<f32>(m, n, k);
+            in_every_orientation::<f64>(m, n, k);
         }
     }
 }
