@@ -388,6 +388,46 @@ class Literals(nn.Module):
         return self.b(x) if reduction == "none" else self.b(x).sum()
 
 
+class Frozen(nn.Module):
+    """Layers that are not trained: weights alone, a norm's scale alone, a whole layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.norm, self.b = nn.Linear(6, 8), nn.LayerNorm(8), nn.Linear(8, 8)
+        self.head = nn.Linear(8, CLASSES)
+        for param in (self.a.weight, self.norm.weight, *self.b.parameters()):
+            param.requires_grad_(False)
+
+    def forward(self, x):
+        x = torch.tanh(self.norm(self.a(x)))
+        return self.head(x + F.silu(self.b(x)))
+
+
+class Dropped(nn.Module):
+    """Random masks of every kind: of pixels, of rows, of tokens, of attention's weights; in place and not."""
+
+    def __init__(self, width=4):
+        super().__init__()
+        self.conv, self.pixels = nn.Conv2d(3, width, 4, stride=4), nn.Dropout(0.3)
+        self.norm, self.qkv, self.proj = nn.LayerNorm(width), nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.tokens, self.last = nn.Dropout(0.2, inplace=True), nn.Dropout(0.4)
+        self.head = nn.Linear(width, CLASSES)
+
+    def attention(self, x):
+        b, t, c = x.shape
+        q, k, v = self.qkv(x).reshape(b, t, 3, 2, c // 2).permute(2, 0, 3, 1, 4).unbind(0)
+        y = F.scaled_dot_product_attention(q, k, v, dropout_p=0.25 if self.training else 0.0)
+        y = self.tokens(self.proj(y.transpose(1, 2).reshape(b, t, c)))
+        if self.training:
+            y = y * y.new_empty((b, 1, 1)).bernoulli_(0.75).div_(0.75)
+        return y
+
+    def forward(self, x):
+        x = self.pixels(torch.tanh(self.conv(x))).flatten(2).transpose(1, 2)
+        x = x + self.attention(self.norm(x))
+        return self.head(self.last(x.mean(1)))
+
+
 CASES = {
     "residual": Case(Residual, images(), classes()),
     "residual_eval": Case(Residual, images(), classes(), mode=False),
@@ -404,6 +444,8 @@ CASES = {
     "copies": Case(Copies, lambda: (torch.randn(BATCH, 6),), classes()),
     "strided": Case(Strided, images(), classes()),
     "mixed": Case(Mixed, lambda: (torch.randn(BATCH, 6),), classes()),
+    "frozen": Case(Frozen, lambda: (torch.randn(BATCH, 6),), classes()),
+    "dropped": Case(Dropped, images(), classes()),
     "literals": Case(
         Literals, lambda: (torch.randn(BATCH, 6), 2, 0.5, True, "none", None), classes(), decomposed=True
     ),

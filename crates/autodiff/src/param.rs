@@ -51,6 +51,8 @@ pub struct ParamSpec {
     pub flat: bool,
     /// Not trained: no optimizer moves it and no gradient of it is taken.
     pub frozen: bool,
+    /// Not trained unless it is asked for by name or kind: the network was given so (PyTorch's `requires_grad` is false).
+    pub frozen_by_default: bool,
     /// Of weights: the number of the bias that their layer adds, where it has one.
     pub bias: Option<usize>,
     /// Its other names: tied weights are one parameter.
@@ -70,6 +72,7 @@ impl ParamSpec {
             decoupled: false,
             flat: false,
             frozen: false,
+            frozen_by_default: false,
             bias: None,
             aliases: Vec::new(),
             class: String::new(),

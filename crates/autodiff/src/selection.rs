@@ -17,6 +17,11 @@ pub struct SelectionWord {
 pub const SELECTION_WORDS: &[SelectionWord] = &[
     SelectionWord { name: "all", about: "every parameter", matches: |_| true },
     SelectionWord {
+        name: "unfrozen",
+        about: "every parameter but those that the network's file freezes",
+        matches: |s| !s.frozen_by_default,
+    },
+    SelectionWord {
         name: "1d",
         about: "one number per channel: norms, biases, magnitudes",
         matches: ParamSpec::is_1d,

@@ -2,11 +2,14 @@
 
 mod agreement;
 
-use sph_nn::graph::{ImportError, import};
-use sph_nn::{Forward, Mode, Module, Role, Store};
+use sph_autodiff::{Tape, ops};
+use sph_nn::graph::{ImportError, Imported, import};
+use sph_nn::{Forward, Mode, Module, Probes, Role, Store};
 use sph_pt2::{Argument, Extent, InputKind, Program, Size};
 use sph_tensor::{Array, Pool, Rng, Shape};
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// The tiny networks that tools/make_pt2.py writes.
 fn networks() -> Vec<PathBuf> {
@@ -14,7 +17,7 @@ fn networks() -> Vec<PathBuf> {
     let files = std::fs::read_dir(folder).unwrap().map(|e| e.unwrap().path());
     let mut found: Vec<PathBuf> = files.filter(|p| p.extension().is_some_and(|e| e == "pt2")).collect();
     found.sort();
-    assert!(found.len() >= 15, "{found:?}");
+    assert!(found.len() >= 17, "{found:?}");
     found
 }
 
@@ -84,6 +87,21 @@ fn roles_follow_from_what_a_network_does_with_its_parameters() {
     // Tied weights are one parameter with two names.
     assert_eq!(of("gpt", "tokens.weight").aliases, ["head.weight"]);
     assert_eq!(of("residual", "bn1.weight").class_name(), "BatchNorm2d");
+}
+
+#[test]
+fn what_requires_no_gradient_is_frozen_by_default() {
+    for (decouple, expected) in [
+        (false, ["a.weight", "norm.weight", "b.weight", "b.bias"].as_slice()),
+        // Magnitudes of frozen weights are frozen, too.
+        (true, &["a.weight", "norm.weight", "b.weight_v", "b.bias", "b.weight_g"]),
+    ] {
+        let network = import(&program("frozen"), decouple).unwrap().network;
+        let frozen = network.params().filter(|s| s.frozen_by_default).map(|s| &*s.name);
+        assert_eq!(frozen.collect::<Vec<_>>(), expected);
+        assert!(network.params().all(|s| !s.frozen));
+    }
+    assert!(import(&program("two_inputs"), false).unwrap().network.params().all(|s| !s.frozen_by_default));
 }
 
 #[test]
@@ -199,26 +217,88 @@ fn mutate(program: &mut Program, others: &[Program], rng: &mut Rng) {
     }
 }
 
-/// `GRAPHS` in the environment is their number.
+/// Numbers that a network may make of a sample and is still run.
+const LARGEST: usize = 1 << 20;
+
+/// A step's work on a tiny batch, if the network is small: the gradient of its loss, or of the cross-entropy of its output. Shapes may not fit
+/// when it runs, since they are those of a batch then.
+fn run(imported: &Imported, pool: &Pool<f64>) -> Option<Result<(), String>> {
+    let batch = imported.batch.unwrap_or(3);
+    if imported.values > LARGEST || batch > 8 {
+        return None;
+    }
+    let store = Store::init(&imported.network, pool, 0);
+    let tape = Tape::new(pool, 1);
+    let mut f = Forward::on(tape, &store, Mode::Train, |_| Probes { dot: None, grad: true, hvp: false });
+    let mut rng = Rng::new(5, "inputs", 0, 0);
+    let mut given = Vec::new();
+    for input in &imported.inputs {
+        let mut dims = input.shape.clone();
+        if dims.len() == 3 && !input.integer {
+            dims.rotate_left(1);
+        }
+        let mut x = Array::stale(pool, Shape::new(&[vec![batch], dims].concat()));
+        x.make_mut()
+            .iter_mut()
+            .for_each(|v| *v = if input.integer { rng.below(5) as f64 } else { rng.normal() });
+        given.push(f.tape.constant(x));
+    }
+    f.more_inputs = given.split_off(1);
+    let module: &dyn Module<f64> = &*imported.network.model;
+    let mut step = || {
+        let output = module.forward(&mut f, &given[0]).map_err(|e| e.to_string())?;
+        let (n, classes) = (output.value().shape().rows(), output.value().shape().last());
+        let loss = match &imported.output {
+            None => output,
+            Some(_) => {
+                let rows = ops::reshape(Shape::new(&[n, classes]));
+                let rows = f.tape.apply(rows, &[&output], "loss").map_err(|e| e.to_string())?;
+                let loss = ops::cross_entropy(vec![0; n].into(), 0.0);
+                f.tape.apply(loss, &[&rows], "loss").map_err(|e| e.to_string())?
+            }
+        };
+        f.tape.backward(&loss);
+        Ok(())
+    };
+    Some(step())
+}
+
+/// `GRAPHS` in the environment is their number. Those that are networks are run, in CI a few of them.
 #[test]
 fn mutated_graphs_are_networks_or_errors() {
     let programs: Vec<Program> = networks().iter().map(|p| Program::read(p).unwrap()).collect();
     let count = std::env::var("GRAPHS").map_or(2000, |n| n.parse().unwrap());
-    let mut built = 0;
+    let runs = if count > 2000 { count } else { 200 };
+    let (mut built, mut ran) = (0, 0);
+    let pool = Pool::<f64>::new();
     for number in 0..count {
         let mut rng = Rng::new(11, "mutation", number, 0);
         let mut program = programs[rng.below(programs.len())].clone();
         (0..1 + rng.below(3)).for_each(|_| mutate(&mut program, &programs, &mut rng));
         let kept = program.clone();
-        let outcome = std::panic::catch_unwind(|| import(&program, number % 2 == 0).map(|_| ()));
+        let begin = Instant::now();
+        let outcome = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let imported = import(&program, number % 2 == 0)?;
+            Ok::<_, ImportError>(if built < runs { run(&imported, &pool) } else { None })
+        }));
+        assert!(begin.elapsed() < Duration::from_secs(60), "graph {number}: {:?}", begin.elapsed());
         match outcome {
-            Ok(Ok(())) => built += 1,
+            Ok(Ok(done)) => {
+                built += 1;
+                match done {
+                    Some(Ok(())) => ran += 1,
+                    Some(Err(e)) => assert!(!e.is_empty() && e.len() < 2000, "{e}"),
+                    None => (),
+                }
+            }
             Ok(Err(e)) => assert!(!e.to_string().is_empty() && e.to_string().len() < 2000),
             Err(_) => panic!("graph {number} of {count}: {:?}", kept.nodes),
         }
     }
     // Both ends are met.
+    println!("{built} of {count} are networks, {ran} run");
     assert!(built > count / 50 && built < count * 4 / 5, "{built} of {count} are networks");
+    assert!(ran > built.min(runs) / 2, "{ran} of {built} run");
 }
 
 #[test]

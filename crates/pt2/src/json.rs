@@ -149,6 +149,7 @@ pub struct StoredMeta {
     pub strides: Vec<Extent>,
     pub storage_offset: Extent,
     pub layout: i64,
+    pub requires_grad: bool,
 }
 
 /// A table without two rows of one name, which Python would read as the last of them.

@@ -99,6 +99,8 @@ pub struct Tensor {
     pub storage: usize,
     /// The bytes, little-endian.
     pub bytes: Arc<[u8]>,
+    /// PyTorch's `requires_grad`: a parameter without it is not trained.
+    pub requires_grad: bool,
 }
 
 impl Tensor {
@@ -185,6 +187,7 @@ mod tests {
             offset,
             storage: 0,
             bytes: bytes.into(),
+            requires_grad: false,
         }
     }
 
@@ -219,7 +222,16 @@ mod tests {
     fn every_type_has_its_values() {
         let read = |dtype, bytes: &[u8]| {
             let shape = vec![bytes.len() / Dtype::size(dtype).unwrap()];
-            Tensor { dtype, shape, strides: vec![1], offset: 0, storage: 0, bytes: bytes.into() }.to_f64()
+            Tensor {
+                dtype,
+                shape,
+                strides: vec![1],
+                offset: 0,
+                storage: 0,
+                bytes: bytes.into(),
+                requires_grad: false,
+            }
+            .to_f64()
         };
         assert_eq!(read(Dtype::U8, &[0, 255]), [0., 255.]);
         assert_eq!(read(Dtype::I8, &[1, 255]), [1., -1.]);

@@ -105,5 +105,5 @@ fn view(meta: &StoredMeta, entry: &str, storage: usize, bytes: Arc<[u8]>) -> Res
             return Err(Problem::Outside { end, entry: entry.into(), bytes: bytes.len(), elements });
         }
     }
-    Ok(Tensor { dtype, shape, strides, offset, storage, bytes })
+    Ok(Tensor { dtype, shape, strides, offset, storage, bytes, requires_grad: meta.requires_grad })
 }

@@ -54,7 +54,10 @@ fn describe(program: &Program) -> Vec<String> {
     for input in &program.inputs {
         let persistent = |persistent| if persistent { "True" } else { "False" };
         let kind = match &input.kind {
-            InputKind::Parameter(name) => format!("parameter {name} None"),
+            InputKind::Parameter(name) => {
+                let frozen = if program.tensors[name].requires_grad { "" } else { " frozen" };
+                format!("parameter {name} None{frozen}")
+            }
             InputKind::Buffer { name, persistent: p } => format!("buffer {name} {}", persistent(*p)),
             InputKind::Constant(name) => format!("constant_tensor {name} None"),
             InputKind::User => "user_input None None".into(),

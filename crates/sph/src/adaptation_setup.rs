@@ -33,7 +33,7 @@ impl AdaptationSetup {
         let network = args.source.find(Some(&args.checkpoint), Images::Parts)?;
         let (mut objective, notes) = network.objective(&Pool::new(), args.seed)?;
         objective.loss = args.loss()?;
-        args.optimizer.freeze(&mut objective.store)?;
+        let frozen = args.optimizer.freeze(&mut objective.store)?;
         let optimizer = args.optimizer.build(objective.store.specs(), args.seed)?;
         let choice = ImageChoice {
             adapt_on: args.adapt_on,
@@ -50,7 +50,7 @@ impl AdaptationSetup {
         };
         let images = AdaptationImages::choose(&network, &args.checkpoint, &choice)?;
         objective.curvature_fraction = args.optimizer.curvature_batch_in_adaptation(images.batch_size)?;
-        let mut notes: Vec<String> = notes.into_iter().chain(network.notes.clone()).collect();
+        let mut notes: Vec<String> = notes.into_iter().chain(network.notes.clone()).chain(frozen).collect();
         if args.eval_on == EvalOn::Validation && network.overlap == TrainingOverlap::Unknown {
             let path = args.checkpoint.display();
             let folder = if network.is_ours { "; its run's folder does" } else { "" };

@@ -87,7 +87,7 @@ fn training<T: Real>(args: &TrainArgs, graph: Option<GraphFile>) -> Result<(Trai
         }
     };
     let mut objective = Objective::new(info.build(args.model.dropout)?, &Pool::new(), args.seed);
-    args.optimizer.freeze(&mut objective.store)?;
+    notes.extend(args.optimizer.freeze(&mut objective.store)?);
     objective.loss = loss;
     objective.smoothing = args.smoothing;
     objective.curvature_fraction = args.optimizer.curvature_batch()?;

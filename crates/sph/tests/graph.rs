@@ -134,10 +134,8 @@ fn what_does_not_fit_a_network_is_said() {
     );
 }
 
-#[test]
-fn rows_of_numbers_are_features() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = dir.path().join("rows.safetensors");
+/// Rows of six numbers of five classes.
+fn rows(path: &Path) {
     let labels: Vec<i64> = (0..100).map(|i| i % 5).collect();
     let value = |i: usize| (i * 7919 % 97) as f32 / 97.0 + f32::from(u8::from(i % 6 == (i / 6) % 5));
     let x: Vec<u8> = (0..600).flat_map(|i| value(i).to_le_bytes()).collect();
@@ -148,11 +146,63 @@ fn rows_of_numbers_are_features() {
         ("x_test", TensorView::new(Dtype::F32, vec![100, 6], &x).unwrap()),
         ("y_test", TensorView::new(Dtype::I64, vec![100], &y).unwrap()),
     ]);
-    std::fs::write(&path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+    std::fs::write(path, safetensors::serialize(tensors, None).unwrap()).unwrap();
+}
+
+#[test]
+fn rows_of_numbers_are_features() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.safetensors");
+    rows(&path);
     let (out, net) = (dir.path().display(), network("copies"));
     let data = format!("--dataset safetensors --data-dir {}", path.display());
     let flags = format!("--epochs 20 --batch-size 20 --opt adamw --lr 0.03 --experiment a --output {out}");
     stdout(&format!("train --model {} {data} {flags}", net.display()));
     let record = json(&format!("eval {out}/a {data}"));
     assert!(record["accuracy"].as_f64().unwrap() > 0.6, "{record}");
+}
+
+#[test]
+fn what_a_file_freezes_stays_until_it_is_chosen() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("rows.safetensors");
+    rows(&path);
+    let (out, net) = (dir.path().display(), network("frozen"));
+    let net = net.display();
+    let list = stdout(&format!("models {net}"));
+    let line = |name: &str| list.lines().find(|l| l.starts_with(&format!("{name} "))).unwrap().to_string();
+    assert!(line("a.weight").ends_with("  frozen") && !line("a.bias").ends_with("frozen"), "{list}");
+    assert!(list.contains("189 parameters, 128 of them frozen"), "{list}");
+    assert_eq!(json(&format!("models {net}"))["tensors"][0]["frozen"], true);
+
+    let data = format!("--dataset safetensors --data-dir {}", path.display());
+    let train = |experiment: &str, more: &str| {
+        let flags = format!("train --model {net} {data} --epochs 1 --batch-size 20 --output {out}");
+        let done = common::sph(&format!("{flags} --experiment {experiment} {more}")).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        let bytes = std::fs::read(dir.path().join(experiment).join("last.safetensors")).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let begun = sph_pt2::Program::read(&network("frozen")).unwrap();
+        let changed = |name: &str| {
+            let floats = file.tensor(name).unwrap().data().as_chunks::<4>().0.to_vec();
+            let values: Vec<f64> = floats.iter().map(|b| f32::from_le_bytes(*b).into()).collect();
+            values != begun.tensors[name].to_f64()
+        };
+        let names = ["a.weight", "a.bias", "norm.weight", "norm.bias", "b.weight", "b.bias", "head.weight"];
+        let moved: Vec<&str> = names.into_iter().filter(|name| changed(name)).collect();
+        (moved.join(" "), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let said = "note: the network's file freezes 4 of 8 parameters (no requires_grad), 'a.weight' first: ";
+    let (moved, stderr) = train("own", "--opt sgd");
+    assert_eq!(moved, "a.bias norm.bias head.weight");
+    assert!(stderr.contains(&format!("{said}they are not trained; --trainable all,")), "{stderr}");
+    let (moved, stderr) = train("chosen", "--opt sgd --trainable b.*,norm");
+    assert_eq!(moved, "norm.weight norm.bias b.weight b.bias");
+    assert!(stderr.contains(&format!("{said}--trainable b.*,norm trains 3 of them")), "{stderr}");
+    let (moved, _) = train("all", "--opt sph --trainable all");
+    assert_eq!(moved.split(' ').count(), 7);
+    // A built-in network freezes nothing.
+    let done =
+        common::sph("bench --model mlp --batch-size 4 --steps 1 --trainable unfrozen").output().unwrap();
+    assert!(done.status.success() && !String::from_utf8_lossy(&done.stderr).contains("freezes"));
 }

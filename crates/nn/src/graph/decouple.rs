@@ -67,11 +67,12 @@ impl Lowering<'_> {
         spec.name = format!("{plain}_v");
         spec.role = Role::Direction;
         spec.bias = None;
-        let (head, rank, out) = (spec.head, spec.shape.len(), spec.shape[0]);
+        let (head, frozen, rank, out) = (spec.head, spec.frozen_by_default, spec.shape.len(), spec.shape[0]);
         let shape: Vec<usize> = (0..rank).map(|i| if i == 0 { out } else { 1 }).collect();
         let gamma =
             self.builder.param(format!("{plain}_g"), &shape, Role::Magnitude, Init::RowNorms { of: w });
-        self.builder.params[gamma].0.head = head;
+        let made = &mut self.builder.params[gamma].0;
+        (made.head, made.frozen_by_default) = (head, frozen);
         if let Some(Id::Param(bias)) = inputs.get(2) {
             self.builder.mark_decoupled(*bias);
         }

@@ -57,6 +57,7 @@ impl<'a> Lowering<'a> {
                             finite(name, tensor)?;
                             let init = Init::Given(tensor.clone());
                             let number = self.builder.param(name.clone(), &tensor.shape, Role::Weight, init);
+                            self.builder.params[number].0.frozen_by_default = !tensor.requires_grad;
                             self.builder.params[number].0.class = classes
                                 .get(name.rsplit_once('.').map_or("", |(path, _)| path))
                                 .map_or(String::new(), |c| c.to_string());

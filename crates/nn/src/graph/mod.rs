@@ -69,6 +69,8 @@ pub struct Imported {
     pub output: Option<Vec<usize>>,
     /// The only batch size that it takes; `None` for any.
     pub batch: Option<usize>,
+    /// Numbers in all values that it makes of one sample on the way, those that depend on no sample among them.
+    pub values: usize,
     /// A norm is among its layers.
     pub norms: bool,
     /// It works on tokens: attention is among its layers, or norms of rows alone.
@@ -158,10 +160,11 @@ pub fn import(program: &Program, decouple: bool) -> Result<Imported, ImportError
     let model = GraphModel { inputs: read, steps, dead, output: id, values, batch, changed };
     // Shapes are checked now, so that what does not fit is found before anything runs.
     let shapes: Vec<Shape> = builder.params.iter().map(|(s, _)| Shape::new(&s.shape)).collect();
-    let checked = model.shapes(&shapes, batch.unwrap_or(2));
-    checked.map_err(|e| ImportError::Network(e.to_string()))?;
+    let samples = batch.unwrap_or(2);
+    let made = model.shapes(&shapes, samples).map_err(|e| ImportError::Network(e.to_string()))?;
+    let values = made.iter().fold(0usize, |n, shape| n.saturating_add(shape.len())) / samples;
     let network = builder.finish(Box::new(model));
-    Ok(Imported { network, inputs, output: per_sample, batch, norms, tokens, notes })
+    Ok(Imported { network, inputs, output: per_sample, batch, values, norms, tokens, notes })
 }
 
 /// The output of the graph, as rows that lie as PyTorch has them.

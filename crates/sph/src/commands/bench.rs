@@ -93,7 +93,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     let mut objective = Objective::new(network, &pool, args.seed);
     // What `sph train` takes.
     let settings = args.model.suited(args.optimizer.clone())?;
-    settings.freeze(&mut objective.store)?;
+    super::note(&settings.freeze(&mut objective.store)?);
     objective.curvature_fraction = settings.curvature_batch()?;
     let specs = objective.store.specs().to_vec();
     let mut optimizer = settings.build(&specs, args.seed)?;

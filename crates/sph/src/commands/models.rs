@@ -118,14 +118,20 @@ fn describe(file: &GraphFile, args: &ModelsArgs) -> Result<()> {
     let blocks = second_order_blocks(specs);
     let entries = |chosen: &mut dyn Iterator<Item = usize>| chosen.map(|i| specs[i].len()).sum::<usize>();
     let (all, one_d) = (entries(&mut (0..specs.len())), entries(&mut blocks.iter().copied()));
+    let frozen = entries(&mut (0..specs.len()).filter(|&i| specs[i].frozen_by_default));
     let word = |i: usize| if specs[i].head { "head" } else { "" };
     if args.json {
-        let parameters: Vec<_> = specs.iter().enumerate().map(|(i, spec)| {
-            serde_json::json!({
-                "name": spec.name, "aliases": spec.aliases, "class": spec.class, "shape": spec.shape,
-                "role": spec.role.name(), "head": spec.head, "second_order": blocks.contains(&i), "multiply_adds": by_parameter[i],
+        let parameters: Vec<_> = specs
+            .iter()
+            .enumerate()
+            .map(|(i, spec)| {
+                serde_json::json!({
+                    "name": spec.name, "aliases": spec.aliases, "class": spec.class, "shape": spec.shape,
+                    "role": spec.role.name(), "head": spec.head, "frozen": spec.frozen_by_default,
+                    "second_order": blocks.contains(&i), "multiply_adds": by_parameter[i],
+                })
             })
-        }).collect();
+            .collect();
         let inputs: Vec<_> = network
             .inputs
             .iter()
@@ -134,6 +140,7 @@ fn describe(file: &GraphFile, args: &ModelsArgs) -> Result<()> {
         let record = serde_json::json!({
             "name": file.name(), "sha256": file.digest(), "inputs": inputs, "output": network.output, "batch": network.batch,
             "parameters": all, "second_order_parameters": one_d, "blocks": blocks.len(), "multiply_adds": total,
+            "values": network.values,
             "notes": network.notes, "tensors": parameters,
         });
         return super::say(&record.to_string());
@@ -151,27 +158,36 @@ fn describe(file: &GraphFile, args: &ModelsArgs) -> Result<()> {
     let width = specs.iter().map(|s| s.name.len()).max().unwrap_or(0).max(9);
     let class = specs.iter().map(|s| s.class_name().len()).max().unwrap_or(0).max(5);
     super::say(&format!(
-        "{:width$}  {:class$}  {:>16}  {:12} {:6} {:>14}",
-        "parameter", "class", "shape", "role", "block", "multiply-adds"
+        "{:width$}  {:class$}  {:>16}  {:12} {:6} {:>14}{}",
+        "parameter",
+        "class",
+        "shape",
+        "role",
+        "block",
+        "multiply-adds",
+        if frozen > 0 { "  trained" } else { "" }
     ))?;
     for (i, spec) in specs.iter().enumerate() {
         let block = if blocks.contains(&i) { "yes" } else { word(i) };
         let cost = if by_parameter[i] > 0 { grouped(by_parameter[i]) } else { String::new() };
         let line = format!(
-            "{:width$}  {:class$}  {:>16}  {:12} {block:6} {cost:>14}",
+            "{:width$}  {:class$}  {:>16}  {:12} {block:6} {cost:>14}{}",
             spec.name,
             spec.class_name(),
             times(&spec.shape),
-            spec.role.name()
+            spec.role.name(),
+            if spec.frozen_by_default { "  frozen" } else { "" }
         );
         super::say(line.trim_end())?;
     }
     super::say(&format!(
-        "{} parameters, {} of them second-order in {} blocks, {} multiply-adds a sample",
+        "{} parameters, {}{} of them second-order in {} blocks, {} multiply-adds and {} values a sample",
         grouped(all as u64),
+        if frozen > 0 { format!("{} of them frozen, ", grouped(frozen as u64)) } else { String::new() },
         grouped(one_d as u64),
         blocks.len(),
-        grouped(total)
+        grouped(total),
+        grouped(network.values as u64)
     ))?;
     super::note(&network.notes);
     Ok(())

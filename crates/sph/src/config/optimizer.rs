@@ -27,9 +27,11 @@ pub struct OptArgs {
     given: Settings,
 }
 
-const TRAINABLE: &str = "Parameters that are trained: all, 1d (norms, biases, magnitudes), norm, scale, shift, magnitude, bias, \
-                         second-order, head, or patterns of names such as 'layer4.*,fc.*'. The others are frozen: no gradient of \
+const TRAINABLE: &str = "Parameters that are trained: unfrozen (all but those without requires_grad in the file of a network), all, 1d \
+                         (norms, biases, magnitudes), norm, scale, shift, magnitude, bias, second-order, head, or patterns of names such as 'layer4.*,fc.*'. The others are frozen: no gradient of \
                          theirs is computed";
+/// The word for what the network's file does not freeze.
+const UNFROZEN: &str = "unfrozen";
 const NORM_STATISTICS: &str = "What BatchNorm normalizes by while training";
 const GROUP: &str = "Settings of parameters named as in --trainable, such as 'head: lr-mult=10, weight-decay=0, momentum=0.8'; may \
                      be given again. In a file: `[[group]]` tables with params and these keys";
@@ -116,7 +118,7 @@ impl Args for OptArgs {
                 Arg::new("trainable")
                     .long("trainable")
                     .help(TRAINABLE)
-                    .default_value("all")
+                    .default_value(UNFROZEN)
                     .value_name("WHICH")
                     .value_parser(selection),
             )
@@ -274,22 +276,39 @@ impl OptArgs {
         Ok(self.choice()?.has(CURVATURE_BATCH.name))
     }
 
-    /// Freezes what `--trainable` does not name, and says what norms normalize by.
+    /// Freezes what `--trainable` does not name, and says what norms normalize by. What a user should know of it is returned, a line each.
     ///
     /// # Errors
-    /// When a part of it names no parameter of the model.
-    pub fn freeze<T: Real>(&self, store: &mut Store<T>) -> Result<()> {
+    /// When a part of it names no parameter of the model, or the model has frozen them all.
+    pub fn freeze<T: Real>(&self, store: &mut Store<T>) -> Result<Vec<String>> {
         let fail = |source| SettingsError::Selection {
             setting: "trainable",
             selection: self.trainable.clone(),
             source,
-            note: None,
+            note: (self.trainable == UNFROZEN)
+                .then_some("the file has no parameter with requires_grad; --trainable all trains them all"),
         };
         let selection: Selection = self.trainable.parse().map_err(fail)?;
         selection.select(store.specs(), |_| true).map_err(fail)?;
         store.freeze(|s| !selection.matches(s));
         store.norm_statistics = row(&NormStatistics::ALL, |s| s.0, &self.norm_statistics)?.1;
-        Ok(())
+        Ok(self.frozen_by_file(store.specs()).into_iter().collect())
+    }
+
+    /// What becomes of the parameters that the network's file freezes, if there are any.
+    fn frozen_by_file(&self, specs: &[ParamSpec]) -> Option<String> {
+        let of_file: Vec<&ParamSpec> = specs.iter().filter(|s| s.frozen_by_default).collect();
+        let (kept, trained): (Vec<&ParamSpec>, Vec<&ParamSpec>) = of_file.iter().partition(|s| s.frozen);
+        let (first, n) = (&of_file.first()?.name, of_file.len());
+        let all = specs.len();
+        let begin =
+            format!("the network's file freezes {n} of {all} parameters (no requires_grad), '{first}' first");
+        Some(match (kept.len(), trained.len()) {
+            (_, 0) => {
+                format!("{begin}: they are not trained; --trainable all, or patterns of names, trains them")
+            }
+            (_, trained) => format!("{begin}: --trainable {} trains {trained} of them", self.trainable),
+        })
     }
 
     /// The second-order blocks among `specs`; none for optimizers without.
