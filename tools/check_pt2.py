@@ -7,7 +7,8 @@ Needs torch, torchvision, timm, safetensors. PATH is the example `agreement` of 
     cargo build --release -p sph-nn --example agreement
 
 Every network has random weights and is exported in training mode for any size of the batch; four images of 64 pixels with random labels give
-the loss. Probabilities of dropout and stochastic depth are 0. PyTorch's numbers are float64: gradients by backward, row sums of the Hessian blocks
+the loss. Probabilities of dropout and stochastic depth are 0, but for the networks with "masks" in their names: there PyTorch's masks are
+those that we draw (random_masks.py). PyTorch's numbers are float64: gradients by backward, row sums of the Hessian blocks
 of all parameters of one axis and three dense blocks by double backward, running statistics after the pass, outputs in evaluation mode. The
 table shows relative errors, ‖a − b‖∞ / ‖b‖∞ over a tensor, the largest of each kind. Exits with 1 where one is above what is allowed.
 """
@@ -30,6 +31,7 @@ from torch import nn
 from torch.export import Dim
 
 import pt2_networks
+import random_masks
 from make_pt2 import derivative, twice_differentiable
 
 ALLOWED = {"row sums": 1e-8, "blocks": 1e-8}
@@ -74,6 +76,16 @@ NETWORKS = {
     "gpt": None,
     "two inputs": None,
 }
+RATES = {"drop_rate": 0.1, "proj_drop_rate": 0.1, "attn_drop_rate": 0.1, "drop_path_rate": 0.2}
+# Probabilities as the networks have them, or these.
+MASKED = {
+    "efficientnet_b0 masks": lambda: tv.efficientnet_b0(num_classes=CLASSES),
+    "convnext_tiny masks": lambda: tv.convnext_tiny(num_classes=CLASSES),
+    "swin_t masks": lambda: tv.swin_t(num_classes=CLASSES, dropout=0.1, attention_dropout=0.1),
+    "vit_b_16 masks": lambda: tv.vit_b_16(num_classes=CLASSES, image_size=SIZE, dropout=0.1, attention_dropout=0.1),
+    "timm vit_tiny masks": lambda: timm.create_model("vit_tiny_patch16_224", num_classes=CLASSES, img_size=SIZE, **RATES),
+    "vgg11_bn masks": lambda: tv.vgg11_bn(num_classes=CLASSES),
+}
 TINY = {"gpt": "gpt", "two inputs": "two_inputs"}
 
 
@@ -85,7 +97,7 @@ def network(name):
         net = case.build()
         torch.manual_seed(1)
         return net.train(), case.inputs(), case.targets()
-    net = NETWORKS[name]().train()
+    net = (NETWORKS | MASKED)[name]().train()
     with torch.no_grad():
         for param in net.parameters():
             # Zeros that some networks begin with hide what stands before them.
@@ -104,7 +116,9 @@ def compute(net, inputs, targets):
     fresh = copy.deepcopy(net)
     numbers = {f"input.{i}": x for i, x in enumerate(inputs)} | {"target": targets}
     before = {key: value.clone() for key, value in net.named_buffers()}
-    output = net(*inputs)
+    # Swin's layers have their channels last throughout.
+    with random_masks.ours(images=not isinstance(net, tv.SwinTransformer)):
+        output = net(*inputs)
     loss = nn.functional.cross_entropy(output.flatten(0, -2), targets.flatten())
     numbers |= {"output": output, "loss": loss}
     for key, value in net.named_buffers():
@@ -135,12 +149,12 @@ def export(net, inputs, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     root = Path(__file__).resolve().parent.parent
-    parser.add_argument("--only", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--only", nargs="+", choices=NETWORKS | MASKED, default=[*NETWORKS, *MASKED])
     parser.add_argument("--binary", type=Path, default=root / "target/release/examples/agreement")
     parser.add_argument("--keep", type=Path, help="folder for the files")
     flags = parser.parse_args()
     warnings.filterwarnings("ignore")
-    print(f"{'network':20}" + "".join(f"{kind:>12}" for kind in KINDS) + f"{'PyTorch':>10}{'ours':>8}", flush=True)
+    print(f"{'network':22}" + "".join(f"{kind:>12}" for kind in KINDS) + f"{'PyTorch':>10}{'ours':>8}", flush=True)
     failed = False
     with tempfile.TemporaryDirectory() as folder:
         folder = flags.keep or Path(folder)
@@ -160,12 +174,12 @@ def main():
             if not flags.keep:
                 [file.unlink() for file in files]
             if done.returncode != 0:
-                print(f"{name:20}  {done.stderr.strip().splitlines()[1:2] or done.stderr}")
+                print(f"{name:22}  {done.stderr.strip().splitlines()[1:2] or done.stderr}")
                 failed = True
                 continue
             errors = json.loads(done.stdout)
             cells = "".join(f"{errors[kind]:12.1e}" if kind in errors else f"{'-':>12}" for kind in KINDS)
-            print(f"{name:20}{cells}{theirs:9.1f}s{ours:7.1f}s", flush=True)
+            print(f"{name:22}{cells}{theirs:9.1f}s{ours:7.1f}s", flush=True)
             failed |= any(not error <= ALLOWED.get(kind, 1e-9) for kind, error in errors.items())
     sys.exit(failed)
 
