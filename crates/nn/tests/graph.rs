@@ -311,6 +311,16 @@ fn dropout_in_place_calls_its_input_by_another_name() {
 }
 
 #[test]
+fn attention_wants_axes_for_tokens_with_dropout_too() {
+    let mut program = program("dropped");
+    let attention = program.nodes.iter_mut().find(|n| n.target.contains("scaled_dot")).unwrap();
+    attention.arguments[1].1 = Argument::Tensor("p_norm_bias".into());
+    let error = import(&program, false).map(|_| ()).unwrap_err().to_string();
+    let want = "queries of [N, 2, 4, 2], keys of [4] and values of [N, 2, 4, 2] are not supported";
+    assert!(error.ends_with(want), "{error}");
+}
+
+#[test]
 fn a_row_of_zeros_cannot_be_decoupled() {
     let mut program = program("residual");
     let weights = program.tensors.get_mut("fc.weight").unwrap();

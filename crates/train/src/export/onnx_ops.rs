@@ -263,7 +263,12 @@ pub const ONNX: &[OnnxRow] = &[
         let (order, x) = s.native(g)?;
         Ok((order, g.node("HardSigmoid", &[&x], &[("alpha", Float(1.0 / 6.0)), ("beta", Float(0.5))])))
     }),
-    row("hardswish", |g, s| pointwise(g, s, "HardSwish")),
+    // HardSwish itself is of version 14.
+    row("hardswish", |g, s| {
+        let (order, x) = s.native(g)?;
+        let gate = g.node("HardSigmoid", &[&x], &[("alpha", Float(1.0 / 6.0)), ("beta", Float(0.5))]);
+        Ok((order, g.node("Mul", &[&x, &gate], &[])))
+    }),
     row("instance_norm", group_norm),
     row("layer_norm", group_norm),
     row("leaky_relu", |g, s| {

@@ -83,6 +83,10 @@ fn dropped(
         return Err(format!("probability {p} is not in [0, 1)"));
     }
     let rank = k.shape.len();
+    if rank < 2 || q.shape.len() != rank || v.shape.len() != rank {
+        let [q, k, v] = [q, k, v].map(|x| shown(&x.shape));
+        return Err(format!("queries of {q}, keys of {k} and values of {v} are not supported"));
+    }
     let mut axes: Vec<usize> = (0..rank).collect();
     axes.swap(rank - 2, rank - 1);
     low.note_keys(k.id);
