@@ -298,16 +298,12 @@ impl OptArgs {
     /// What becomes of the parameters that the network's file freezes, if there are any.
     fn frozen_by_file(&self, specs: &[ParamSpec]) -> Option<String> {
         let of_file: Vec<&ParamSpec> = specs.iter().filter(|s| s.frozen_by_default).collect();
-        let (kept, trained): (Vec<&ParamSpec>, Vec<&ParamSpec>) = of_file.iter().partition(|s| s.frozen);
-        let (first, n) = (&of_file.first()?.name, of_file.len());
-        let all = specs.len();
+        let (first, n, all) = (&of_file.first()?.name, of_file.len(), specs.len());
         let begin =
             format!("the network's file freezes {n} of {all} parameters (no requires_grad), '{first}' first");
-        Some(match (kept.len(), trained.len()) {
-            (_, 0) => {
-                format!("{begin}: they are not trained; --trainable all, or patterns of names, trains them")
-            }
-            (_, trained) => format!("{begin}: --trainable {} trains {trained} of them", self.trainable),
+        Some(match of_file.iter().filter(|s| !s.frozen).count() {
+            0 => format!("{begin}: they are not trained; --trainable all, or patterns of names, trains them"),
+            trained => format!("{begin}: --trainable {} trains {trained} of them", self.trainable),
         })
     }
 
