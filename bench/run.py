@@ -68,7 +68,9 @@ def torch_environment():
 def contenders(args, python):
     """Name -> (command, environment)."""
     common = ["--model", args.model, "--batch-size", str(args.batch_size)]
-    common += ["--image-size", str(args.image_size), "--steps", str(args.steps), "--threads", str(args.threads), "--json"]
+    common += ["--steps", str(args.steps), "--threads", str(args.threads), "--json"]
+    if args.image_size:
+        common += ["--image-size", str(args.image_size)]
     out = {}
     ours = {"sph": args.sph} if not args.old else {"new": args.sph, "old": args.old}
     for opt in OURS:
@@ -80,7 +82,7 @@ def contenders(args, python):
     if args.old:
         return out
     env = torch_environment()
-    if args.isa == "avx2":
+    if args.isa:
         env |= {"ATEN_CPU_CAPABILITY": "avx2", "ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2"}
     for fmt in FORMATS:
         command = [python, BENCH / "torch_step.py", "--opt", "sgd", "--format", fmt, *common]
@@ -157,8 +159,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="resnet20")
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--image-size", type=int, default=32)
-    parser.add_argument("--isa", choices=("avx512", "avx2"), help="hold both to this instruction set")
+    parser.add_argument("--image-size", type=int, help="height and width of the images (default: 32)")
+    parser.add_argument("--isa", choices=("avx2",), help="hold both to this instruction set")
     parser.add_argument("--compile", action="store_true", help="also torch.compile's step")
     parser.add_argument("--rounds", type=int, default=5)
     # One step of the second-order optimizer visits one block, and deep blocks are cheaper:

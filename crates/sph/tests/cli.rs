@@ -4,6 +4,7 @@
 mod common;
 
 use common::sph;
+use sph_tensor::kernels::isa::Isa;
 use std::path::Path;
 
 /// Runs, expects exit code 2, one line on stderr that holds all of `words`, and nothing left where it ran.
@@ -72,6 +73,12 @@ fn flags_and_names() {
     mistake("train --opt sph --damping 1", &["--damping", "kfac"]);
     mistake("train --kernel fast", &["--kernel", "auto, direct, gemm, portable"]);
     mistake("train --isa sse9", &["--isa", "auto, avx512, avx2, baseline"]);
+    for isa in Isa::ALL.into_iter().filter(|isa| !isa.is_available()) {
+        mistake(
+            &format!("train --isa {}", isa.name()),
+            &["--isa", isa.name(), "not on this CPU", "baseline"],
+        );
+    }
     mistake("train --kernel portable --fast-math", &["--fast-math needs --kernel auto"]);
     mistake("train --clip-mode value", &["--clip-mode needs --clip-grad"]);
     mistake("train --opt-betas 0.8,0.9", &["--opt-betas needs --first-order adam or adamw"]);

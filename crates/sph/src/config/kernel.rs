@@ -48,7 +48,7 @@ impl KernelArgs {
             if !isa.is_available() {
                 let here: Vec<&str> =
                     Isa::ALL.into_iter().filter(|i| i.is_available()).map(Isa::name).collect();
-                let message = format!("this CPU does not have it; it has {}", here.join(", "));
+                let message = format!("is not on this CPU; it has {}", here.join(", "));
                 return Err(Error::flag("isa", Some(self.isa.clone()), message));
             }
             configure_isa(isa);

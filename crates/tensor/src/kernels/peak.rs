@@ -28,8 +28,7 @@ fn rounds<V: Vector<Element = f32>>(count: usize) -> usize {
 }
 
 /// `count` rounds of multiply-adds in f32 with the vectors in force, on the calling thread.
-#[doc(hidden)]
-pub fn multiply_adds(count: usize) -> usize {
+fn multiply_adds(count: usize) -> usize {
     // SAFETY: only an instruction set that the CPU has is ever in force.
     unsafe {
         match isa() {

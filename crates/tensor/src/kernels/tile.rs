@@ -13,6 +13,7 @@
 #![allow(unsafe_code)]
 
 use crate::kernels::isa::Vector;
+use crate::parallel::for_chunks_of_work;
 
 /// Rows of a tile at most.
 pub(crate) const MOST: usize = 8;
@@ -45,6 +46,33 @@ pub(crate) fn blocks<V: Vector>(columns: usize) -> impl Iterator<Item = Block> +
         let width = vectors * V::LANES;
         Block { first, vectors, count: width.min(columns - first), width }
     })
+}
+
+/// The parts of an array that has one for each block of `columns` columns, of as many elements as `size` says.
+pub(crate) fn block_parts<V: Vector>(
+    mut array: &mut [V::Element],
+    columns: usize,
+    size: impl Fn(&Block) -> usize,
+) -> Vec<(Block, &mut [V::Element])> {
+    let split = |block: Block| {
+        let (part, rest) = std::mem::take(&mut array).split_at_mut(size(&block));
+        array = rest;
+        (block, part)
+    };
+    blocks::<V>(columns).map(split).collect()
+}
+
+/// Runs `f` on [`block_parts`], in parallel.
+pub(crate) fn for_blocks<V: Vector>(
+    array: &mut [V::Element],
+    columns: usize,
+    size: impl Fn(&Block) -> usize,
+    f: impl Fn(Block, &mut [V::Element]) + Sync,
+) {
+    let work = array.len();
+    for_chunks_of_work(&mut block_parts::<V>(array, columns, size), 1, work, |_, parts| {
+        parts.iter_mut().for_each(|(block, part)| f(*block, part));
+    });
 }
 
 /// Columns rounded up to whole vectors.

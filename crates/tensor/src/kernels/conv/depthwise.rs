@@ -56,37 +56,21 @@ fn run<V: Vector>(
     y: &mut [V::Element],
     pool: &Pool<V::Element>,
 ) {
-    let (c, kw, taps) = (conv.out, conv.window.kw, conv.window.kh * conv.window.kw);
-    let pitch = padded::<V>(c);
-    let size = |p: &Phase, q: &Phase| p.taps.len() * q.taps.len() * pitch;
-    // [phase][tap][channel].
-    let mut packed = Array::zeros(pool, Shape::new(&[plan.pairs().map(|(p, q)| size(p, q)).sum()]));
-    let mut rest = packed.make_mut();
-    for (p, q) in plan.pairs() {
-        let all = p.taps.iter().flat_map(|ky| q.taps.iter().map(move |kx| ky * kw + kx));
-        for tap in all {
-            let (row, after) = rest.split_at_mut(pitch);
-            (0..c).for_each(|channel| row[channel] = w[channel * taps + tap]);
-            rest = after;
+    let (c, all, pitch) = (conv.out, conv.window.kh * conv.window.kw, padded::<V>(conv.out));
+    // [tap][channel], zero beyond the last.
+    let pack = |taps: &[usize], packed: &mut [V::Element]| {
+        for (tap, row) in taps.iter().zip(packed.chunks_exact_mut(pitch)) {
+            (0..c).for_each(|channel| row[channel] = w[channel * all + tap]);
+            row[c..].fill(V::Element::ZERO);
         }
-    }
-    let (packed, padded, image) = (packed.as_slice(), &plan.padded, plan.image());
-    assert_eq!(y.len() / image.max(1) * padded.from.iter().product::<usize>(), x.len());
-    let (part, scratch) = (padded.images * image, padded.scratch());
-    for_chunks_with_scratch(y, part, plan.multiply_adds, pool, scratch, |part, y, scratch| {
-        let images = y.len() / image;
-        let x = padded.fill(x, part * padded.images, images, scratch);
-        let mut packed = packed;
-        for (p, q) in plan.pairs() {
-            let (w, after) = packed.split_at(size(p, q));
-            packed = after;
-            // SAFETY: the kernels are chosen only where the CPU has the instructions.
-            unsafe {
-                V::vectorize(
-                    #[inline(always)]
-                    || phase::<V>(plan, (p, q), images, x, (w, pitch), y),
-                );
-            }
+    };
+    plan.compute((x, y), pitch, pool, pack, |plan, pair, images, x, w, y| {
+        // SAFETY: the kernels are chosen only where the CPU has the instructions.
+        unsafe {
+            V::vectorize(
+                #[inline(always)]
+                || phase::<V>(plan, pair, images, x, (w, pitch), y),
+            );
         }
     });
 }

@@ -6,7 +6,7 @@ use super::phases::{Phase, Plan, inputs};
 use super::{Conv, ConvKernels};
 use crate::kernels::choice::KernelChoice;
 use crate::kernels::isa::Vector;
-use crate::kernels::tile::{Block, Left, Write, blocks, padded, products};
+use crate::kernels::tile::{Block, Left, Write, block_parts, blocks, padded, products};
 use crate::parallel::{for_chunks, for_chunks_with_scratch};
 use crate::{Array, Element, Pool, Shape};
 
@@ -24,11 +24,6 @@ pub(in crate::kernels) const fn kernels<V: Vector>() -> ConvKernels<V::Element> 
     }
 }
 
-/// A sum that is stored as it is.
-fn stored<T: Element>() -> Write<T> {
-    Write { scale: T::ONE, add: false }
-}
-
 fn forward<V: Vector>(
     conv: &Conv,
     x: &[V::Element],
@@ -38,7 +33,7 @@ fn forward<V: Vector>(
 ) {
     let g = &conv.window;
     let weights = Weights { w, taps: g.kh * g.kw, input: g.c, out: conv.out, swapped: false };
-    run::<V>(&Plan::forward(conv), weights, g.kw, x, y, pool);
+    run::<V>(&Plan::forward(conv), weights, x, y, pool);
 }
 
 fn backward_data<V: Vector>(
@@ -50,44 +45,18 @@ fn backward_data<V: Vector>(
 ) {
     let g = &conv.window;
     let weights = Weights { w, taps: g.kh * g.kw, input: conv.out, out: g.c, swapped: true };
-    run::<V>(&Plan::backward_data(conv), weights, g.kw, y_bar, x_bar, pool);
+    run::<V>(&Plan::backward_data(conv), weights, y_bar, x_bar, pool);
 }
 
-/// `kw` is the width of the whole window.
 fn run<V: Vector>(
     plan: &Plan,
     weights: Weights<V::Element>,
-    kw: usize,
     x: &[V::Element],
     y: &mut [V::Element],
     pool: &Pool<V::Element>,
 ) {
-    let channels = weights.input * padded::<V>(weights.out);
-    let size = |p: &Phase, q: &Phase| p.taps.len() * q.taps.len() * channels;
-    let mut packed = Array::stale(pool, Shape::new(&[plan.pairs().map(|(p, q)| size(p, q)).sum()]));
-    let mut rest = packed.make_mut();
-    for (p, q) in plan.pairs() {
-        let (part, after) = rest.split_at_mut(size(p, q));
-        rest = after;
-        let taps: Vec<usize> =
-            p.taps.iter().flat_map(|ky| q.taps.iter().map(move |kx| ky * kw + kx)).collect();
-        if !taps.is_empty() {
-            weights.pack::<V>(&taps, part);
-        }
-    }
-    let (packed, padded, image) = (packed.as_slice(), &plan.padded, plan.image());
-    assert_eq!(y.len() / image.max(1) * padded.from.iter().product::<usize>(), x.len());
-    let (part, scratch) = (padded.images * image, padded.scratch());
-    for_chunks_with_scratch(y, part, plan.multiply_adds, pool, scratch, |part, y, scratch| {
-        let images = y.len() / image;
-        let x = padded.fill(x, part * padded.images, images, scratch);
-        let mut packed = packed;
-        for (p, q) in plan.pairs() {
-            let (w, after) = packed.split_at(size(p, q));
-            packed = after;
-            phase::<V>(plan, (p, q), images, x, w, y);
-        }
-    });
+    let pack = |taps: &[usize], part: &mut [V::Element]| weights.pack::<V>(taps, part);
+    plan.compute((x, y), weights.input * padded::<V>(weights.out), pool, pack, phase::<V>);
 }
 
 /// Computes the results of one phase of each axis, for a group of padded images.
@@ -102,13 +71,14 @@ fn phase<V: Vector>(
     let [input, out] = plan.channels;
     let (lines, run) = (p.taps.len(), q.taps.len() * input);
     let left = Left { values: x, loops: [(1, 0), (lines, plan.padded.line())], run, step: 1 };
+    let write = Write { scale: V::Element::ONE, add: false };
     for block in blocks::<V>(out) {
         let w = &w[block.of(lines * run)];
         let pixels = plan.pixels((p, q), images);
         // A phase of the adjoint may see no taps: it reads nothing and stores zeros.
-        let rows = (pixels.total(), pixels.map(|(from, to)| (from.min(x.len()), to + block.first)));
+        let rows = (pixels.total(), pixels.map(|(from, to)| (from, to + block.first)));
         // SAFETY: the kernels are chosen only where the CPU has the instructions.
-        unsafe { products::<V>(&left, w, rows, y, block, stored()) };
+        unsafe { products::<V>(&left, w, rows, y, block, write) };
     }
 }
 
@@ -220,12 +190,7 @@ fn weight_sums_by_channels<V: Vector>(
         padded_x.fill(x, first, count, copy);
     });
     let copies = copies.as_slice();
-    let (mut rest, mut parts) = (packed, vec![]);
-    for block in blocks::<V>(out) {
-        let (part, after) = rest.split_at_mut(k * block.width);
-        parts.push((block, part));
-        rest = after;
-    }
+    let mut parts = block_parts::<V>(packed, out, |b| k * b.width);
     let scratch = block_scratch::<V>(conv, padded_x.images);
     for_chunks_with_scratch(&mut parts, 1, conv.multiply_adds(), pool, scratch, |_, parts, adjoints| {
         for (block, sum) in parts {

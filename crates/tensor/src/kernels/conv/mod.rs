@@ -185,6 +185,12 @@ mod tests {
             let images = [1 + r.below(9), 1 + r.below(9), 1 + r.below(9), 1 + r.below(60)];
             all.push(Conv { window: Window::square(images, [1; 2], 1, 0), out: 1 + r.below(60), groups: 1 });
         }
+        // Rows of pixels that are summed a few at a time; weights that are heavy, and images that are transformed in several goes.
+        for (n, h, c, out, stride) in
+            [(2, 30, 3, 20, 1), (1, 61, 5, 17, 2), (9, 8, 96, 96, 1), (33, 8, 16, 520, 1)]
+        {
+            all.push(Conv { window: Window::square([n, h, h, c], [3; 2], stride, 1), out, groups: 1 });
+        }
         // Batches of which several images make one part.
         for (n, h, c, out) in [(40, 4, 20, 35), (100, 4, 64, 64), (40, 8, 16, 32), (33, 8, 5, 17)] {
             for stride in [1, 2] {

@@ -8,8 +8,7 @@
 
 use crate::Element;
 use crate::kernels::isa::{Vector, WIDEST};
-use crate::kernels::tile::{Block, blocks};
-use crate::parallel::for_chunks_of_work;
+use crate::kernels::tile::for_blocks;
 
 /// `count` (at most [`WIDEST`]) neighbouring columns of up to [`Vector::LANES`] rows `pitch` elements apart, of which the first begins at
 /// `from`: a vector over rows for each column, with zeros behind the last row.
@@ -108,24 +107,29 @@ impl<T: Element> Weights<'_, T> {
         let mut order = vec![None; self.taps];
         taps.iter().enumerate().for_each(|(t, tap)| order[*tap] = Some(t));
         let rows = taps.len() * self.input;
-        for_blocks::<V>(packed, self.out, rows, |block, packed| {
-            for lane in (0..block.count).step_by(V::LANES) {
-                // SAFETY: the kernels are chosen only where the CPU has the instructions.
-                unsafe {
-                    V::vectorize(
-                        #[inline(always)]
-                        || {
-                            self.pack_vectors::<V>(
-                                &order,
-                                block.first + lane,
-                                &mut packed[lane..],
-                                block.width,
-                            )
-                        },
-                    );
+        for_blocks::<V>(
+            packed,
+            self.out,
+            |b| rows * b.width,
+            |block, packed| {
+                for lane in (0..block.count).step_by(V::LANES) {
+                    // SAFETY: the kernels are chosen only where the CPU has the instructions.
+                    unsafe {
+                        V::vectorize(
+                            #[inline(always)]
+                            || {
+                                self.pack_vectors::<V>(
+                                    &order,
+                                    block.first + lane,
+                                    &mut packed[lane..],
+                                    block.width,
+                                )
+                            },
+                        );
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 
     /// Packs a vector of output channels from `o` on into rows `width` elements apart. `order` says where each tap goes.
@@ -166,24 +170,6 @@ impl<T: Element> Weights<'_, T> {
     }
 }
 
-/// Runs `f` on the parts of an array [block][row][channels] of `rows` rows a block, in parallel.
-pub(super) fn for_blocks<V: Vector>(
-    array: &mut [V::Element],
-    channels: usize,
-    rows: usize,
-    f: impl Fn(Block, &mut [V::Element]) + Sync,
-) {
-    let (work, mut rest, mut parts) = (array.len(), array, vec![]);
-    for block in blocks::<V>(channels) {
-        let (part, after) = rest.split_at_mut(rows * block.width);
-        parts.push((block, part));
-        rest = after;
-    }
-    for_chunks_of_work(&mut parts, 1, work, |_, part| {
-        part.iter_mut().for_each(|(block, part)| f(*block, part));
-    });
-}
-
 /// [block][tap][i][channels] → OIHW.
 pub(super) fn unpack<V: Vector>(
     packed: &[V::Element],
@@ -193,38 +179,25 @@ pub(super) fn unpack<V: Vector>(
     w_bar: &mut [V::Element],
 ) {
     let filter = taps * input;
-    filters_of_blocks::<V>(w_bar, filter, out, |block, w_bar| {
-        let packed = &packed[block.of(filter)];
-        for lane in (0..block.count).step_by(V::LANES) {
-            let rows = V::LANES.min(block.count - lane);
-            let w_bar = &mut w_bar[lane * filter..][..rows * filter];
-            // SAFETY: the kernels are chosen only where the CPU has the instructions.
-            unsafe {
-                V::vectorize(
-                    #[inline(always)]
-                    || unpack_vectors::<V>(&packed[lane..], taps, input, block.width, w_bar),
-                );
+    for_blocks::<V>(
+        w_bar,
+        out,
+        |b| filter * b.count,
+        |block, w_bar| {
+            let packed = &packed[block.of(filter)];
+            for lane in (0..block.count).step_by(V::LANES) {
+                let rows = V::LANES.min(block.count - lane);
+                let w_bar = &mut w_bar[lane * filter..][..rows * filter];
+                // SAFETY: the kernels are chosen only where the CPU has the instructions.
+                unsafe {
+                    V::vectorize(
+                        #[inline(always)]
+                        || unpack_vectors::<V>(&packed[lane..], taps, input, block.width, w_bar),
+                    );
+                }
             }
-        }
-    });
-}
-
-/// Runs `f` on the filters of each block of output channels, in parallel.
-pub(super) fn filters_of_blocks<V: Vector>(
-    w_bar: &mut [V::Element],
-    filter: usize,
-    out: usize,
-    f: impl Fn(Block, &mut [V::Element]) + Sync,
-) {
-    let (work, mut rest, mut parts) = (w_bar.len(), w_bar, vec![]);
-    for block in blocks::<V>(out) {
-        let (part, after) = rest.split_at_mut(filter * block.count);
-        parts.push((block, part));
-        rest = after;
-    }
-    for_chunks_of_work(&mut parts, 1, work, |_, part| {
-        part.iter_mut().for_each(|(block, part)| f(*block, part));
-    });
+        },
+    );
 }
 
 /// A vector of output channels, from rows `width` elements apart.

@@ -5,6 +5,8 @@
 
 use super::Conv;
 use super::padded::Padded;
+use crate::parallel::for_chunks_with_scratch;
+use crate::{Array, Element, Pool, Shape};
 
 /// Along one axis: results `to`, `to + step`, … (`count` of them) that see the source through the same taps. The first reads
 /// `taps.len()` elements of the padded source from `from` on, in the order of `taps`.
@@ -54,6 +56,8 @@ pub(super) struct Plan {
     pub step: [usize; 2],
     pub rows: Vec<Phase>,
     pub cols: Vec<Phase>,
+    /// Taps in a line of the whole window.
+    pub kw: usize,
     pub multiply_adds: usize,
 }
 
@@ -71,6 +75,7 @@ impl Plan {
             step: [1; 2],
             rows: all(g.oh(), g.kh),
             cols: all(g.ow(), g.kw),
+            kw: g.kw,
             multiply_adds: conv.multiply_adds(),
         }
     }
@@ -89,18 +94,56 @@ impl Plan {
             step: g.stride,
             rows,
             cols,
+            kw: g.kw,
             multiply_adds: conv.multiply_adds(),
         }
     }
 
     /// Elements of a result.
-    pub(super) fn image(&self) -> usize {
+    fn image(&self) -> usize {
         self.result[0] * self.result[1] * self.channels[1]
     }
 
     /// All pairs of phases.
-    pub(super) fn pairs(&self) -> impl Iterator<Item = (&Phase, &Phase)> {
+    fn pairs(&self) -> impl Iterator<Item = (&Phase, &Phase)> {
         self.rows.iter().flat_map(|p| self.cols.iter().map(move |q| (p, q)))
+    }
+
+    /// Computes all results `y` of `x`, a few images at a time. `pack` writes the weights of some taps, `per_tap` elements for each;
+    /// `phase` computes the results of a pair of phases for a number of padded images, with the weights of its taps.
+    pub(super) fn compute<T: Element>(
+        &self,
+        (x, y): (&[T], &mut [T]),
+        per_tap: usize,
+        pool: &Pool<T>,
+        pack: impl Fn(&[usize], &mut [T]),
+        phase: impl Fn(&Plan, (&Phase, &Phase), usize, &[T], &[T], &mut [T]) + Sync,
+    ) {
+        let size = |(p, q): (&Phase, &Phase)| p.taps.len() * q.taps.len() * per_tap;
+        let mut packed = Array::stale(pool, Shape::new(&[self.pairs().map(size).sum()]));
+        let mut rest = packed.make_mut();
+        for (p, q) in self.pairs() {
+            let (part, after) = rest.split_at_mut(size((p, q)));
+            rest = after;
+            let taps: Vec<usize> =
+                p.taps.iter().flat_map(|ky| q.taps.iter().map(move |kx| ky * self.kw + kx)).collect();
+            if !taps.is_empty() {
+                pack(&taps, part);
+            }
+        }
+        let (packed, padded, image) = (packed.as_slice(), &self.padded, self.image());
+        assert_eq!(y.len() / image.max(1) * padded.from.iter().product::<usize>(), x.len());
+        let (part, scratch) = (padded.images * image, padded.scratch());
+        for_chunks_with_scratch(y, part, self.multiply_adds, pool, scratch, |part, y, scratch| {
+            let images = y.len() / image;
+            let x = padded.fill(x, part * padded.images, images, scratch);
+            let mut packed = packed;
+            for pair in self.pairs() {
+                let (w, after) = packed.split_at(size(pair));
+                packed = after;
+                phase(self, pair, images, x, w, y);
+            }
+        });
     }
 
     /// The results of a pair of phases in `images` images.

@@ -47,8 +47,11 @@ impl<'a, T> View<'a, T> {
         }
     }
 
-    fn row_range(self, start: usize, rows: usize) -> Self {
-        View { data: &self.data[start * self.row_stride..], rows, ..self }
+    /// The part of `rows` rows and `cols` columns that begins with the given ones.
+    fn part(self, (row, rows): (usize, usize), (col, cols): (usize, usize)) -> Self {
+        // Without rows or columns there may be nothing behind the beginning.
+        let from = (row * self.row_stride + col * self.col_stride).min(self.data.len());
+        View { data: &self.data[from..], rows, cols, ..self }
     }
 }
 
@@ -148,7 +151,7 @@ fn by_rows<T: Element>(dst: &mut [T], accumulate: bool, a: View<T>, b: View<T>, 
     // the whole of b.
     let rows = ((1 << 19) / (n * a.cols).max(1)).max(m.div_ceil(16)).max(64).next_multiple_of(8);
     for_chunks_of_work(dst, rows * n, m * n * a.cols, |i, part| {
-        product(part, n, accumulate, T::ONE, a.row_range(i * rows, part.len() / n), b);
+        product(part, n, accumulate, T::ONE, a.part((i * rows, part.len() / n), (0, a.cols)), b);
     });
 }
 
@@ -224,9 +227,10 @@ mod tests {
     #[test]
     fn agrees_with_the_naive_product_in_every_orientation() {
         let mut r = crate::Rng::new(3, "products", 0, 0);
-        // Rows, terms and columns that are split, no terms at all, single rows.
+        // Rows, terms and columns that are split; rows that are copied, some far apart; no terms at all, single rows.
         let mut sizes =
             vec![(1100, 19, 53), (3, 700, 2000), (5, 9, 40000), (40, 0, 3), (9, 11, 0), (1, 1, 1)];
+        sizes.extend([(300, 40, 300), (200, 50, 270)]);
         sizes.extend((0..60).map(|_| (1 + r.below(70), 1 + r.below(70), 1 + r.below(600))));
         for (m, n, k) in sizes {
             in_every_orientation::<f32>(m, n, k);

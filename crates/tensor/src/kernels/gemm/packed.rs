@@ -1,4 +1,5 @@
-//! Matrix products at every vector width: the right operand is packed in blocks of columns, the left is read where it lies.
+//! Matrix products at every vector width: the right operand is packed in blocks of columns, rows of the left one are copied side by side
+//! where they lie far apart.
 
 // Kernels run only where the CPU has their instructions: that is for the table to see to.
 #![allow(unsafe_code)]
@@ -6,7 +7,7 @@
 use super::View;
 use crate::Element;
 use crate::kernels::isa::{Vector, WIDEST};
-use crate::kernels::tile::{Block, Left, Write, blocks, padded, products};
+use crate::kernels::tile::{Block, Left, Write, blocks, for_blocks, padded, products};
 use crate::parallel::for_chunks_of_work;
 use crate::pool::Storage;
 
@@ -40,27 +41,20 @@ fn with_scratch<T: Element, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
     result
 }
 
-/// Terms `first ..` of all rows of `a`, copied side by side where that makes them quicker to read: rows far apart fall into the same sets of
+/// The rows of `a`, copied side by side where that makes a product with `columns` columns quicker: rows far apart fall into the same sets of
 /// the cache, and each lies in a page of its own.
-fn gather_rows<'a, T: Element>(
-    a: View<'a, T>,
-    (first, terms): (usize, usize),
-    columns: usize,
-    scratch: &'a mut [T],
-) -> View<'a, T> {
+fn gather_rows<'a, T: Element>(a: View<'a, T>, columns: usize, scratch: &'a mut [T]) -> View<'a, T> {
     /// Columns that a copy is worth.
     const COLUMNS: usize = 32;
     /// Elements from one row to the next that are far apart.
     const FAR: usize = 128;
-    let from = first * a.col_stride;
-    let a = View { data: &a.data[from.min(a.data.len())..], cols: terms, ..a };
     let far = a.row_stride.max(a.col_stride) > FAR;
-    if columns < COLUMNS || !far || a.rows == 0 || terms == 0 {
+    if columns < COLUMNS || !far || a.rows == 0 || a.cols == 0 {
         return a;
     }
     let (outer, inner, stride) = match a.col_stride {
-        1 => (a.rows, terms, a.row_stride),
-        _ => (terms, a.rows, a.col_stride),
+        1 => (a.rows, a.cols, a.row_stride),
+        _ => (a.cols, a.rows, a.col_stride),
     };
     // A cache line more: the rows' beginnings shall not fall into the same sets either.
     let pitch = inner.next_multiple_of(16) + 16;
@@ -129,12 +123,6 @@ fn pack_block<V: Vector>(b: View<V::Element>, block: Block, packed: &mut [V::Ele
     }
 }
 
-/// The columns of a view from `first` on, and of them the terms from `term` on.
-fn part_of<T>(b: View<T>, (term, terms): (usize, usize), (first, columns): (usize, usize)) -> View<T> {
-    let from = term * b.row_stride + first * b.col_stride;
-    View { data: &b.data[from.min(b.data.len())..], rows: terms, cols: columns, ..b }
-}
-
 /// Products of the rows of `a` with one packed block.
 fn block_products<V: Vector>(
     a: View<V::Element>,
@@ -171,16 +159,18 @@ pub(in crate::kernels) fn scaled_rows<V: Vector>(
         let (panel, rows) = scratch.split_at_mut(panel);
         for (first, terms) in runs(k) {
             let write = Write { scale, add: accumulate || first > 0 };
-            let columns = if a.rows <= SERIAL_ROWS { b.cols } else { 0 };
-            let a = gather_rows(a, (first, terms), columns, rows);
+            let mut a = a.part((0, a.rows), (first, terms));
+            if a.rows <= SERIAL_ROWS {
+                a = gather_rows(a, b.cols, rows);
+            }
+            let b = b.part((first, terms), (0, b.cols));
             for block in blocks::<V>(b.cols) {
                 let packed = &mut panel[..terms * block.width];
-                let part = part_of(b, (first, terms), (0, b.cols));
                 // SAFETY: the kernels are chosen only where the CPU has the instructions.
                 unsafe {
                     V::vectorize(
                         #[inline(always)]
-                        || pack_block::<V>(part, block, packed),
+                        || pack_block::<V>(b, block, packed),
                     )
                 };
                 block_products::<V>(a, packed, block, (&mut *dst, row_stride), write);
@@ -204,7 +194,7 @@ pub(in crate::kernels) fn matmul<V: Vector>(
     let columns = (PACKED / k.max(1)).next_multiple_of(2 * V::LANES).max(4 * V::LANES).min(n).max(1);
     for first in (0..n).step_by(columns) {
         let count = columns.min(n - first);
-        by_rows::<V>((&mut dst[first..], n), accumulate, a, part_of(b, (0, k), (first, count)));
+        by_rows::<V>((&mut dst[first..], n), accumulate, a, b.part((0, k), (first, count)));
     }
 }
 
@@ -219,34 +209,28 @@ fn by_rows<V: Vector>(
     let work = m * n * k;
     let longest = runs(k).map(|(_, terms)| terms).max().unwrap_or(0);
     with_scratch(k * padded::<V>(n), |packed| {
-        let mut rest = &mut *packed;
-        let mut parts = Vec::new();
-        for block in blocks::<V>(n) {
-            let (part, after) = rest.split_at_mut(k * block.width);
-            parts.push((block, part));
-            rest = after;
-        }
-        for_chunks_of_work(&mut parts, 1, k * n, |_, parts| {
-            for (block, packed) in parts {
+        for_blocks::<V>(
+            packed,
+            n,
+            |block| k * block.width,
+            |block, packed| {
                 // SAFETY: the kernels are chosen only where the CPU has the instructions.
                 unsafe {
                     V::vectorize(
                         #[inline(always)]
-                        || pack_block::<V>(b, *block, packed),
+                        || pack_block::<V>(b, block, packed),
                     )
                 };
-            }
-        });
-        drop(parts);
+            },
+        );
         let packed = &*packed;
         let rows = m.div_ceil(16).clamp(ROWS[0], ROWS[1]).min(m.max(1)).next_multiple_of(V::ROWS[1]);
         for_chunks_of_work(dst, rows * row_stride, work, |i, dst| {
             let count = rows.min(m - i * rows);
-            let a = a.row_range(i * rows, count);
             with_scratch(gathered(count, longest), |scratch| {
                 for (first, terms) in runs(k) {
                     let write = Write { scale: V::Element::ONE, add: accumulate || first > 0 };
-                    let a = gather_rows(a, (first, terms), n, scratch);
+                    let a = gather_rows(a.part((i * rows, count), (first, terms)), n, scratch);
                     for block in blocks::<V>(n) {
                         let packed = &packed[block.of(k)][first * block.width..][..terms * block.width];
                         block_products::<V>(a, packed, block, (&mut *dst, row_stride), write);
@@ -266,9 +250,8 @@ fn by_terms<V: Vector>(dst: &mut [V::Element], accumulate: bool, a: View<V::Elem
         for_chunks_of_work(sums, size, m * n * k, |part, sum| {
             let first = (part * run).min(k);
             let terms = run.min(k - first);
-            let from = first * a.col_stride;
-            let a = View { data: &a.data[from.min(a.data.len())..], cols: terms, ..a };
-            scaled_rows::<V>(sum, n, false, V::Element::ONE, a, part_of(b, (first, terms), (0, n)));
+            let (a, b) = (a.part((0, m), (first, terms)), b.part((first, terms), (0, n)));
+            scaled_rows::<V>(sum, n, false, V::Element::ONE, a, b);
         });
         for_chunks_of_work(dst, 1 << 12, PARTS * size, |i, dst| {
             if !accumulate {

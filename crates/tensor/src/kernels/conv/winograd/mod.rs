@@ -20,12 +20,12 @@ mod maps;
 mod tiles;
 mod weights;
 
-use super::pack::{Weights, filters_of_blocks, for_blocks};
+use super::pack::Weights;
 use super::padded::sum_parts;
 use super::{Conv, ConvKernels};
 use crate::kernels::choice::KernelChoice;
 use crate::kernels::isa::Vector;
-use crate::kernels::tile::{Block, Left, Write, blocks, padded, products};
+use crate::kernels::tile::{Block, Left, Write, block_parts, blocks, for_blocks, padded, products};
 use crate::kernels::window::Window;
 use crate::parallel::{for_chunks_of_work, for_chunks_with_scratch};
 use crate::{Array, Element, Pool, Shape};
@@ -166,7 +166,12 @@ fn run_by_images<V: Vector, W: Maps<M, T>, const M: usize, const T: usize>(
     let (input, out) = (conv.window.c, conv.out);
     let (work, rows) = (conv.multiply_adds(), T * T * input);
     let mut u = Array::stale(pool, Shape::new(&[rows * padded::<V>(out)]));
-    for_blocks::<V>(u.make_mut(), out, rows, |block, u| weights_of::<V, W, M, T>(filters, block, u));
+    for_blocks::<V>(
+        u.make_mut(),
+        out,
+        |b| rows * b.width,
+        |block, u| weights_of::<V, W, M, T>(filters, block, u),
+    );
     let (u, tiles) = (u.as_slice(), Tiles::new::<V>(conv, M));
     let (image, scratch) = (tiles.result[0] * tiles.result[1] * out, tiles.scratch());
     let [from, to] = tiles.pitch.map(|pitch| tiles.stride(pitch));
@@ -232,12 +237,7 @@ fn run_by_channels<V: Vector, W: Maps<M, T>, const M: usize, const T: usize>(
     // [block][group][position][tile][channel].
     let size_of = |block: &Block| groups.count * tiles.size(block.width);
     let mut outputs = Array::stale(pool, Shape::new(&[blocks::<V>(out).map(|b| size_of(&b)).sum()]));
-    let (mut rest, mut parts) = (outputs.make_mut(), vec![]);
-    for block in blocks::<V>(out) {
-        let (part, after) = rest.split_at_mut(size_of(&block));
-        parts.push((block, part));
-        rest = after;
-    }
+    let mut parts = block_parts::<V>(outputs.make_mut(), out, size_of);
     let scratch = T * T * input * 3 * V::LANES;
     for_chunks_with_scratch(&mut parts, 1, work, pool, scratch, |_, parts, u| {
         for (block, outputs) in parts {
@@ -395,10 +395,15 @@ fn weight_sums_by_images<V: Vector, W: Maps<M, T>, const M: usize, const T: usiz
         }
     });
     let total = sum_parts(partial.make_mut(), size);
-    filters_of_blocks::<V>(w_bar, WINDOW * WINDOW * input, out, |block, w_bar| {
-        let size = input * block.width;
-        weights_adjoint_of::<V, W, M, T>((&total[block.of(T * T * input)], size), block, w_bar);
-    });
+    for_blocks::<V>(
+        w_bar,
+        out,
+        |b| WINDOW * WINDOW * input * b.count,
+        |block, w_bar| {
+            let size = input * block.width;
+            weights_adjoint_of::<V, W, M, T>((&total[block.of(T * T * input)], size), block, w_bar);
+        },
+    );
 }
 
 /// Gᵀ u G of a block, whose positions are some elements apart.
@@ -474,9 +479,14 @@ fn weight_sums_by_positions<V: Vector, W: Maps<M, T>, const M: usize, const T: u
         });
     }
     let sums = sums.as_slice();
-    filters_of_blocks::<V>(w_bar, WINDOW * WINDOW * input, out, |block, w_bar| {
-        weights_adjoint_of::<V, W, M, T>((&sums[block.first * input..], size), block, w_bar);
-    });
+    for_blocks::<V>(
+        w_bar,
+        out,
+        |b| WINDOW * WINDOW * input * b.count,
+        |block, w_bar| {
+            weights_adjoint_of::<V, W, M, T>((&sums[block.first * input..], size), block, w_bar);
+        },
+    );
 }
 
 /// Adds one matrix product, input channels × tiles × a block of output channels, for every position of the domain.
