@@ -4,9 +4,9 @@
 //! cargo bench -p sph-tensor -- [--threads N] [--isa NAME] [--kernel NAME] [FILTER …]
 //! ```
 //!
-//! A line is a pass of one kernel; those whose text holds every FILTER are run. Of products and convolutions it says the floating-point
-//! operations a second, two a multiply-add, padded taps counted; Winograd's are nominal: those of the direct loop. "of peak" compares with
-//! multiply-adds on registers alone, all threads; of what moves memory, with copying 64 MiB.
+//! A line is a pass of one kernel; those whose text holds every FILTER are run. It says the floating-point operations a second, two a
+//! multiply-add, padded taps counted; Winograd's are nominal: those of the direct loop. "of peak" compares them with multiply-adds on registers
+//! alone, "of copying" the bytes of operands and result, each once, with the speed of copying 64 MiB; both on all threads.
 
 use sph_tensor::kernels::choice::{KernelChoice, configure_kernels};
 use sph_tensor::kernels::conv::{self, Conv};
@@ -94,14 +94,17 @@ struct Bench {
 }
 
 impl Bench {
-    fn line(&self, text: &str, operations: f64, run: impl FnMut()) {
+    fn line(&self, text: &str, (operations, bytes): (f64, f64), run: impl FnMut()) {
         let text = format!("{:8} {text}", self.isa.name());
         if self.filters.iter().all(|f| text.contains(f.as_str())) {
-            let rate = operations / median(run);
+            let seconds = median(run);
+            let (peak, copying) =
+                (operations / seconds / self.peak.operations, bytes / seconds / self.peak.bytes);
+            let rate = operations / seconds / 1e9;
             println!(
-                "{text:64} {:7.1} GFLOP/s {:5.1} % of peak",
-                rate / 1e9,
-                100.0 * rate / self.peak.operations
+                "{text:64} {rate:7.1} GFLOP/s {:5.1} % of peak {:5.1} % of copying",
+                100.0 * peak,
+                100.0 * copying
             );
         }
     }
@@ -109,14 +112,15 @@ impl Bench {
     fn products<T: Element>(&self, kind: &str) {
         for (m, n, k) in PRODUCTS {
             let (a, b, mut c) = (random::<T>(m * k), random::<T>(k * n), vec![T::ZERO; m * n]);
-            let operations = (2 * m * n * k) as f64;
+            let bytes = size_of::<T>() * (m * k + k * n + m * n);
+            let work = ((2 * m * n * k) as f64, bytes as f64);
             for (name, a, b) in [
                 ("a·b", View::new(&a, m, k), View::new(&b, k, n)),
                 ("a·bᵀ", View::new(&a, m, k), View::new(&b, n, k).t()),
                 ("aᵀ·b", View::new(&a, k, m).t(), View::new(&b, k, n)),
             ] {
                 let text = format!("product {kind} {name:4} {m}×{n}×{k}");
-                self.line(&text, operations, || matmul(&mut c, false, a, b));
+                self.line(&text, work, || matmul(&mut c, false, a, b));
             }
         }
     }
@@ -127,16 +131,17 @@ impl Bench {
             let conv = Conv { window, out, groups };
             let (mut x, mut w) = (random::<T>(n * window.image()), random::<T>(conv.weight_shape().len()));
             let mut y = random::<T>(conv.output_shape().len());
-            let (pool, operations) = (Pool::new(), 2.0 * conv.multiply_adds() as f64);
+            let bytes = size_of::<T>() * (x.len() + w.len() + y.len());
+            let (pool, work) = (Pool::new(), (2.0 * conv.multiply_adds() as f64, bytes as f64));
             let name = conv::kernels_for::<T>(&conv).name;
             let shape = format!("n{n} {c}→{out} {h}×{h} k{kernel} s{stride} g{groups} {name}");
-            self.line(&format!("conv {kind} y {shape}"), operations, || {
+            self.line(&format!("conv {kind} y {shape}"), work, || {
                 conv::forward(&conv, &x, &w, &mut y, &pool)
             });
-            self.line(&format!("conv {kind} x̄ {shape}"), operations, || {
+            self.line(&format!("conv {kind} x̄ {shape}"), work, || {
                 conv::backward_data(&conv, &y, &w, &mut x, &pool)
             });
-            self.line(&format!("conv {kind} w̄ {shape}"), operations, || {
+            self.line(&format!("conv {kind} w̄ {shape}"), work, || {
                 conv::backward_weight(&conv, &x, &y, &mut w, &pool)
             });
         }
