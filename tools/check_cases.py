@@ -22,7 +22,7 @@ from pathlib import Path
 TOOLS = Path(__file__).resolve().parent
 VENV = TOOLS / ".venv"
 NEEDS = ("PIL", "numpy", "safetensors")
-MODULES = ("pictures", "states", "sets", "training")
+MODULES = ("pictures", "states", "sets", "training", "documents")
 
 
 def with_needs():

@@ -54,7 +54,7 @@ def check(sph, folder, model, flags, shape, classes):
     run = lambda *args: subprocess.run([sph, *map(str, args)], check=True, capture_output=True, text=True).stdout
     run(
         "train", "--dataset", "npz", "--data-dir", folder / "data.npz", *(("--layout", "nhwc") if len(shape) == 3 else ()), "--model", model, "--epochs", 1,
-        "--batch-size", 8, "--opt", "sgd", "--lr", 0.001, "--output", folder, "--experiment", "run", *flags,
+        "--batch-size", 8, "--opt", "sgd", "--lr", 0.001, "--runs", folder, "--experiment", "run", *flags,
     )
     predictions = json.loads(run("predict", folder / "run", folder / "data.npz", "--json"))["predictions"]
     wanted = np.array([p["logits"] for p in predictions], np.float32)

@@ -81,7 +81,7 @@ def check(sph, folder, name):
     np.savez(folder / "seven.npz", x_train=x[:20], y_train=y[:20], x_test=x[20:], y_test=y[20:])
     seven = [folder / "seven.npz" if part == folder / "data.npz" else part for part in data]
     run("train", *seven, "--init-checkpoint", folder / "published.safetensors", "--epochs", 1, "--batch-size", 4, "--opt", "sgd",
-        "--lr", 0.001, "--output", folder, "--experiment", "run")
+        "--lr", 0.001, "--runs", folder, "--experiment", "run")
     return difference
 
 

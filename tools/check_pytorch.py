@@ -151,7 +151,7 @@ def check_trained(report, sph, subject, folder):
     """`sph` to PyTorch: one trained checkpoint, all derivatives."""
     run(
         sph, "train", *subject.flags, *subject.training, "--opt", subject.opt, "--dataset", "digits", "--epochs", 1,
-        "--seed", 0, "--output", folder, "--experiment", subject.model,
+        "--seed", 0, "--runs", folder, "--experiment", subject.model,
     )  # fmt: skip
     checkpoint = folder / subject.model / "last.safetensors"
     state = load_file(checkpoint)

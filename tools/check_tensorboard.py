@@ -38,7 +38,7 @@ def rows(path):
 def train(sph, folder):
     """A run that was interrupted once."""
     run = Path(folder) / "run"
-    settings = f"train --model mlp --val-split 0.1 --epochs {EPOCHS} --experiment run --stop-on-eof --output".split()
+    settings = f"train --model mlp --val-split 0.1 --epochs {EPOCHS} --experiment run --stop-on-eof --runs".split()
     process = subprocess.Popen(
         [sph, *settings, folder], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )

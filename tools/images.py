@@ -132,14 +132,14 @@ def main():
         work.mkdir(parents=True, exist_ok=True)
         args.output.mkdir(parents=True, exist_ok=True)
         if not (work / "runs" / "picture" / "best.safetensors").exists():
-            run(args.sph, "train", "--output", work / "runs", "--experiment", "picture")
+            run(args.sph, "train", "--runs", work / "runs", "--experiment", "picture")
         page, dump = work / "inspect.html", work / "inspect.safetensors"
         checkpoint = work / "runs" / "picture" / "best.safetensors"
         inspect = ["inspect", "--checkpoint", checkpoint, "--batch-size", "128", "--dtype", "f64", "--no-network"]
         run(args.sph, *inspect, "--report", page, "--dump", dump)
         block(page.read_text(), dump, args.output / "block.svg")
         comparison = ["compare", "--model", "resnet20", "--opt", "sgd,sph,adamw,adahessian,kfac", "--seeds", "3", "--epochs", "10"]
-        run(args.sph, *comparison, "--output", work / "comparison")
+        run(args.sph, *comparison, "--runs", work / "comparison")
         caption = "resnet20 on the digits, 3 seeds, defaults, ± one standard deviation"
         loss((work / "comparison" / "report.html").read_text(), args.output / "loss.svg", caption)
 

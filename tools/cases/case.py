@@ -50,9 +50,10 @@ class Bench:
     def __init__(self, sph, folder):
         self.sph, self.folder = sph, folder
 
-    def run(self, *args):
+    def run(self, *args, cwd=None, env=None):
         args = [str(a) for a in args]
-        return Outcome(subprocess.run([self.sph, *args], capture_output=True, text=True, cwd=self.folder), args)
+        done = subprocess.run([self.sph, *args], capture_output=True, text=True, cwd=cwd or self.folder, env=env)
+        return Outcome(done, args)
 
     @cached_property
     def inputs(self):
@@ -77,7 +78,7 @@ class Bench:
         """A run on `base` that tells the classes apart."""
         self.run(
             "train", "--dataset", "folder", "--data-dir", self.base, "--test-fraction", 0.2, "--image-size", 32, "--model", "mlp", "--epochs",
-            15, "--batch-size", 8, "--output", self.folder / "runs", "--experiment", "base",
+            15, "--batch-size", 8, "--runs", self.folder / "runs", "--experiment", "base",
         ).succeeds()
         return self.folder / "runs" / "base"
 

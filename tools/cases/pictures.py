@@ -74,7 +74,7 @@ def cut_off_pictures_are_refused_as_pillow_refuses_them(bench):
 @case
 def broken_pictures_end_every_command_or_are_left_out(bench):
     data = ["--dataset", "folder", "--data-dir", bench.inputs / "cut", "--test-fraction", 0.2, "--image-size", 32]
-    train = ["train", *data, "--model", "mlp", "--epochs", 1, "--batch-size", 8, "--output", bench.folder / "runs"]
+    train = ["train", *data, "--model", "mlp", "--epochs", 1, "--batch-size", 8, "--runs", bench.folder / "runs"]
     bench.run(*train, "--experiment", "cut").refused("top/3.jpg", "cut off")
     bench.run("data", "stats", "folder", *data[2:]).refused("top/3.jpg")
     assert not (bench.folder / "runs" / "cut").exists()
@@ -84,7 +84,7 @@ def broken_pictures_end_every_command_or_are_left_out(bench):
     # The other commands read the set as the run did.
     for command in (["eval", run], ["inspect", "--checkpoint", run, "--batch-size", 8, "--no-network"], ["adapt", "--checkpoint", run, "--steps", 1]):
         bench.run(*command).succeeds().says("pictures that cannot be read are left out (1): top/3.jpg (")
-    compared = bench.run("compare", *train[1:-2], "--skip-broken", "--opt", "sgd", "--seeds", "1,2", "--output", bench.folder / "compared").succeeds()
+    compared = bench.run("compare", *train[1:-2], "--skip-broken", "--opt", "sgd", "--seeds", "1,2", "--runs", bench.folder / "compared").succeeds()
     assert compared.err.count("note:") == 1, compared
     stats = bench.run("data", "stats", "folder", *data[2:], "--skip-broken", "--json").succeeds().json
     assert stats["train"] + stats["test"] == 39, stats
@@ -100,7 +100,7 @@ def the_orientation_is_that_which_people_see(bench):
 @case
 def sixteen_bits_are_not_cut_to_eight(bench):
     data = ["--dataset", "folder", "--data-dir", bench.inputs / "grey16", "--test-fraction", 0.2]
-    said = bench.run("train", *data, "--model", "mlp", "--epochs", 8, "--batch-size", 8, "--output", bench.folder / "runs", "--experiment", "grey16", "--json")
+    said = bench.run("train", *data, "--model", "mlp", "--epochs", 8, "--batch-size", 8, "--runs", bench.folder / "runs", "--experiment", "grey16", "--json")
     said.succeeds().says("16-bit", "of 65535")
     assert said.json["test_accuracy"] >= 0.95, said
     # A network of 8-bit pictures sees 16-bit ones on the same scale.

@@ -24,7 +24,7 @@ def split(x, y, n):
 
 def train(bench, name, *flags):
     """A short training, and the folder of its run."""
-    done = bench.run("train", "--model", "mlp", "--epochs", 6, "--batch-size", 8, "--output", bench.folder / "sets", "--experiment", name, *flags)
+    done = bench.run("train", "--model", "mlp", "--epochs", 6, "--batch-size", 8, "--runs", bench.folder / "sets", "--experiment", name, *flags)
     return done, bench.folder / "sets" / name
 
 

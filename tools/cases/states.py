@@ -115,7 +115,7 @@ def a_foreign_network_is_normalized_by_its_own_numbers(bench):
     bench.run("adapt", "--checkpoint", foreign, "--steps", 1, "--json", "--test-fraction", 0.5, *of_foreign(bench, data), *numbers).succeeds()
     tuned = bench.run(
         "train", "--init-checkpoint", foreign, "--epochs", 1, "--lr", 1e-30, "--opt", "sgd", "--weight-decay", 0, "--batch-size", 8,
-        "--test-fraction", 0.2, "--image-size", 32, "--output", bench.folder / "runs", "--experiment", "tuned",
+        "--test-fraction", 0.2, "--image-size", 32, "--runs", bench.folder / "runs", "--experiment", "tuned",
         *of_foreign(bench, data), *numbers,
     ).succeeds()  # fmt: skip
     assert "does not say" not in tuned.out + tuned.err, tuned
@@ -148,7 +148,7 @@ def a_run_keeps_how_its_pictures_were_made(bench):
     runs = bench.folder / "runs"
     bench.run(
         "train", "--dataset", "folder", "--data-dir", data, "--test-fraction", 0.25, "--resize", 36, "--crop", 32, "--interpolation", "bicubic",
-        "--model", "mlp", "--epochs", 1, "--batch-size", 3, "--mean", "0.5,0.4,0.3", "--std", 0.25, "--output", runs, "--experiment", "kept",
+        "--model", "mlp", "--epochs", 1, "--batch-size", 3, "--mean", "0.5,0.4,0.3", "--std", 0.25, "--runs", runs, "--experiment", "kept",
     ).succeeds()  # fmt: skip
     state = load_file(runs / "kept" / "best.safetensors")
     images = np.array([resize_and_crop(p, 36, 32, "bicubic") for p in found])
@@ -205,7 +205,7 @@ def state_files_of_other_programs_are_taken(bench):
     write({"module." + k: v.astype("f2") for k, v in foreign.items() if not k.endswith("num_batches_tracked")} | {"module.total_ops": np.zeros(1)})
     is_taken(made, ["'module.'", "F16", "missing", "1 counter"], 1e-2)
     bench.run(
-        "train", "--init-checkpoint", made, "--epochs", 1, "--batch-size", 8, "--test-fraction", 0.2, "--image-size", 32, "--output",
+        "train", "--init-checkpoint", made, "--epochs", 1, "--batch-size", 8, "--test-fraction", 0.2, "--image-size", 32, "--runs",
         bench.folder / "runs", "--experiment", "from_f16", *of_foreign(bench, bench.base),
     ).succeeds().says("'module.'", "does not say how its images are normalized")  # fmt: skip
     # What is another network stays an error that names the tensor.
@@ -224,7 +224,7 @@ def a_run_finds_its_data_from_everywhere_and_where_they_move_to(bench):
     elsewhere.mkdir()
     there = Bench(bench.sph, elsewhere)
     train = ["--dataset", "folder", "--data-dir", "photos", "--test-fraction", 0.25, "--image-size", 16, "--model", "mlp", "--batch-size", 8]
-    named = ["--output", here, "--experiment", "run"]
+    named = ["--runs", here, "--experiment", "run"]
     Bench(bench.sph, here).run("train", *train, "--epochs", 1, *named).succeeds()
     wanted = there.run("eval", here / "run", "--json").succeeds().json
     there.run("train", "--resume", here / "run").succeeds()
@@ -250,7 +250,7 @@ def a_run_finds_its_data_from_everywhere_and_where_they_move_to(bench):
 
 @case
 def a_run_is_trained_for_longer(bench):
-    flags = ["--model", "mlp", "--batch-size", 200, "--output", bench.folder / "runs"]
+    flags = ["--model", "mlp", "--batch-size", 200, "--runs", bench.folder / "runs"]
     bench.run("train", *flags, "--epochs", 2, "--experiment", "longer").succeeds()
     run = bench.folder / "runs" / "longer"
     rows = lambda: [line.split(",") for line in (run / "summary.csv").read_text().splitlines()]

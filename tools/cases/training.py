@@ -9,7 +9,7 @@ DIGITS = ("--dataset", "digits", "--model", "resnet8")
 
 
 def train(bench, name, *flags):
-    return bench.run("train", *flags, "--output", bench.folder / "training", "--experiment", name, "--json")
+    return bench.run("train", *flags, "--runs", bench.folder / "training", "--experiment", name, "--json")
 
 
 def network(bench):

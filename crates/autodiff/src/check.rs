@@ -61,11 +61,10 @@ struct Check<'a> {
 /// The first comparison that fails.
 ///
 /// ```
-/// use sph_autodiff::{check_op, ops::OPS};
-/// let row = OPS.iter().find(|row| row.name == "conv2d").unwrap();
-/// for case in (row.cases)() {
-///     check_op(&*case.op, &case.inputs, Default::default()).unwrap();
-/// }
+/// use sph_autodiff::{check_op, ops};
+/// use sph_tensor::{Array, Pool, Shape};
+/// let x = Array::from_slice(&Pool::new(), Shape::new(&[3]), &[0.5, -1.0, 2.0]);
+/// check_op(&ops::tanh(), &[x], Default::default()).unwrap();
 /// ```
 pub fn check_op(op: &dyn Op<f64>, inputs: &[Array<f64>], tolerances: Tolerances) -> Result<(), CheckError> {
     let shapes: Vec<Shape> = inputs.iter().map(Array::shape).collect();

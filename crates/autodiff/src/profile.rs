@@ -30,7 +30,7 @@ pub struct OpCost {
 
 impl OpCost {
     pub(crate) fn forward<T: Element>(
-        op: &impl Op<T>,
+        op: &dyn Op<T>,
         x: &[Shape],
         y: Shape,
         (has_dot, probes): (&InputSet, usize),

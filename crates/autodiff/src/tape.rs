@@ -208,6 +208,19 @@ impl<T: Element> Tape<T> {
         x: &[&Var<T>],
         label: &str,
     ) -> Result<Var<T>, ShapeError> {
+        self.apply_boxed(Box::new(op), x, label)
+    }
+
+    /// [`Tape::apply`] of an op of any type: it is compiled once, not for each of them.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn apply_boxed(
+        &mut self,
+        op: Box<dyn Op<T>>,
+        x: &[&Var<T>],
+        label: &str,
+    ) -> Result<Var<T>, ShapeError> {
         let shapes: Vec<_> = x.iter().map(|x| x.value.shape()).collect();
         let y_shape = op.output_shape(&shapes)?;
         let positions = |f: &dyn Fn(&Var<T>) -> bool| -> InputSet {
@@ -243,7 +256,7 @@ impl<T: Element> Tape<T> {
         let dot = has_dot.any().then(|| op.jvp(&self.cx, &record, &x_dot_refs));
         if let (Some(costs), Some(start)) = (&mut self.costs, start) {
             let tangents = (&has_dot, self.cx.probes);
-            let cost = OpCost::forward(&op, &record.x, y_shape, tangents, start.elapsed());
+            let cost = OpCost::forward(&*op, &record.x, y_shape, tangents, start.elapsed());
             costs.insert(self.nodes.len(), cost);
         }
         let read = op.tangents_read(&need_dot);
@@ -257,7 +270,7 @@ impl<T: Element> Tape<T> {
             x_dot,
             y_bar: None,
             is_loss: false,
-            op: Box::new(op),
+            op,
         }));
         Ok(Var { id: self.nodes.len() - 1, value, dot, wants_bar, wants_bar_dot })
     }

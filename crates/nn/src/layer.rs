@@ -108,8 +108,20 @@ impl<'a, T: Element> Forward<'a, T> {
         params: &[usize],
         layer: &str,
     ) -> Result<Var<T>, LayerError> {
+        self.apply_boxed(Box::new(op), x, params, layer)
+    }
+
+    fn apply_boxed(
+        &mut self,
+        op: Box<dyn Op<T>>,
+        x: &[&Var<T>],
+        params: &[usize],
+        layer: &str,
+    ) -> Result<Var<T>, LayerError> {
         let inputs: Vec<&Var<T>> = x.iter().copied().chain(params.iter().map(|&p| &self.leaves[p])).collect();
-        self.tape.apply(op, &inputs, layer).map_err(|source| LayerError { layer: layer.to_string(), source })
+        self.tape
+            .apply_boxed(op, &inputs, layer)
+            .map_err(|source| LayerError { layer: layer.to_string(), source })
     }
 
     /// The tape and the leaves, for the backward pass.

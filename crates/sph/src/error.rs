@@ -1,5 +1,7 @@
 //! The errors of the command: each names the flag, file, tensor, layer or value, and what to do.
 
+use crate::help;
+use clap::error::{ContextKind, ContextValue};
 use sph_data::pictures::listed;
 use std::path::{Path, PathBuf};
 
@@ -226,12 +228,30 @@ impl From<sph_optim::EvalError> for Error {
 
 /// A clap error as one line: what is wrong, then its tips.
 pub(crate) fn one_line(e: &clap::Error) -> String {
+    if let Some(message) = renamed(e) {
+        return message;
+    }
     let text = e.to_string();
     let text = text.strip_prefix("error: ").unwrap_or(&text);
     let first =
         text.lines().take_while(|l| !l.trim().is_empty()).map(str::trim).collect::<Vec<_>>().join(" ");
     let tips = text.lines().filter_map(|l| l.trim().strip_prefix("tip: ")).map(|t| format!("; {t}"));
     first + &tips.collect::<String>()
+}
+
+/// What to say of a flag that has another name now.
+fn renamed(e: &clap::Error) -> Option<String> {
+    let text = |kind| match e.get(kind)? {
+        ContextValue::String(text) => Some(text.clone()),
+        ContextValue::StyledStr(text) => Some(text.to_string()),
+        _ => None,
+    };
+    let flag = text(ContextKind::InvalidArg)?;
+    // As `Usage: sph train [OPTIONS]`.
+    let usage = text(ContextKind::Usage)?;
+    let command = usage.split_whitespace().skip_while(|word| *word != "sph").nth(1)?;
+    let new = help::renamed(flag.trim_start_matches('-'), |of, _| of == command)?;
+    Some(format!("{flag} of sph {command} is --{new} now"))
 }
 
 /// A message as one line, whatever a path, a name or a key in a file contains.

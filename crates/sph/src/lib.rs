@@ -9,11 +9,13 @@
 //! ("SGD with Partial Hessian", Sun, Yong and Zhang, arXiv 2403.02681, and its successor SPH-DRS).
 
 pub mod adaptation_setup;
+pub mod cli;
 pub mod commands;
 pub mod compare;
 pub mod config;
 mod error;
 mod finished_run;
+pub mod help;
 pub mod model_source;
 pub mod training_setup;
 

@@ -1,49 +1,16 @@
 //! The `sph` command: glue around the library.
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::FromArgMatches;
+use sph::cli::{Cli, Command, command};
 use sph::commands::train::TrainExit;
-use sph::commands::{adapt, bench, compare, data, eval, export, inspect, models, predict, report, train};
-use sph::compare::flags::CompareArgs;
-use sph::config::{AdaptArgs, TrainArgs};
+use sph::commands::{
+    self, adapt, bench, compare, data, eval, export, inspect, models, predict, report, train,
+};
+use sph::config::TrainArgs;
+use sph::help;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-/// Train networks with exact second-order steps on their 1-D parameters.
-#[derive(Parser)]
-#[command(name = "sph", version, arg_required_else_help = true, after_help = EXIT_CODES)]
-struct Cli {
-    #[command(subcommand)]
-    command: Command,
-}
-
-const EXIT_CODES: &str = "Exit codes: 0 ok; 1 a run of a comparison failed; 2 a mistake, or a run that cannot go on; 3 training, adapt or \
-                          bench diverged: a loss, an update or the state became infinite or NaN; 130 interrupted.";
-
-#[derive(Subcommand)]
-enum Command {
-    Train(Box<TrainArgs>),
-    Adapt(Box<AdaptArgs>),
-    Compare(Box<CompareArgs>),
-    Bench(Box<bench::BenchArgs>),
-    Inspect(Box<inspect::InspectArgs>),
-    Eval(Box<eval::EvalArgs>),
-    Predict(Box<predict::PredictArgs>),
-    Export(Box<export::ExportArgs>),
-    Models(models::ModelsArgs),
-    Data(Box<data::DataArgs>),
-    Report(report::ReportArgs),
-    Completions(CompletionsArgs),
-}
-
-/// Print a shell's completion script.
-#[derive(Args)]
-#[command(after_help = "Example:\n  sph completions bash > ~/.local/share/bash-completion/completions/sph")]
-struct CompletionsArgs {
-    /// The shell.
-    #[arg(value_enum)]
-    shell: clap_complete::Shell,
-}
 
 /// What a shell reports for a program stopped by Ctrl-C.
 const INTERRUPTED: u8 = sph::Error::INTERRUPTED as u8;
@@ -53,10 +20,7 @@ static STOP: AtomicBool = AtomicBool::new(false);
 fn main() -> ExitCode {
     match run() {
         Ok(code) => code,
-        Err(sph::Error::CommandLine(e))
-            if !e.use_stderr()
-                || e.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
-        {
+        Err(sph::Error::CommandLine(e)) if !e.use_stderr() => {
             let _ = e.print();
             ExitCode::from(e.exit_code() as u8)
         }
@@ -72,8 +36,11 @@ fn fail(message: &str, code: i32) -> ExitCode {
 fn run() -> sph::Result<ExitCode> {
     let unicode = |a: std::ffi::OsString| a.into_string().map_err(sph::Error::NotUnicode);
     let flags = std::env::args_os().skip(1).map(unicode).collect::<Result<Vec<String>, _>>()?;
-    let matches = Cli::command().try_get_matches_from(std::iter::once("sph".to_string()).chain(flags))?;
-    match Cli::from_arg_matches(&matches)?.command {
+    let matches = command().try_get_matches_from(std::iter::once("sph".to_string()).chain(flags))?;
+    let Some(asked) = Cli::from_arg_matches(&matches)?.command else {
+        return done(commands::say(help::WELCOME));
+    };
+    match asked {
         // A file may stand between the flags and their defaults.
         Command::Train(args) => match matches.subcommand() {
             Some((_, matches)) => train(&TrainArgs::completed(matches)?),
@@ -98,7 +65,7 @@ fn run() -> sph::Result<ExitCode> {
         Command::Data(args) => done(data::run(&args)),
         Command::Completions(args) => {
             let mut script = Vec::new();
-            clap_complete::generate(args.shell, &mut Cli::command(), "sph", &mut script);
+            clap_complete::generate(args.shell, &mut command(), "sph", &mut script);
             // A reader that has gone away is no error.
             let _ = std::io::stdout().write_all(&script);
             Ok(ExitCode::SUCCESS)
@@ -130,9 +97,4 @@ fn train(args: &TrainArgs) -> sph::Result<ExitCode> {
         TrainExit::Finished => ExitCode::SUCCESS,
         TrainExit::Interrupted => ExitCode::from(INTERRUPTED),
     })
-}
-
-#[test]
-fn the_command_line_is_consistent() {
-    Cli::command().debug_assert();
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 /// A network on the digits; its folder.
 fn trained(dir: &TempDir) -> String {
     let out = dir.path().display();
-    stdout(&format!("train --model mlp --epochs 4 --val-split 0.1 --output {out} --experiment r"));
+    stdout(&format!("train --model mlp --epochs 4 --val-split 0.1 --runs {out} --experiment r"));
     format!("{out}/r")
 }
 
@@ -217,7 +217,7 @@ fn images_that_a_network_was_trained_on_do_not_judge_it() {
     let data = |name: &str| format!("--dataset npz --data-dir {out}/{name}");
     stdout(&format!("data corrupt digits --corrupt brightness:1 --output {out}/a.npz"));
     std::fs::copy(dir.path().join("a.npz"), dir.path().join("b.npz")).unwrap();
-    let train = format!("train --model mlp --epochs 1 --val-split 0.1 --output {out} --experiment r");
+    let train = format!("train --model mlp --epochs 1 --val-split 0.1 --runs {out} --experiment r");
     stdout(&format!("{train} {}", data("a.npz")));
     let adapt = format!("adapt --checkpoint {out}/r --eval-on validation --steps 1");
     for same in ["", &data("a.npz"), &data("./a.npz"), &data("b.npz")] {

@@ -35,7 +35,7 @@ fn a_regression_is_trained_chosen_and_shown_by_its_loss() {
     let dir = TempDir::new().unwrap();
     let (out, data) = (dir.path().display(), data(dir.path()));
     let train = format!(
-        "train --model mlp --loss mse {data} --epochs 6 --batch-size 16 --val-split 0.2 --model-ema --output {out}"
+        "train --model mlp --loss mse {data} --epochs 6 --batch-size 16 --val-split 0.2 --model-ema --runs {out}"
     );
     let said = json(&format!("{train} --threads 1 --experiment a"));
     assert_eq!((&said["loss"], &said["test_accuracy"]), (&"mse".into(), &Value::Null));
@@ -93,7 +93,7 @@ fn a_comparison_of_regressions_goes_by_the_loss() {
     let dir = TempDir::new().unwrap();
     let (out, data) = (dir.path().display(), data(dir.path()));
     let flags = format!(
-        "compare --model mlp --opt sgd,sph --grid sgd.lr=0.001,0.05 --loss mse --batch-size 16 --seeds 2 --epochs 3 --output {out}/c {data}"
+        "compare --model mlp --opt sgd,sph --grid sgd.lr=0.001,0.05 --loss mse --batch-size 16 --seeds 2 --epochs 3 --runs {out}/c {data}"
     );
     let said = stdout(&flags);
     assert!(said.contains("final test loss") && !said.contains("acc"), "{said}");
@@ -128,7 +128,7 @@ fn probabilities_are_answers_too() {
     let dir = TempDir::new().unwrap();
     let (out, data) = (dir.path().display(), data(dir.path()).replace("numbers", "signs"));
     let said = json(&format!(
-        "train --model mlp --loss bce {data} --epochs 6 --batch-size 16 --output {out} --experiment a"
+        "train --model mlp --loss bce {data} --epochs 6 --batch-size 16 --runs {out} --experiment a"
     ));
     assert!(said["test_loss"].as_f64().unwrap() < 0.69 && said["chosen_on"] == "test", "{said}");
 }
@@ -137,7 +137,7 @@ fn probabilities_are_answers_too() {
 fn what_makes_no_sense_is_one_line() {
     let dir = TempDir::new().unwrap();
     let (out, data) = (dir.path().display(), data(dir.path()));
-    let train = format!("train --model mlp --output {out} --epochs 1 --batch-size 16");
+    let train = format!("train --model mlp --runs {out} --epochs 1 --batch-size 16");
     mistake(&format!("{train} --loss mse --smoothing 0.1 {data}"), &["--smoothing 0.1", "cross-entropy"]);
     mistake(&format!("{train} --loss mse"), &["--dataset digits", "npz and safetensors"]);
     mistake(&format!("{train} --loss mse --mixup 0.5 {data}"), &["mixup", "leave it out"]);

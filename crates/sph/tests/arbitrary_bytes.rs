@@ -260,7 +260,7 @@ fn csv_files_of_classes() {
 #[test]
 fn checkpoints() {
     let dir = tempfile::tempdir().unwrap();
-    let flags = format!("train --model mlp --epochs 1 --output {} --experiment r", dir.path().display());
+    let flags = format!("train --model mlp --epochs 1 --runs {} --experiment r", dir.path().display());
     sph(&flags).assert().success();
     let read = |name: &str| std::fs::read(dir.path().join("r").join(name)).unwrap();
     let network = models::build("mlp", &ModelConfig::new(1, (8, 8), 10)).unwrap();

@@ -1,7 +1,6 @@
 //! The book in docs/ and the documents beside it: every chapter is listed and says what it is for, every link and every named file is there, every
 //! command is one, every figure of the results has its source, and every Rust block is compiled.
 
-use clap::{Args, Command};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -122,26 +121,6 @@ fn every_file_that_documents_name_is_there() {
     assert!(found > 30, "{found}");
 }
 
-/// The commands of `sph`, with all their flags.
-fn commands() -> Command {
-    use sph::commands::*;
-    use sph::compare::flags::CompareArgs;
-    use sph::config::{AdaptArgs, TrainArgs};
-    Command::new("sph")
-        .subcommand_required(true)
-        .subcommand(TrainArgs::augment_args(Command::new("train")))
-        .subcommand(AdaptArgs::augment_args(Command::new("adapt")))
-        .subcommand(CompareArgs::augment_args(Command::new("compare")))
-        .subcommand(bench::BenchArgs::augment_args(Command::new("bench")))
-        .subcommand(inspect::InspectArgs::augment_args(Command::new("inspect")))
-        .subcommand(eval::EvalArgs::augment_args(Command::new("eval")))
-        .subcommand(predict::PredictArgs::augment_args(Command::new("predict")))
-        .subcommand(export::ExportArgs::augment_args(Command::new("export")))
-        .subcommand(models::ModelsArgs::augment_args(Command::new("models")))
-        .subcommand(data::DataArgs::augment_args(Command::new("data")))
-        .subcommand(report::ReportArgs::augment_args(Command::new("report")))
-}
-
 #[test]
 fn every_command_in_the_documents_is_one() {
     let mut tried = 0;
@@ -157,7 +136,7 @@ fn every_command_in_the_documents_is_one() {
                 // "…" stands for more flags.
                 let words = words.into_iter().filter(|w| w != "…");
                 let matches =
-                    commands().try_get_matches_from(std::iter::once("sph".to_string()).chain(words));
+                    sph::cli::command().try_get_matches_from(std::iter::once("sph".to_string()).chain(words));
                 if let Err(e) = matches {
                     assert!(
                         e.kind() == clap::error::ErrorKind::DisplayHelp,

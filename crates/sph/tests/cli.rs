@@ -134,7 +134,7 @@ fn data_files() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path();
     let train = format!(
-        "train --dataset fashion-mnist --data-dir {0} --output {0}/runs --model mlp --epochs 1 --batch-size 20 --experiment r",
+        "train --dataset fashion-mnist --data-dir {0} --runs {0}/runs --model mlp --epochs 1 --batch-size 20 --experiment r",
         data.display()
     );
     mistake(&train, &["train-images-idx3-ubyte", "not found", "--data-dir"]);
@@ -159,7 +159,7 @@ fn data_files() {
     std::fs::write(&labels, idx(&[20], |i| (i + 7) as u8)).unwrap();
     mistake(&train, &["t10k-labels-idx1-ubyte", "labels go from 0 to 26", "--dataset emnist"]);
     let other = |dataset: &str| train.replace("fashion-mnist", dataset);
-    mistake(&other("idx").replace("--data-dir", "--output"), &["--data-dir is needed by the data set 'idx'"]);
+    mistake(&other("idx").replace("--data-dir", "--runs"), &["--data-dir is needed by the data set 'idx'"]);
     let names = data.join("names.txt");
     std::fs::write(&names, "a\nb\n").unwrap();
     let named = format!("{} --class-names {}", other("idx"), names.display());
@@ -180,7 +180,7 @@ fn data_files() {
 fn checkpoints_of_other_models() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().display();
-    sph(&format!("train --model mlp --epochs 1 --output {out} --experiment m")).assert().success();
+    sph(&format!("train --model mlp --epochs 1 --runs {out} --experiment m")).assert().success();
     let best = format!("{out}/m/best.safetensors");
     mistake(
         &format!("inspect --checkpoint {best} --model resnet8"),
@@ -202,7 +202,7 @@ fn checkpoints_of_other_models() {
     // The folder of a run is not taken by another one.
     let before = std::fs::read(&best).unwrap();
     mistake(
-        &format!("train --model mlp --epochs 1 --output {out} --experiment m"),
+        &format!("train --model mlp --epochs 1 --runs {out} --experiment m"),
         &["holds a run already", "--resume"],
     );
     assert_eq!(std::fs::read(&best).unwrap(), before);
@@ -213,9 +213,7 @@ fn checkpoints_of_other_models() {
 fn training_begins_with_the_values_of_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().display();
-    sph(&format!("train --model mlp --epochs 1 --output {out} --experiment m --model-ema"))
-        .assert()
-        .success();
+    sph(&format!("train --model mlp --epochs 1 --runs {out} --experiment m --model-ema")).assert().success();
     let file = format!("{out}/m/last.safetensors");
     let page = std::fs::read_to_string(dir.path().join("m/report.html")).unwrap();
     assert!(
@@ -232,7 +230,7 @@ fn training_begins_with_the_values_of_a_file() {
     };
     let tuned = |checkpoint: &Path, name: &str| {
         let flags = format!(
-            "train --model mlp --epochs 1 --lr 1e-30 --weight-decay 0 --opt sgd --output {out} --experiment {name} --model-ema"
+            "train --model mlp --epochs 1 --lr 1e-30 --weight-decay 0 --opt sgd --runs {out} --experiment {name} --model-ema"
         );
         let run = sph(&format!("{flags} --init-checkpoint {}", checkpoint.display())).output().unwrap();
         assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
@@ -266,7 +264,7 @@ fn training_begins_with_the_values_of_a_file() {
     // Nothing else is forgiven.
     let refused = |name: &str, tensors, words: &[&str]| {
         let path = write(name, tensors);
-        mistake(&format!("train --model mlp --output {out} --init-checkpoint {}", path.display()), words);
+        mistake(&format!("train --model mlp --runs {out} --init-checkpoint {}", path.display()), words);
     };
     let mut less = other.clone();
     less.remove("bn1.bias");
@@ -287,7 +285,7 @@ fn training_begins_with_the_values_of_a_file() {
 fn resume_auto_begins_goes_on_and_tells_other_settings() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().display();
-    let flags = format!("train --model mlp --epochs 1 --output {out} --experiment a --resume auto");
+    let flags = format!("train --model mlp --epochs 1 --runs {out} --experiment a --resume auto");
     let said =
         |flags: &str| String::from_utf8(sph(flags).assert().success().get_output().stdout.clone()).unwrap();
     assert!(!said(&flags).contains("going on"));
@@ -317,7 +315,7 @@ fn an_interrupted_run_is_gone_on_with_under_its_own_settings() {
     let out = dir.path().display();
     let flags = |name: &str| {
         format!(
-            "train --model resnet8 --batch-size 256 --epochs 1 --kernel portable --output {out} --experiment {name}"
+            "train --model resnet8 --batch-size 256 --epochs 1 --kernel portable --runs {out} --experiment {name}"
         )
     };
     let cut = sph(&format!("{} --stop-on-eof", flags("cut"))).write_stdin("").output().unwrap();
@@ -342,9 +340,9 @@ fn folders_that_cannot_be_written() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("file");
     std::fs::write(&file, "x").unwrap();
-    mistake(&format!("train --epochs 1 --output {}", file.display()), &["is a file"]);
+    mistake(&format!("train --epochs 1 --runs {}", file.display()), &["is a file"]);
     // A folder below a file cannot be made, whoever asks: not even root.
-    mistake(&format!("train --epochs 1 --output {}/runs --experiment x", file.display()), &["cannot write"]);
+    mistake(&format!("train --epochs 1 --runs {}/runs --experiment x", file.display()), &["cannot write"]);
     mistake(
         &format!("inspect --model mlp --dump {}/no/out.safetensors", dir.path().display()),
         &["out.safetensors"],
@@ -357,7 +355,7 @@ fn a_loss_that_is_not_finite_names_step_and_layer_and_keeps_the_checkpoint() {
     let out = dir.path().display();
     // The second epoch's rate blows the parameters up; the first one's checkpoint is kept.
     let flags = format!(
-        "train --model mlp --opt sgd --lr 0.01 --sched step --decay-epochs 1 --decay-rate 1e32 --epochs 2 --output {out} --experiment n"
+        "train --model mlp --opt sgd --lr 0.01 --sched step --decay-epochs 1 --decay-rate 1e32 --epochs 2 --runs {out} --experiment n"
     );
     let e = sph(&flags).output().unwrap();
     let stderr = String::from_utf8_lossy(&e.stderr);
@@ -378,7 +376,7 @@ fn a_loss_that_is_not_finite_names_step_and_layer_and_keeps_the_checkpoint() {
 #[test]
 fn json_is_one_object_on_stdout() {
     let dir = tempfile::tempdir().unwrap();
-    let out = sph(&format!("train --model mlp --epochs 2 --json --output {}", dir.path().display()))
+    let out = sph(&format!("train --model mlp --epochs 2 --json --runs {}", dir.path().display()))
         .output()
         .unwrap();
     let record: serde_json::Value = serde_json::from_slice(&out.stdout).unwrap();
@@ -394,7 +392,7 @@ fn json_is_one_object_on_stdout() {
 fn every_block_leaves_a_row_of_curvature_per_epoch() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().display();
-    let train = |flags: &str| sph(&format!("train --model mlp --output {out} {flags}")).assert().success();
+    let train = |flags: &str| sph(&format!("train --model mlp --runs {out} {flags}")).assert().success();
     train("--epochs 2 --experiment c --probe dense --second-order scale,bn2.bias");
     let text = std::fs::read_to_string(dir.path().join("c/curvature.csv")).unwrap();
     let rows: Vec<Vec<&str>> = text.lines().map(|l| l.split(',').collect()).collect();
@@ -427,7 +425,7 @@ fn a_run_is_one_process_s_alone_and_leaves_its_result_events_and_page() {
     let out = dir.path().display();
     let run = dir.path().join("r");
     let json =
-        sph(&format!("train --model mlp --epochs 2 --json --output {out} --experiment r")).output().unwrap();
+        sph(&format!("train --model mlp --epochs 2 --json --runs {out} --experiment r")).output().unwrap();
     let mut printed: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     printed.as_object_mut().unwrap().remove("run");
     let result = || -> serde_json::Value {
@@ -443,7 +441,7 @@ fn a_run_is_one_process_s_alone_and_leaves_its_result_events_and_page() {
     settings.lock().unwrap();
     mistake(&format!("train --resume {out}/r"), &["/r is being trained by another process"]);
     drop(settings);
-    sph(&format!("train --model mlp --epochs 1 --no-tensorboard --output {out} --experiment q"))
+    sph(&format!("train --model mlp --epochs 1 --no-tensorboard --runs {out} --experiment q"))
         .assert()
         .success();
     assert!(names(&dir.path().join("q"), "events").is_empty());
@@ -463,7 +461,7 @@ fn the_same_seed_gives_the_same_bits_on_any_number_of_threads() {
     let out = dir.path().display();
     let train = |settings: &str, threads: usize, name: &str| {
         let flags = format!(
-            "train --epochs 1 --batch-size 256 --random-crop 1 {settings} --threads {threads} --output {out} --experiment {name}"
+            "train --epochs 1 --batch-size 256 --random-crop 1 {settings} --threads {threads} --runs {out} --experiment {name}"
         );
         sph(&flags).assert().success();
         let bits = std::fs::read(dir.path().join(name).join("last.safetensors")).unwrap();

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 /// A run on the digits, and what it said.
 fn run(dir: &TempDir, flags: &str) -> (String, Value) {
     let out = dir.path().display();
-    let said = json(&format!("train --epochs 1 --output {out} --experiment r {flags}"));
+    let said = json(&format!("train --epochs 1 --runs {out} --experiment r {flags}"));
     (format!("{out}/r"), said)
 }
 
@@ -67,7 +67,7 @@ fn few_labelled_images_are_trained_on_and_few_evaluated() {
     let numbers: Vec<usize> = page.split("alt=\"test image ").skip(1).map(number).collect();
     assert!(numbers.iter().any(|&n| n >= 50) && numbers.iter().all(|&n| n < 360), "{numbers:?}");
     let out = dir.path().display();
-    let train = format!("train --model mlp --output {out} --experiment other");
+    let train = format!("train --model mlp --runs {out} --experiment other");
     mistake(&format!("{train} --labels 200"), &["--labels 200", "class '0'", "142"]);
     mistake(&format!("{train} --labels 5"), &["--batch-size 64", "50 training images"]);
     mistake(&format!("{train} --labels 0"), &["--labels"]);
@@ -140,7 +140,7 @@ fn networks_and_data_go_together_by_the_names_of_classes() {
     assert_eq!(json(&format!("eval {run} {exchanged}"))["accuracy"], 0.0);
     let tuned = |data: &str, name: &str| {
         let flags = "--model mlp --opt sgd --lr 1e-30 --weight-decay 0 --batch-size 6 --epochs 1";
-        let begin = format!("--init-checkpoint {run}/best.safetensors --output {}", at("runs"));
+        let begin = format!("--init-checkpoint {run}/best.safetensors --runs {}", at("runs"));
         json(&format!("train {data} {flags} {begin} --experiment {name}"))["test_accuracy"].clone()
     };
     assert_eq!(tuned(&copy, "as-they-were"), 1.0);

@@ -33,7 +33,7 @@ fn a_comparison_has_the_numbers_of_its_single_runs() {
     let out = dir.path().join("c");
     let flags = |seeds: usize| {
         format!(
-            "compare --model mlp --opt sgd,sph --grid sgd.lr=0.05,0.1 --epochs 2 --hflip 0.5 --seeds {seeds} --jobs 2 --output {}",
+            "compare --model mlp --opt sgd,sph --grid sgd.lr=0.05,0.1 --epochs 2 --hflip 0.5 --seeds {seeds} --jobs 2 --runs {}",
             out.display()
         )
     };
@@ -49,7 +49,7 @@ fn a_comparison_has_the_numbers_of_its_single_runs() {
     let runs = rows(&out.join("runs.csv"));
     assert_eq!(runs.len(), 6);
     let single = format!(
-        "train --model mlp --opt sgd --lr 0.1 --epochs 2 --hflip 0.5 --seed 43 --json --experiment s --output {}",
+        "train --model mlp --opt sgd --lr 0.1 --epochs 2 --hflip 0.5 --seed 43 --json --experiment s --runs {}",
         dir.path().display()
     );
     let single: serde_json::Value = serde_json::from_slice(&sph(&single).output().unwrap().stdout).unwrap();
@@ -89,7 +89,7 @@ fn settings_are_chosen_on_held_out_images_and_the_choice_is_run() {
                 budget-cpu-hours = 5\n[[optimizer]]\nopt = 'sgd'\nlr = [1e-5, 0.1, 1e30]\n[[optimizer]]\nopt = 'adamw'\nlr = { log = \
                 [0.001, 0.1] }\n";
     std::fs::write(&file, text).unwrap();
-    let flags = format!("compare -c {} --jobs 2 --output {}", file.display(), out.display());
+    let flags = format!("compare -c {} --jobs 2 --runs {}", file.display(), out.display());
     let (code, stderr) = run(&flags);
     assert_eq!(code, Some(0), "{stderr}");
     let trials = rows(&out.join("trials.csv"));
@@ -176,7 +176,7 @@ fn a_comparison_that_was_killed_goes_on() {
     let flags = |name: &str| {
         let out = dir.path().join(name);
         format!(
-            "compare --model mlp --opt sgd --epochs 60 --batch-size 32 --seeds 7, --output {}",
+            "compare --model mlp --opt sgd --epochs 60 --batch-size 32 --seeds 7, --runs {}",
             out.display()
         )
     };
@@ -216,7 +216,7 @@ fn a_failed_run_is_named_and_the_others_are_kept() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("c");
     let flags = format!(
-        "compare --model mlp --opt sgd,adamw --grid sgd.lr=1e30 --epochs 1 --seeds 1 --output {}",
+        "compare --model mlp --opt sgd,adamw --grid sgd.lr=1e30 --epochs 1 --seeds 1 --runs {}",
         out.display()
     );
     let (code, stderr) = run(&flags);
@@ -236,13 +236,12 @@ fn a_failed_run_is_named_and_the_others_are_kept() {
 fn what_has_nothing_to_run_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().display();
-    let train = format!("train --model mlp --epochs 1 --val-split 0.2 --experiment r --output {folder}");
+    let train = format!("train --model mlp --epochs 1 --val-split 0.2 --experiment r --runs {folder}");
     assert_eq!(run(&train).0, Some(0));
     let common = format!("compare --checkpoint {folder}/r --corrupt fog:2 --seeds 1 --tuning-trials 2");
-    let some = format!(
-        "{common} --steps 2 --opt adam,sgd --grid adam.lr=1e30,2e30 --lr 1e-3 --output {folder}/some"
-    );
-    let all = format!("{common} --steps 2 --opt adam,sgd --grid lr=log:1e30,1e31 --output {folder}/all");
+    let some =
+        format!("{common} --steps 2 --opt adam,sgd --grid adam.lr=1e30,2e30 --lr 1e-3 --runs {folder}/some");
+    let all = format!("{common} --steps 2 --opt adam,sgd --grid lr=log:1e30,1e31 --runs {folder}/all");
     let line = |optimizer: &str, tried: &str| {
         format!(
             "nothing to run of {optimizer}, {folder}/r under fog:2: all its 2 trials diverged; narrow or lower what is tried, {tried}\n"
@@ -282,7 +281,7 @@ fn a_trial_that_diverged_is_remembered() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().display();
     assert_eq!(
-        run(&format!("train --model mlp --epochs 1 --val-split 0.2 --experiment r --output {out}")).0,
+        run(&format!("train --model mlp --epochs 1 --val-split 0.2 --experiment r --runs {out}")).0,
         Some(0)
     );
     let trainings = "model = 'mlp'\nepochs = 1\n".to_string();
@@ -294,7 +293,7 @@ fn a_trial_that_diverged_is_remembered() {
             + "seeds = 1\n[tuning]\ntrials = 2\nbudget-cpu-hours = 5\n[[optimizer]]\nname = 'a'\nopt = 'adam'\nlr = [0.01, \
                1e30]\n[[optimizer]]\nname = 'b'\nopt = 'adam'\nlr = [1e30, 0.01]\n";
         std::fs::write(&file, text).unwrap();
-        let flags = format!("compare -c {} --output {}", file.display(), out.display());
+        let flags = format!("compare -c {} --runs {}", file.display(), out.display());
         let (code, stderr) = run(&flags);
         assert_eq!(code, Some(0), "{stderr}");
         assert!(stderr.contains("4 trials, 2 of them finished already"), "{stderr}");
@@ -318,7 +317,7 @@ fn mistakes_are_found_before_anything_is_run() {
     let dir = tempfile::tempdir().unwrap();
     let (out, file) = (dir.path().join("c"), dir.path().join("c.toml"));
     let mistake = |flags: &str, words: &[&str]| {
-        let (code, stderr) = run(&format!("compare {flags} --output {}", out.display()));
+        let (code, stderr) = run(&format!("compare {flags} --runs {}", out.display()));
         assert_eq!((code, stderr.lines().count()), (Some(2), 1), "{flags}: {stderr}");
         words.iter().for_each(|w| assert!(stderr.contains(w), "{flags}: no {w:?} in {stderr}"));
         assert!(!out.exists());
@@ -399,7 +398,7 @@ fn a_file_says_what_is_compared_and_flags_override_it() {
     let text = "model = ['resnet8']\nseeds = [5]\nepochs = 7\nlr = 0.02\nbatch_size = [128, 256]\n[[optimizer]]\nname = 'a, b'\nopt = 'sgd'\n\
                 nesterov = true\nlr = [0.05, 0.1]\n[[optimizer]]\nopt = 'adam'\n";
     std::fs::write(&file, text).unwrap();
-    let flags = format!("compare -c {} --model mlp --epochs 1 --output {}", file.display(), out.display());
+    let flags = format!("compare -c {} --model mlp --epochs 1 --runs {}", file.display(), out.display());
     let (code, stderr) = run(&flags);
     assert_eq!(code, Some(0), "{stderr}");
     let mut names: Vec<String> = std::fs::read_dir(&out)
@@ -432,7 +431,7 @@ fn adaptations_are_tuned_on_held_out_images_and_have_the_numbers_of_single_ones(
     let (out, file) = (dir.path().join("c"), dir.path().join("c.toml"));
     let network = dir.path().join("r");
     let train = format!(
-        "train --model mlp --epochs 4 --val-split 0.2 --experiment r --output {}",
+        "train --model mlp --epochs 4 --val-split 0.2 --experiment r --runs {}",
         dir.path().display()
     );
     assert_eq!(run(&train).0, Some(0));
@@ -443,7 +442,7 @@ fn adaptations_are_tuned_on_held_out_images_and_have_the_numbers_of_single_ones(
         network.display()
     );
     std::fs::write(&file, &text).unwrap();
-    let flags = format!("compare -c {} --jobs 2 --output {}", file.display(), out.display());
+    let flags = format!("compare -c {} --jobs 2 --runs {}", file.display(), out.display());
     let (code, stderr) = run(&flags);
     assert_eq!(code, Some(0), "{stderr}");
     let trials = rows(&out.join("trials.csv"));
@@ -529,7 +528,7 @@ fn adaptations_are_tuned_on_held_out_images_and_have_the_numbers_of_single_ones(
     let begun = |checkpoint: &str, flags: &str| {
         let network = network.join(checkpoint);
         run(&format!(
-            "compare --checkpoint {} --opt adam {flags} --output {}",
+            "compare --checkpoint {} --opt adam {flags} --runs {}",
             network.display(),
             other.display()
         ))
@@ -561,10 +560,9 @@ fn the_page_shows_what_the_corruptions_of_adaptations_look_like() {
     let done = |flags: &str| assert_eq!(run(flags).0, Some(0), "{flags}");
     done(&format!("data corrupt digits --corrupt invert:1 --output {}", data.display()));
     let of_npz = format!("--dataset npz --data-dir {}", data.display());
-    done(&format!("train --model mlp --epochs 1 --experiment a --output {out}"));
-    done(&format!("train --model mlp --epochs 1 --experiment b {of_npz} --output {out}"));
-    let both =
-        format!("compare --checkpoint {out}/a,{out}/b --opt adam --steps 1 --seeds 2 --output {out}/c");
+    done(&format!("train --model mlp --epochs 1 --experiment a --runs {out}"));
+    done(&format!("train --model mlp --epochs 1 --experiment b {of_npz} --runs {out}"));
+    let both = format!("compare --checkpoint {out}/a,{out}/b --opt adam --steps 1 --seeds 2 --runs {out}/c");
     let both = format!("{both} --corrupt none,gaussian_noise:5,invert:3 --corrupt-seed 7");
     done(&both);
     let page = dir.path().join("c/report.html");
@@ -596,8 +594,8 @@ fn the_page_shows_what_the_corruptions_of_adaptations_look_like() {
     assert!(note.contains("d.npz") && text.matches("No pictures").count() == 1, "{note}");
     // Where nothing is corrupted there is nothing to see.
     let plain = [
-        format!("compare --checkpoint {out}/a --opt adam --steps 1 --seeds 1 --output {out}/plain"),
-        format!("compare --model mlp --opt sgd --epochs 1 --seeds 1 --output {out}/trainings"),
+        format!("compare --checkpoint {out}/a --opt adam --steps 1 --seeds 1 --runs {out}/plain"),
+        format!("compare --model mlp --opt sgd --epochs 1 --seeds 1 --runs {out}/trainings"),
     ];
     for (flags, folder) in plain.iter().zip(["plain", "trainings"]) {
         done(flags);

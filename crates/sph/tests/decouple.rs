@@ -81,7 +81,7 @@ fn conversion_of_a_checkpoint_keeps_its_outputs() {
 fn a_model_without_norms_trains_decoupled() {
     let dir = tempfile::tempdir().unwrap();
     let flags = format!(
-        "train --norm none --decouple auto --lr 0.02 --warmup-epochs 1 --epochs 4 --json --output {}",
+        "train --norm none --decouple auto --lr 0.02 --warmup-epochs 1 --epochs 4 --json --runs {}",
         dir.path().display()
     );
     let out = sph(&flags).output().unwrap();

@@ -71,7 +71,7 @@ fn a_network_from_a_file_goes_through_every_command() {
     stdout(&format!("bench --model {net} --batch-size 8 --steps 2"));
 
     // Trained, with exact curvature; the run keeps the file.
-    let train = format!("train --model {net} {data} --epochs 4 --batch-size 20 --opt sph --output {out}");
+    let train = format!("train --model {net} {data} --epochs 4 --batch-size 20 --opt sph --runs {out}");
     stdout(&format!("{train} --experiment whole"));
     let run = dir.path().join("whole");
     assert_eq!(std::fs::read(run.join("model.pt2")).unwrap(), std::fs::read(&file).unwrap());
@@ -125,11 +125,7 @@ fn what_does_not_fit_a_network_is_said() {
     let data = format!("--dataset safetensors --layout nchw --data-dir {}", data.display());
     let fixed = network("residual_fixed");
     mistake(
-        &format!(
-            "train --model {} {data} --batch-size 20 --output {}",
-            fixed.display(),
-            dir.path().display()
-        ),
+        &format!("train --model {} {data} --batch-size 20 --runs {}", fixed.display(), dir.path().display()),
         &["batches of 4", "torch.export.Dim"],
     );
 }
@@ -156,7 +152,7 @@ fn rows_of_numbers_are_features() {
     rows(&path);
     let (out, net) = (dir.path().display(), network("copies"));
     let data = format!("--dataset safetensors --data-dir {}", path.display());
-    let flags = format!("--epochs 20 --batch-size 20 --opt adamw --lr 0.03 --experiment a --output {out}");
+    let flags = format!("--epochs 20 --batch-size 20 --opt adamw --lr 0.03 --experiment a --runs {out}");
     stdout(&format!("train --model {} {data} {flags}", net.display()));
     let record = json(&format!("eval {out}/a {data}"));
     assert!(record["accuracy"].as_f64().unwrap() > 0.6, "{record}");
@@ -177,7 +173,7 @@ fn what_a_file_freezes_stays_until_it_is_chosen() {
 
     let data = format!("--dataset safetensors --data-dir {}", path.display());
     let train = |experiment: &str, more: &str| {
-        let flags = format!("train --model {net} {data} --epochs 1 --batch-size 20 --output {out}");
+        let flags = format!("train --model {net} {data} --epochs 1 --batch-size 20 --runs {out}");
         let done = common::sph(&format!("{flags} --experiment {experiment} {more}")).output().unwrap();
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
         let bytes = std::fs::read(dir.path().join(experiment).join("last.safetensors")).unwrap();

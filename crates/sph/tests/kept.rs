@@ -28,7 +28,7 @@ fn mistake(flags: &str, words: &[&str]) {
 fn a_finished_run_of_a_comparison_needs_no_checkpoint() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("c");
-    let flags = format!("compare --model mlp --opt sgd,adam --epochs 1 --seeds 1 --output {}", out.display());
+    let flags = format!("compare --model mlp --opt sgd,adam --epochs 1 --seeds 1 --runs {}", out.display());
     done(&flags);
     let run = out.join("digits-mlp-sgd-seed42");
     let settings = std::fs::read_to_string(run.join("args.toml")).unwrap();
@@ -50,12 +50,11 @@ fn a_comparison_of_adaptations_knows_its_networks() {
     let out = dir.path().display();
     let train = |seed| {
         let _ = std::fs::remove_dir_all(dir.path().join("n"));
-        done(&format!("train --model mlp --epochs 1 --seed {seed} --experiment n --output {out}"));
+        done(&format!("train --model mlp --epochs 1 --seed {seed} --experiment n --runs {out}"));
     };
     train(1);
-    let flags = format!(
-        "compare --checkpoint {out}/n --corrupt fog:3 --opt adam --steps 1 --seeds 1 --output {out}/c"
-    );
+    let flags =
+        format!("compare --checkpoint {out}/n --corrupt fog:3 --opt adam --steps 1 --seeds 1 --runs {out}/c");
     done(&flags);
     done(&flags);
     train(2);
@@ -85,7 +84,7 @@ fn a_run_goes_on_with_its_own_images_only() {
         |corruption: &str| done(&format!("data corrupt digits --corrupt {corruption} --output {out}/d.npz"));
     data("fog:1");
     done(&format!(
-        "train --model mlp --epochs 1 --dataset npz --data-dir {out}/d.npz --experiment r --output {out}"
+        "train --model mlp --epochs 1 --dataset npz --data-dir {out}/d.npz --experiment r --runs {out}"
     ));
     data("invert:5");
     mistake(&format!("train --resume {out}/r"), &["the images or labels of npz", "begun with"]);
@@ -100,7 +99,7 @@ fn a_longer_run_is_what_it_would_have_been() {
     let out = dir.path().display();
     let train = |name: &str, epochs| {
         let flags = "--model mlp --sched constant --opt sph --model-ema --val-split 0.1";
-        done(&format!("train {flags} --epochs {epochs} --experiment {name} --output {out}"));
+        done(&format!("train {flags} --epochs {epochs} --experiment {name} --runs {out}"));
     };
     train("longer", 2);
     train("whole", 4);
@@ -132,9 +131,9 @@ fn changed(from: &Path, to: &Path, tensor: &str, shape: &[usize], values: &[f32]
 fn model_files_that_cannot_be_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().display();
-    done(&format!("train --model mlp --epochs 1 --experiment r --output {out}"));
+    done(&format!("train --model mlp --epochs 1 --experiment r --runs {out}"));
     let (best, bad) = (dir.path().join("r/best.safetensors"), dir.path().join("bad.safetensors"));
-    let train = format!("train --model mlp --epochs 1 --init-checkpoint {} --output {out}", bad.display());
+    let train = format!("train --model mlp --epochs 1 --init-checkpoint {} --runs {out}", bad.display());
     changed(&best, &bad, "fc.weight", &[], &[1.0]);
     mistake(&train, &["bad.safetensors", "'fc.weight'"]);
     changed(&best, &bad, "fc.bias", &[10], &[f32::NAN; 10]);
@@ -154,7 +153,7 @@ fn flags_override_switches_of_a_file() {
     let dir = tempfile::tempdir().unwrap();
     let (out, file) = (dir.path().display(), dir.path().join("f.toml"));
     std::fs::write(&file, "model = 'mlp'\nepochs = 1\nmodel-ema = true\nno-tensorboard = true\n").unwrap();
-    let flags = format!("train -c {} --output {out}", file.display());
+    let flags = format!("train -c {} --runs {out}", file.display());
     done(&format!("{flags} --experiment on"));
     done(&format!("{flags} --experiment off --model-ema=false --no-tensorboard=false"));
     let has = |run: &str, name: &str| {
@@ -169,7 +168,7 @@ fn flags_override_switches_of_a_file() {
 fn a_newton_step_that_diverges_says_where() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().display();
-    done(&format!("train --model mlp --epochs 1 --val-split 0.2 --experiment r --output {out}"));
+    done(&format!("train --model mlp --epochs 1 --val-split 0.2 --experiment r --runs {out}"));
     let adapt = format!(
         "adapt --checkpoint {out}/r --opt krylov --lr 1e20 --backtrack 0 --steps 5 --trust-radius 1e20"
     );
@@ -181,12 +180,12 @@ fn a_newton_step_that_diverges_says_where() {
     // As a trial it has lost, and is not tried again.
     let compare = format!(
         "compare --checkpoint {out}/r --opt krylov --grid krylov.lr=0.1,1e20 --grid krylov.backtrack=0 --grid krylov.trust-radius=1e20 \
-         --tuning-trials 2 --steps 5 --seeds 1 --output {out}/c"
+         --tuning-trials 2 --steps 5 --seeds 1 --runs {out}/c"
     );
     let stderr = done(&compare);
     assert!(stderr.contains("lr=1e20") && stderr.contains("diverged"), "{stderr}");
     // Training and measuring tell it by the same exit code.
-    let bad = format!("train --model mlp --epochs 1 --opt sgd --lr 1e30 --output {out} --experiment d");
+    let bad = format!("train --model mlp --epochs 1 --opt sgd --lr 1e30 --runs {out} --experiment d");
     assert_eq!(sph(&bad).output().unwrap().status.code(), Some(3));
     let bench = sph("bench --model mlp --batch-size 8 --opt sgd --lr 1e30 --steps 5").output().unwrap();
     let stderr = String::from_utf8_lossy(&bench.stderr);

@@ -15,7 +15,7 @@ const SETTINGS: &str = "--model mlp --epochs 16 --batch-size 100 --grad-accum-st
 
 fn train(output: &Path, flags: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sph"));
-    command.arg("train").args(flags.split_whitespace()).arg("--output").arg(output);
+    command.arg("train").args(flags.split_whitespace()).arg("--runs").arg(output);
     command.current_dir(env!("CARGO_TARGET_TMPDIR")).stdout(Stdio::null()).stderr(Stdio::piped());
     command
 }
@@ -126,7 +126,7 @@ fn a_full_disk_leaves_the_last_checkpoint_whole() {
     let flags = "--model mlp --opt sgd --epochs 2 --experiment full";
     let limited = |flags: &str, blocks: u64| {
         let script = format!(
-            "trap '' XFSZ; ulimit -f {blocks}; exec {} train {flags} --output {}",
+            "trap '' XFSZ; ulimit -f {blocks}; exec {} train {flags} --runs {}",
             env!("CARGO_BIN_EXE_sph"),
             dir.path().display()
         );

@@ -57,10 +57,10 @@ const PAGES: [(&str, usize, usize, &str); 4] = [
 fn made() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().display();
-    done(&format!("train --model mlp --epochs 3 --val-split 0.1 --experiment a --output {out}"));
-    done(&format!("train --model mlp --epochs 1 --opt sgd --experiment <b>&c --output {out}"));
+    done(&format!("train --model mlp --epochs 3 --val-split 0.1 --experiment a --runs {out}"));
+    done(&format!("train --model mlp --epochs 1 --opt sgd --experiment <b>&c --runs {out}"));
     done(&format!("report {out}/a {out}/<b>&c --output {out}/both.html"));
-    done(&format!("compare --model mlp --opt sgd,adam --epochs 2 --seeds 2 --output {out}/comparison"));
+    done(&format!("compare --model mlp --opt sgd,adam --epochs 2 --seeds 2 --runs {out}/comparison"));
     dir
 }
 

@@ -42,7 +42,7 @@ fn a_registered_optimizer_trains_from_a_file() {
     std::fs::write(&file, text).unwrap();
     let flags = |flags: &str| -> Vec<String> {
         let output = dir.path().display();
-        format!("-c {} --output {output} --experiment run --json {flags}", file.display())
+        format!("-c {} --runs {output} --experiment run --json {flags}", file.display())
             .split(' ')
             .filter(|f| !f.is_empty())
             .map(String::from)
@@ -64,7 +64,7 @@ fn a_registered_optimizer_trains_from_a_file() {
     assert!(refused(&flags("--clamp 0")).contains("must be greater than 0"));
     assert_eq!(refused(&flags("--opt adam")), "--clamp is a setting of --opt clamped, not of --opt adam");
     let command = TrainArgs::command();
-    let help = command.get_arguments().find(|a| a.get_long() == Some("clamp")).unwrap().get_help();
+    let help = command.get_arguments().find(|a| a.get_long() == Some("clamp")).unwrap().get_long_help();
     assert_eq!(help.unwrap().to_string(), "Largest entry of a step (clamped) [default: 0.01]");
 
     // It is a rule for the rest as any other, without a line in SPH-DRS.

@@ -23,7 +23,7 @@ impl Observer for After<'_> {
 
 fn args(dir: &Path, opt: &str) -> TrainArgs {
     let flags = format!(
-        "--model mlp --epochs 3 --batch-size 200 --random-crop 1 --val-split 0.1 --smoothing 0.1 --opt {opt} --output {}",
+        "--model mlp --epochs 3 --batch-size 200 --random-crop 1 --val-split 0.1 --smoothing 0.1 --opt {opt} --runs {}",
         dir.display()
     );
     TrainArgs::from_command_line(&flags.split(' ').map(String::from).collect::<Vec<_>>()).unwrap()

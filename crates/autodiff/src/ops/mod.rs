@@ -3,6 +3,9 @@
 //! A new op is a file here and a row of [`OPS`]; the shared test runs every row's cases through
 //! [`crate::check_op`] and fails on a file without a row.
 
+// Cases are for tests: see the feature `cases`.
+#![cfg_attr(not(feature = "cases"), allow(dead_code))]
+
 mod abs;
 mod adaptive_avg_pool;
 mod add;
@@ -154,7 +157,8 @@ pub struct OpRow {
     pub name: &'static str,
     /// What it computes.
     pub about: &'static str,
-    /// Inputs on which its rules are checked, away from kinks.
+    /// Inputs on which its rules are checked, away from kinks. They compile every op, so they are there for tests alone.
+    #[cfg(feature = "cases")]
     pub cases: fn() -> Vec<Case>,
 }
 
@@ -168,106 +172,90 @@ pub struct Case {
     pub inputs: Vec<Array<f64>>,
 }
 
-/// All ops.
-pub const OPS: &[OpRow] = &[
-    OpRow { name: "abs", about: "|x|", cases: abs::cases },
-    OpRow {
-        name: "adaptive_avg_pool",
-        about: "mean over windows that make a given size",
-        cases: adaptive_avg_pool::cases,
-    },
-    OpRow { name: "add", about: "a + b, broadcast", cases: add::cases },
-    OpRow { name: "affine", about: "a·x + b, a and b numbers", cases: affine::cases },
-    OpRow { name: "amax", about: "maximum over axes", cases: amax::cases },
-    OpRow { name: "attention", about: "multi-head self-attention", cases: attention::cases },
-    OpRow { name: "avg_pool", about: "mean over windows", cases: avg_pool::cases },
-    OpRow { name: "batch_matmul", about: "products of matrices in pairs", cases: batch_matmul::cases },
-    OpRow {
-        name: "batch_norm",
-        about: "normalization over the batch, train and eval",
-        cases: batch_norm::cases,
-    },
-    OpRow { name: "bce", about: "binary cross-entropy of logits", cases: bce::cases },
-    OpRow { name: "bias", about: "x + b over the last axis", cases: bias::cases },
-    OpRow { name: "clamp", about: "values kept within bounds", cases: clamp::cases },
-    OpRow { name: "concat", about: "arrays one behind the other", cases: concat::cases },
-    OpRow { name: "conv2d", about: "2-D convolution, NHWC by OIHW", cases: conv2d::cases },
-    OpRow { name: "conv_transpose", about: "transposed 2-D convolution", cases: conv_transpose::cases },
-    OpRow { name: "cos", about: "cosine", cases: cos::cases },
-    OpRow {
-        name: "cross_entropy",
-        about: "softmax cross-entropy with mixed and ignored labels and label smoothing",
-        cases: cross_entropy::cases,
-    },
-    OpRow { name: "div", about: "a/b, broadcast", cases: div::cases },
-    OpRow { name: "dropout", about: "zeroes elements at random, seeded", cases: dropout::cases },
-    OpRow { name: "elu", about: "x above zero, exponential below", cases: elu::cases },
-    OpRow { name: "embedding", about: "rows of a table", cases: embedding::cases },
-    OpRow { name: "entropy", about: "mean entropy of the softmax of logits", cases: entropy::cases },
-    OpRow { name: "erf", about: "error function", cases: erf::cases },
-    OpRow { name: "exp", about: "eˣ", cases: exp::cases },
-    OpRow { name: "expand", about: "repetition along axes", cases: expand::cases },
-    OpRow { name: "flatten", about: "NHWC images to rows in CHW order", cases: flatten::cases },
-    OpRow { name: "gelu", about: "xΦ(x)", cases: gelu::cases },
-    OpRow { name: "gelu_tanh", about: "½x(1 + tanh(…)), a gelu", cases: gelu_tanh::cases },
-    OpRow { name: "global_avg_pool", about: "mean over height and width", cases: global_avg_pool::cases },
-    OpRow {
-        name: "group_norm",
-        about: "normalization of each sample by groups of channels",
-        cases: group_norm::cases,
-    },
-    OpRow { name: "hardsigmoid", about: "clamp(x + 3, 0, 6)/6", cases: hardsigmoid::cases },
-    OpRow { name: "hardswish", about: "x·clamp(x + 3, 0, 6)/6", cases: hardswish::cases },
-    OpRow {
-        name: "instance_norm",
-        about: "normalization of each channel of each sample",
-        cases: instance_norm::cases,
-    },
-    OpRow { name: "layer_norm", about: "normalization of each sample or row", cases: layer_norm::cases },
-    OpRow { name: "leaky_relu", about: "x above zero, slope·x below", cases: leaky_relu::cases },
-    OpRow { name: "linear", about: "matrix product with transposed weights", cases: linear::cases },
-    OpRow { name: "log", about: "natural logarithm", cases: log::cases },
-    OpRow { name: "log_sigmoid", about: "log σ(x)", cases: log_sigmoid::cases },
-    OpRow {
-        name: "log_softmax",
-        about: "logarithm of the softmax over the last axis",
-        cases: log_softmax::cases,
-    },
-    OpRow { name: "masked_fill", about: "a number where a constant mask is true", cases: masked_fill::cases },
-    OpRow { name: "matmul", about: "matrix product", cases: matmul::cases },
-    OpRow { name: "max_pool", about: "maximum over windows", cases: max_pool::cases },
-    OpRow { name: "maximum", about: "the larger of a and b, broadcast", cases: maximum::cases },
-    OpRow { name: "mean", about: "means over axes", cases: mean::cases },
-    OpRow { name: "minimum", about: "the smaller of a and b, broadcast", cases: minimum::cases },
-    OpRow { name: "mish", about: "x·tanh(log(1 + eˣ))", cases: mish::cases },
-    OpRow { name: "mse", about: "mean squared error", cases: mse::cases },
-    OpRow { name: "mul", about: "a·b, broadcast", cases: mul::cases },
-    OpRow { name: "pad", about: "zeros around one axis", cases: pad::cases },
-    OpRow { name: "permute", about: "axes in another order", cases: permute::cases },
-    OpRow { name: "pow", about: "powers", cases: pow::cases },
-    OpRow { name: "relu", about: "max(x, 0)", cases: relu::cases },
-    OpRow { name: "reshape", about: "the same elements under another shape", cases: reshape::cases },
-    OpRow { name: "rms_norm", about: "division by the root mean square", cases: rms_norm::cases },
-    OpRow { name: "rsqrt", about: "1/√x", cases: rsqrt::cases },
-    OpRow {
-        name: "scaled_dot_product",
-        about: "attention of separate queries, keys and values, with masks",
-        cases: scaled_dot_product::cases,
-    },
-    OpRow { name: "sigmoid", about: "1/(1 + e⁻ˣ)", cases: sigmoid::cases },
-    OpRow { name: "silu", about: "x/(1 + e⁻ˣ)", cases: silu::cases },
-    OpRow { name: "sin", about: "sine", cases: sin::cases },
-    OpRow { name: "slice", about: "a stretch of one axis", cases: slice::cases },
-    OpRow { name: "softmax", about: "softmax over the last axis", cases: softmax::cases },
-    OpRow { name: "softplus", about: "log(1 + eˣ)", cases: softplus::cases },
-    OpRow { name: "sqrt", about: "√x", cases: sqrt::cases },
-    OpRow { name: "sub", about: "a − b, broadcast", cases: sub::cases },
-    OpRow { name: "sum", about: "sums over axes", cases: sum::cases },
-    OpRow { name: "take", about: "entries of one axis by constant numbers", cases: take::cases },
-    OpRow { name: "tanh", about: "hyperbolic tangent", cases: tanh::cases },
-    OpRow { name: "variance", about: "variances over axes", cases: variance::cases },
-    OpRow { name: "weight_norm", about: "rows of a magnitude and a direction", cases: weight_norm::cases },
-];
+/// The table of ops: each is a file, and what it computes.
+macro_rules! table {
+    ($($op:ident: $about:literal,)*) => {
+        /// All ops.
+        pub const OPS: &[OpRow] = &[$(OpRow {
+            name: stringify!($op),
+            about: $about,
+            #[cfg(feature = "cases")]
+            cases: $op::cases,
+        }),*];
+    };
+}
+
+table! {
+    abs: "|x|",
+    adaptive_avg_pool: "mean over windows that make a given size",
+    add: "a + b, broadcast",
+    affine: "a·x + b, a and b numbers",
+    amax: "maximum over axes",
+    attention: "multi-head self-attention",
+    avg_pool: "mean over windows",
+    batch_matmul: "products of matrices in pairs",
+    batch_norm: "normalization over the batch, train and eval",
+    bce: "binary cross-entropy of logits",
+    bias: "x + b over the last axis",
+    clamp: "values kept within bounds",
+    concat: "arrays one behind the other",
+    conv2d: "2-D convolution, NHWC by OIHW",
+    conv_transpose: "transposed 2-D convolution",
+    cos: "cosine",
+    cross_entropy: "softmax cross-entropy with mixed and ignored labels and label smoothing",
+    div: "a/b, broadcast",
+    dropout: "zeroes elements at random, seeded",
+    elu: "x above zero, exponential below",
+    embedding: "rows of a table",
+    entropy: "mean entropy of the softmax of logits",
+    erf: "error function",
+    exp: "eˣ",
+    expand: "repetition along axes",
+    flatten: "NHWC images to rows in CHW order",
+    gelu: "xΦ(x)",
+    gelu_tanh: "½x(1 + tanh(…)), a gelu",
+    global_avg_pool: "mean over height and width",
+    group_norm: "normalization of each sample by groups of channels",
+    hardsigmoid: "clamp(x + 3, 0, 6)/6",
+    hardswish: "x·clamp(x + 3, 0, 6)/6",
+    instance_norm: "normalization of each channel of each sample",
+    layer_norm: "normalization of each sample or row",
+    leaky_relu: "x above zero, slope·x below",
+    linear: "matrix product with transposed weights",
+    log: "natural logarithm",
+    log_sigmoid: "log σ(x)",
+    log_softmax: "logarithm of the softmax over the last axis",
+    masked_fill: "a number where a constant mask is true",
+    matmul: "matrix product",
+    max_pool: "maximum over windows",
+    maximum: "the larger of a and b, broadcast",
+    mean: "means over axes",
+    minimum: "the smaller of a and b, broadcast",
+    mish: "x·tanh(log(1 + eˣ))",
+    mse: "mean squared error",
+    mul: "a·b, broadcast",
+    pad: "zeros around one axis",
+    permute: "axes in another order",
+    pow: "powers",
+    relu: "max(x, 0)",
+    reshape: "the same elements under another shape",
+    rms_norm: "division by the root mean square",
+    rsqrt: "1/√x",
+    scaled_dot_product: "attention of separate queries, keys and values, with masks",
+    sigmoid: "1/(1 + e⁻ˣ)",
+    silu: "x/(1 + e⁻ˣ)",
+    sin: "sine",
+    slice: "a stretch of one axis",
+    softmax: "softmax over the last axis",
+    softplus: "log(1 + eˣ)",
+    sqrt: "√x",
+    sub: "a − b, broadcast",
+    sum: "sums over axes",
+    take: "entries of one axis by constant numbers",
+    tanh: "hyperbolic tangent",
+    variance: "variances over axes",
+    weight_norm: "rows of a magnitude and a direction",
+}
 
 /// Standard normal input of the given dimensions for a case.
 fn normal(dims: &[usize], tag: u64) -> Array<f64> {

@@ -20,44 +20,44 @@ use std::time::Instant;
 #[derive(Args, Debug, Clone)]
 #[command(
     allow_negative_numbers = true,
-    mut_arg("lr", |a| a.help("Learning rate, small by default, so that random labels do not make the loss overflow [default: 0.01]")),
-    after_help = "Example:\n  sph bench --model resnet20 --batch-size 128 --opt sph --steps 40 --json\n  sph bench --model vit_tiny --batch-size 64 --explain\n  sph bench --model resnet50 --image-size 224 --batch-size 8 --steps 4"
+    mut_arg("lr", |a| a.help("Learning rate [default: 0.01]").long_help("Learning rate, small by default, so that random labels do not make the loss overflow [default: 0.01]")),
+    after_help = "Examples:\n  sph bench --model resnet20 --batch-size 128 --opt sph --steps 40 --json\n  sph bench --model vit_tiny --batch-size 64 --explain\n  sph bench --model resnet50 --image-size 224 --batch-size 8 --steps 4"
 )]
 pub struct BenchArgs {
-    /// Model.
-    #[command(flatten)]
-    pub model: ModelArgs,
-    /// What is minimised: classes or numbers, ten of each image, are drawn to be answered.
-    #[arg(long, default_value = LOSSES[0].0, value_parser = training_losses())]
-    pub loss: String,
-    /// Images per step.
-    #[arg(short, long, default_value = "128", value_parser = clap::value_parser!(u32).range(1..=65536))]
-    pub batch_size: u32,
     /// Height and width of the images of a built-in model [default: 32].
     #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub image_size: Option<u32>,
+    /// Model.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Optimizer and its settings.
+    #[command(flatten)]
+    pub optimizer: OptArgs,
+    /// What is minimised: classes or numbers, ten of each image, are drawn to be answered.
+    #[arg(long, default_value = LOSSES[0].0, value_parser = training_losses())]
+    pub loss: String,
     /// Steps that are timed, after two that are not; with sph, rounded up to whole cycles over the blocks.
     #[arg(long, default_value = "40", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub steps: u32,
+    /// Images per step.
+    #[arg(short, long, default_value = "128", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub batch_size: u32,
     /// Seed of the synthetic data.
     #[arg(long, default_value_t = 42, value_parser = seed)]
     pub seed: u64,
     /// Worker threads [default: the cores that this process may use; container limits count].
     #[arg(long, value_parser = threads)]
     pub threads: Option<usize>,
-    /// Kernels.
-    #[command(flatten)]
-    pub kernels: KernelArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
     /// Say where the time goes: take as many steps again, measured op by op, and show kernels, times and the least times that the machine's
     /// peaks allow.
     #[arg(long)]
     pub explain: bool,
-    /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-    /// Optimizer and its settings.
+    /// Kernels.
     #[command(flatten)]
-    pub optimizer: OptArgs,
+    pub kernels: KernelArgs,
 }
 
 const WARMUP: usize = 2;

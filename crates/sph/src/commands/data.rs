@@ -26,16 +26,16 @@ pub enum DataCommand {
     /// Show sizes, classes, and mean and deviation per channel.
     #[command(
         after_help = "Mean and deviation are those of the training images, on the files' own scale; with them images are \
-                      normalized.\n\nExamples:\n  sph data stats digits\n  sph data stats folder --data-dir photos --image-size 64 \
-                      --test-fraction 0.2 --json"
+                      normalized.\n\nExamples:\n  sph data stats\n  sph data stats npz --data-dir arrays.npz\n  sph data stats folder \
+                      --data-dir photos --image-size 64 --test-fraction 0.2 --json"
     )]
     Stats(StatsArgs),
     /// Write a corrupted copy of a data set's images, and a sheet of pictures of all corruptions.
-    #[command(after_help = about_corruptions())]
+    #[command(after_help = CORRUPT_EXAMPLES, after_long_help = about_corruptions())]
     Corrupt(CorruptArgs),
     /// Write a data set's images to a file of arrays, as they are read: decoded once, they are read fast.
     #[command(
-        after_help = "Example:\n  sph data convert folder --data-dir photos --image-size 64 --test-fraction 0.2 --output photos.npz\n  sph train \
+        after_help = "Examples:\n  sph data convert digits --output digits.npz\n  sph data convert folder --data-dir photos --image-size 64 --test-fraction 0.2 --output photos.npz\n  sph train \
                       --dataset npz --data-dir photos.npz --layout nhwc"
     )]
     Convert(ConvertArgs),
@@ -124,14 +124,16 @@ pub struct FetchArgs {
     pub cache: Option<PathBuf>,
 }
 
+const CORRUPT_EXAMPLES: &str = "Examples:\n  sph data \
+         corrupt digits --sheet sheet.html\n  sph data corrupt digits --corrupt fog:3 --output fog3.npz\n  sph eval runs/first --dataset npz \
+         --data-dir fog3.npz\n  sph data corrupt cifar10 --corrupt jpeg:5 --output jpeg5.npz  # read with --layout nhwc";
+
 fn about_corruptions() -> String {
     let row = |c: &CorruptionRow| format!("  {:<16}{}\n", c.name, c.about);
     let rows = CORRUPTIONS.iter().map(row).collect::<String>();
     format!(
         "Corruptions, each with severities from 1 to {SEVERITIES}:\n{rows}\nThe families and constants of Hendrycks and Dietterich's \
-         CIFAR-10-C. What becomes of an image depends on --seed, the corruption and the image's number alone.\n\nExamples:\n  sph data \
-         corrupt digits --sheet sheet.html\n  sph data corrupt digits --corrupt fog:3 --output fog3.npz\n  sph eval runs/first --dataset npz \
-         --data-dir fog3.npz\n  sph data corrupt cifar10 --corrupt jpeg:5 --output jpeg5.npz  # read with --layout nhwc"
+         CIFAR-10-C. What becomes of an image depends on --seed, the corruption and the image's number alone.\n\n{CORRUPT_EXAMPLES}"
     )
 }
 

@@ -15,7 +15,7 @@ use std::path::PathBuf;
     after_help = "safetensors: PyTorch's names and layouts; beside it, for a model of this program, a Python module with the network's definition that loads it \
                   strictly. Decoupled layers become plain ones.\nonnx: from `images`, N×C×H×W as float32, normalized as (value − \
                   mean)/std, to `logits`, N×classes, for any N. Mean, std and classes are in the file's metadata.\n\nExamples:\n  sph \
-                  export runs/first --format onnx --opset 17 -o first.onnx\n  sph export runs/first --format safetensors -o first.safetensors"
+                  export runs/first --format onnx --opset 17 -o first.onnx\n  sph export runs/first --format safetensors -o first.safetensors\n  sph export resnet18.safetensors --model resnet18 --format onnx -o resnet18.onnx"
 )]
 pub struct ExportArgs {
     /// The folder of a run, whose best epoch is taken, or a model file.

@@ -28,8 +28,8 @@ use std::time::Instant;
     allow_negative_numbers = true,
     after_help = "Batches are drawn from the training images without augmentation or smoothing. docs/inspect.md explains every \
                   figure.\n\nExamples:\n  sph inspect --model resnet8 --batch-size 128\n  sph inspect --checkpoint \
-                  runs/first/best.safetensors --batches 4 --report inspect.html\n  sph inspect --checkpoint \
-                  runs/first/best.safetensors --dtype f64 --no-network --dump out.safetensors"
+                  runs/first --batches 4 --report inspect.html\n  sph inspect --checkpoint \
+                  runs/first --dtype f64 --no-network --dump out.safetensors"
 )]
 pub struct InspectArgs {
     /// The folder of a run, whose best epoch is taken, or model state, ours or PyTorch's; without it the model has initial values

@@ -63,7 +63,7 @@ fn at_eof(then: impl FnOnce() + Send + 'static) {
 ///
 /// # Errors
 /// When stdout cannot be written to for another reason.
-pub(crate) fn say(line: &str) -> Result<()> {
+pub fn say(line: &str) -> Result<()> {
     match writeln!(std::io::stdout(), "{line}") {
         Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(Error::write(Path::new("stdout"), e)),
         _ => Ok(()),

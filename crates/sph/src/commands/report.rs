@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 /// Make the page of a run again, or one with the curves of several runs over each other.
 #[derive(Args, Debug, Clone)]
 #[command(
-    after_help = "Examples:\n  sph report runs/first\n  sph report runs/first runs/second --output both.html"
+    after_help = "Examples:\n  sph report runs/first\n  sph report runs/first --output first.html\n  sph report runs/first runs/second --output both.html"
 )]
 pub struct ReportArgs {
     /// Folders of runs.

@@ -6,7 +6,9 @@ use crate::training_setup::{Said, begin, resume};
 use sph_train::files::{Best, Checkpoint, RunFolder, RunResult};
 use sph_train::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
 use sph_train::training::{Trainer, TrainingResult};
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{IsTerminal, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a run ended, for the exit code.
@@ -67,14 +69,14 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
     let goes_on = |run: RunFolder| resumed(run).map(|(trainer, how)| (trainer, Start::GoesOn(how)));
     // Data, model and settings are checked before a folder is made.
     let planned = || match &args.experiment {
-        Some(name) => RunFolder::planned(&args.output, name),
-        None => RunFolder::unnamed(&args.output, &args.model.model, &args.dataset),
+        Some(name) => RunFolder::planned(&args.runs, name),
+        None => RunFolder::unnamed(&args.runs, &args.model.model, &args.dataset),
     };
     let (mut trainer, start) = match &args.resume {
         Some(_) if args.resumes_by_itself() => {
             // It has a name: that was checked.
             let run =
-                RunFolder::planned_or_begun(&args.output, args.experiment.as_deref().unwrap_or_default())?;
+                RunFolder::planned_or_begun(&args.runs, args.experiment.as_deref().unwrap_or_default())?;
             if run.checkpoint().is_file() { goes_on(run)? } else { begun(run)? }
         }
         Some(path) => goes_on(RunFolder::open(path)?)?,
@@ -139,10 +141,33 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
         super::say(&last_line(&outcome))?;
     }
     // The run is finished and saved, whatever becomes of its page.
-    if let Err(e) = super::report::write(&run, &run.report()) {
-        let _ = writeln!(std::io::stderr(), "warning: there is no report: {e}; sph report {path} makes it");
+    match super::report::write(&run, &run.report()) {
+        Err(e) => {
+            let _ =
+                writeln!(std::io::stderr(), "warning: there is no report: {e}; sph report {path} makes it");
+        }
+        Ok(()) if !args.json && std::io::stderr().is_terminal() => {
+            let _ = writeln!(std::io::stderr(), "{}", what_next(&run, args));
+        }
+        Ok(()) => (),
     }
     Ok(TrainExit::Finished)
+}
+
+/// Where the run's page is, and what can be done with the run.
+fn what_next(run: &RunFolder, args: &TrainArgs) -> String {
+    let word = |path: &Path| shlex::try_quote(&shown(path)).map_or_else(|_| shown(path), Cow::into_owned);
+    let (folder, page) = (word(run.path()), word(&run.report()));
+    let (dataset, model) = (&args.dataset, &args.model.model);
+    let place = args.data.data_dir.as_ref().map_or(String::new(), |dir| format!(" --data-dir {}", word(dir)));
+    let next = [
+        (format!("sph inspect --checkpoint {folder}"), "its curvature"),
+        (format!("sph predict {folder} FILE"), "the classes of pictures or arrays"),
+        (format!("sph compare --dataset {dataset}{place} --model {model}"), "it beside other optimizers"),
+    ];
+    let width = next.iter().map(|n| n.0.len()).max().unwrap_or_default();
+    let lines = next.iter().map(|(command, what)| format!("\n  {command:width$}  {what}"));
+    format!("page: {page}\nnext:{}", lines.collect::<String>())
 }
 
 fn last_line(o: &TrainingResult) -> String {

@@ -12,9 +12,21 @@ use sph_nn::models;
 use sph_train::compare::{Job, NOTHING, Range, Setting, Tuning, Values};
 use std::path::PathBuf;
 
+const ABOUT_FILE: &str = "The file that -c names has the same keys as flags, lists for grids, and a table for each optimizer, whose settings go before \
+                  the common ones:\n\n  dataset = \"digits\"\n  seeds = 5\n  epochs = 30\n  batch-size = [32, 64]\n\n  [[optimizer]]\n  \
+                  opt = \"sph\"\n  lr = [0.05, 0.1]\n\n  [[optimizer]]\n  name = \"sgd, Nesterov\"\n  opt = \"sgd\"\n  nesterov = \
+                  true\n\nWith [tuning], \
+                  settings are chosen by trials on held-out training images: lists of an optimizer's own, and ranges, are what is \
+                  tried.\n\n  [tuning]\n  trials = 8\n  budget-cpu-hours = 2\n\n  [[optimizer]]\n  opt = \"sgd\"\n  lr = { log = [0.001, 1] \
+                  }\n\nWith --checkpoint, defaults of settings are those of `sph adapt`.\n\n";
+
+const EXAMPLES: &str = "Examples:\n  sph compare --dataset digits --opt sph,sgd,adamw --seeds 3 --runs comparison\n  sph compare --opt \
+                  sgd,sph --grid lr=0.05,0.1 --grid sph.tau=0.001,0.01\n  sph compare --opt sgd,sph --grid lr=log:0.001,1 --tuning-trials 8\n  sph compare -c comparison.toml --jobs 2\n  sph compare --checkpoint runs/first \
+                  --corrupt fog:5,contrast:5 --opt adam,sph,krylov --labels 10 --steps 20";
+
 /// Compare optimizers: the same models, data and seeds, averaged over seeds.
 ///
-/// Every run is one of `sph train` in a folder of its own below --output, or with --checkpoint one of `sph adapt`. What is finished is
+/// Every run is one of `sph train` in a folder of its own below --runs, or with --checkpoint one of `sph adapt`. What is finished is
 /// kept: the same command again goes on where it was, and one with more seeds or optimizers adds to it. The result is a table, runs.csv,
 /// configurations.csv and report.html. All settings of `sph train`, or of `sph adapt`, are taken and hold for all runs.
 #[derive(Parser, Debug, Clone)]
@@ -22,62 +34,54 @@ use std::path::PathBuf;
     name = "compare",
     args_override_self = true,
     allow_negative_numbers = true,
-    after_help = "The file that -c names has the same keys as flags, lists for grids, and a table for each optimizer, whose settings go before \
-                  the common ones:\n\n  dataset = \"digits\"\n  seeds = 5\n  epochs = 30\n  batch-size = [32, 64]\n\n  [[optimizer]]\n  \
-                  opt = \"sph\"\n  lr = [0.05, 0.1]\n\n  [[optimizer]]\n  name = \"sgd, Nesterov\"\n  opt = \"sgd\"\n  nesterov = \
-                  true\n\nWith [tuning], \
-                  settings are chosen by trials on held-out training images: lists of an optimizer's own, and ranges, are what is \
-                  tried.\n\n  [tuning]\n  trials = 8\n  budget-cpu-hours = 2\n\n  [[optimizer]]\n  opt = \"sgd\"\n  lr = { log = [0.001, 1] \
-                  }\n\nWith --checkpoint, defaults of settings are those of `sph adapt`.\n\nExamples:\n  sph compare --dataset digits --opt sph,sgd,adamw --seeds 3 --output comparison\n  sph compare --opt \
-                  sgd,sph --grid lr=0.05,0.1 --grid sph.tau=0.001,0.01\n  sph compare --opt sgd,sph --grid lr=log:0.001,1 --tuning-trials 8\n  sph compare -c comparison.toml --jobs 2\n  sph compare --checkpoint runs/first \
-                  --corrupt fog:5,contrast:5 --opt adam,sph,krylov --labels 10 --steps 20"
+    after_help = EXAMPLES,
+    after_long_help = format!("{ABOUT_FILE}{EXAMPLES}")
 )]
 struct Own {
-    /// TOML file of settings; flags override it.
-    #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Trained networks that are adapted, runs' folders or model files, with commas between them: runs are those of `sph adapt`.
-    #[arg(long, value_delimiter = ',', value_name = "RUN|FILE")]
-    checkpoint: Vec<String>,
-    /// With --checkpoint: corruptions that networks are adapted to, with commas between them; `none` is one [default: none].
-    #[arg(long, value_delimiter = ',', value_name = "NAME:SEVERITY")]
-    corrupt: Vec<String>,
     /// Data sets, with commas between them.
     #[arg(long, value_delimiter = ',', default_value = sph_data::DEFAULT, value_parser = dataset_names())]
     dataset: Vec<String>,
+    /// With --checkpoint: corruptions that networks are adapted to, with commas between them; `none` is one [default: none].
+    #[arg(long, value_delimiter = ',', value_name = "NAME:SEVERITY")]
+    corrupt: Vec<String>,
     /// Models, with commas between them.
     #[arg(long, value_delimiter = ',', default_value = models::DEFAULT, value_parser = model_names())]
     model: Vec<String>,
+    /// Trained networks that are adapted, runs' folders or model files, with commas between them: runs are those of `sph adapt`.
+    #[arg(long, value_delimiter = ',', value_name = "RUN|FILE")]
+    checkpoint: Vec<String>,
     /// Optimizers, with commas between them.
     #[arg(long, value_delimiter = ',', default_value = "sgd,adamw,sph", value_parser = optimizer_names())]
     opt: Vec<String>,
+    /// How many seeds (from 42 on), or the seeds with commas between them.
+    #[arg(long, default_value = "3", value_parser = seeds)]
+    seeds: Seeds,
     /// Values of a setting, each of which is run; of one optimizer alone when its name and a point stand before it. `log:A,B` and
     /// `linear:A,B` are ranges, for --tuning-trials.
     #[arg(long, value_name = "[OPT.]SETTING=V1,V2,…", action = clap::ArgAction::Append, value_parser = grid)]
     grid: Vec<(Option<String>, Setting)>,
-    /// How many seeds (from 42 on), or the seeds with commas between them.
-    #[arg(long, default_value = "3", value_parser = seeds)]
-    seeds: Seeds,
     /// The optimizer whose accuracy the others are timed to [default: the first].
     #[arg(long, value_name = "NAME")]
     baseline: Option<String>,
     /// Runs at a time; their times are those of runs that share the machine.
     #[arg(long, default_value = "1", value_parser = clap::value_parser!(u16).range(1..=256))]
     jobs: u16,
-    /// Worker threads of each run [default: all cores, shared between --jobs]; accuracies do not depend on it.
-    #[arg(long, value_parser = threads)]
-    threads: Option<usize>,
-    /// Folder of the comparison.
-    #[arg(long, default_value = "comparison", value_name = "DIR")]
-    output: PathBuf,
     /// Choice of settings.
     #[command(flatten)]
     tuning: TuningArgs,
+    /// TOML file of settings; flags override it.
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Folder of the runs, and of the tables and the page about them.
+    #[arg(long, default_value = "comparison", value_name = "DIR")]
+    runs: PathBuf,
+    /// Worker threads of each run [default: all cores, shared between --jobs]; accuracies do not depend on it.
+    #[arg(long, value_parser = threads)]
+    threads: Option<usize>,
 }
 
 /// The tuning rule; in a file the table `[tuning]`, its keys without `tuning-`.
 #[derive(Args, Debug, Clone)]
-#[command(next_help_heading = "Tuning")]
 struct TuningArgs {
     /// Trials of each optimizer, judged on held-out training images, before the runs [default: no tuning].
     #[arg(long, value_parser = count, value_name = "N")]
@@ -374,7 +378,7 @@ impl CompareArgs {
             baseline,
             jobs,
             threads: own.threads.unwrap_or((cores / jobs).max(1)),
-            output: own.output,
+            output: own.runs,
             file: file.text,
         })
     }

@@ -147,7 +147,7 @@ impl Launch {
             }
         };
         if let Some(difference) = difference {
-            return Err(Error::OtherSettings { path: there, difference, other: "output", advice: None });
+            return Err(Error::OtherSettings { path: there, difference, other: "runs", advice: None });
         }
         Ok(match () {
             () if self.is_finished(run) => RunState::Finished,
@@ -165,7 +165,7 @@ impl Launch {
             RunArgs::Train(args) => {
                 // It begins, or goes on where it was.
                 let flags = crate::config::flags_of_toml(&args.to_toml()?, &TrainArgs::command(), &run.name)?;
-                command.arg("train").args(flags).arg("--output").arg(&self.output);
+                command.arg("train").args(flags).arg("--runs").arg(&self.output);
                 command.arg("--experiment").arg(&run.name).args(["--resume", "auto"]);
                 Stdio::null()
             }

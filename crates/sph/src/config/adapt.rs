@@ -28,9 +28,11 @@ use std::path::PathBuf;
                   krylov --krylov-size 12 --steps 20 --eval-at 5,10 --output adapted.safetensors"
 )]
 pub struct AdaptArgs {
-    /// The folder of a run, whose best epoch is taken, or a model file.
-    #[arg(long, value_name = "RUN|FILE")]
-    pub checkpoint: PathBuf,
+    // In the order of the help.
+    /// Model and data.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub source: ModelSource,
     /// Corrupt all images, those adapted to and those evaluated on: `sph data corrupt --help` lists corruptions; severities are 1 to 5.
     #[arg(long, value_name = "NAME:SEVERITY")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,9 +45,6 @@ pub struct AdaptArgs {
     #[arg(long, value_parser = count, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<usize>,
-    /// What is minimised.
-    #[arg(long, default_value = "cross-entropy", value_parser = losses_of_classes())]
-    pub loss: String,
     /// Images that are adapted to; the test images without their labels only, with --loss entropy.
     #[arg(long, default_value = "train", value_parser = values(&AdaptOn::ALL))]
     pub adapt_on: AdaptOn,
@@ -60,6 +59,21 @@ pub struct AdaptArgs {
     #[arg(long, value_parser = below_one, value_name = "FRACTION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub val_split: Option<f64>,
+    /// The folder of a run, whose best epoch is taken, or a model file.
+    #[arg(long, value_name = "RUN|FILE")]
+    pub checkpoint: PathBuf,
+    /// Optimizer and its settings.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub optimizer: OptArgs,
+    /// What is minimised.
+    #[arg(long, default_value = "cross-entropy", value_parser = losses_of_classes())]
+    pub loss: String,
+    /// Evaluate, and write, the mean of what is trained over the last half of the steps, instead of the last point [default: true for sph and
+    /// krylov, false for others and preset seed].
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_steps: Option<bool>,
     /// Steps.
     #[arg(long, default_value = "50", value_parser = count)]
     pub steps: usize,
@@ -69,14 +83,6 @@ pub struct AdaptArgs {
     /// Evaluate after these steps, too.
     #[arg(long, value_delimiter = ',', value_parser = count, value_name = "STEPS")]
     pub eval_at: Vec<usize>,
-    /// Batches over which BatchNorm's statistics are taken before an evaluation, or all where there are fewer.
-    #[arg(long, default_value = "32", value_parser = count, value_name = "N")]
-    pub recalibrate_batches: usize,
-    /// Evaluate, and write, the mean of what is trained over the last half of the steps, instead of the last point [default: true for sph and
-    /// krylov, false for others and preset seed].
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", require_equals = true)]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub average_steps: Option<bool>,
     /// Which of the evaluated points is kept, and written: before, recalibrated, after each of --eval-at and at the end.
     #[arg(long, default_value = "best", value_parser = values(&Keep::ALL))]
     pub keep: Keep,
@@ -84,17 +90,24 @@ pub struct AdaptArgs {
     #[arg(long, value_parser = between, value_name = "FRACTION")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_split: Option<f64>,
-    /// Seed of labelled images, order and probes.
-    #[arg(long, default_value_t = 42, value_parser = seed)]
-    pub seed: u64,
-    /// Write a row per step to this file.
-    #[arg(long, value_name = "FILE")]
-    #[serde(skip)]
-    pub csv: Option<PathBuf>,
+    /// Batches over which BatchNorm's statistics are taken before an evaluation, or all where there are fewer.
+    #[arg(long, default_value = "32", value_parser = count, value_name = "N")]
+    pub recalibrate_batches: usize,
     /// Write the adapted model to this file.
     #[arg(short, long, value_name = "FILE.safetensors")]
     #[serde(skip)]
     pub output: Option<PathBuf>,
+    /// Write a row per step to this file.
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    pub csv: Option<PathBuf>,
+    /// Seed of labelled images, order and probes.
+    #[arg(long, default_value_t = 42, value_parser = seed)]
+    pub seed: u64,
+    /// Worker threads [default: all cores]; the results do not depend on it.
+    #[arg(long, value_parser = threads)]
+    #[serde(skip)]
+    pub threads: Option<usize>,
     /// Print one JSON object on stdout: settings, losses and seconds of every step, evaluations.
     #[arg(long)]
     #[serde(skip)]
@@ -103,22 +116,10 @@ pub struct AdaptArgs {
     #[arg(long)]
     #[serde(skip)]
     pub stop_on_eof: bool,
-    /// Worker threads [default: all cores]; the results do not depend on it.
-    #[arg(long, value_parser = threads)]
-    #[serde(skip)]
-    pub threads: Option<usize>,
-    /// Model and data.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub source: ModelSource,
     /// Kernels.
     #[command(flatten)]
     #[serde(flatten)]
     pub kernels: KernelArgs,
-    /// Optimizer and its settings.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub optimizer: OptArgs,
 }
 
 /// A parser of the values that a table names.

@@ -9,7 +9,6 @@ use sph_data::augment::Augmentation;
 /// Random changes of training images, by seed, epoch and image.
 #[derive(Args, Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[command(next_help_heading = "Augmentation")]
 pub struct AugmentArgs {
     /// Random crop of training images padded by this many pixels.
     #[arg(long, default_value_t = 0, value_name = "PIXELS", value_parser = clap::value_parser!(u8).range(0..=64))]

@@ -9,7 +9,6 @@ use sph_train::training::AverageConfig;
 /// The average of weights that is evaluated beside the model.
 #[derive(Args, Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[command(next_help_heading = "Average of weights")]
 pub struct AverageArgs {
     /// Keep an exponential moving average of the weights; it is evaluated and saved beside the model.
     #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]

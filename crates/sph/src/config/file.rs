@@ -1,6 +1,7 @@
 //! Settings from a TOML file: its keys are flags.
 
 use crate::error::{Error, Result, one_line};
+use crate::help;
 use clap::{ArgAction, Command};
 use sph_optim::REST;
 
@@ -55,7 +56,11 @@ impl<'a> SettingsFile<'a> {
     /// The error that a key is none of these.
     pub(crate) fn unknown<'n>(&self, key: &str, known: impl Iterator<Item = &'n str>) -> Error {
         let name = key.replace('_', "-");
-        let near = known.max_by(|a, b| strsim::jaro(a, &name).total_cmp(&strsim::jaro(b, &name)));
+        let known: Vec<&str> = known.collect();
+        if let Some(new) = help::renamed(&name, |_, new| known.contains(&new)) {
+            return self.fail(format!("key '{key}' is '{new}' now"));
+        }
+        let near = known.into_iter().max_by(|a, b| strsim::jaro(a, &name).total_cmp(&strsim::jaro(b, &name)));
         let hint = near.map_or(String::new(), |n| format!("; the nearest known one is '{n}'"));
         self.fail(format!("unknown key '{key}'{hint}"))
     }

@@ -14,13 +14,13 @@ use sph_tensor::kernels::isa::{Isa, configure_isa};
 pub struct KernelArgs {
     /// Kernels: the fastest for each shape (auto), without Winograd (direct), gathered patches and matrix products (gemm), or plain
     /// loops that give the same bits on every machine (portable).
-    #[arg(long, default_value = "auto", value_parser = PossibleValuesParser::new(KernelChoice::ALL.map(KernelChoice::name)), help_heading = "Machine")]
+    #[arg(long, default_value = "auto", value_parser = PossibleValuesParser::new(KernelChoice::ALL.map(KernelChoice::name)))]
     pub kernel: String,
     /// Allow kernels that round about five times worse: Winograd F(4x4, 3x3).
-    #[arg(long, help_heading = "Machine", num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]
+    #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     pub fast_math: bool,
     /// Instruction set: the widest of this CPU (auto), AVX-512, AVX2 with FMA, or what every CPU of its kind has (baseline).
-    #[arg(long, default_value = "auto", value_parser = PossibleValuesParser::new(isa_names()), help_heading = "Machine")]
+    #[arg(long, default_value = "auto", value_parser = PossibleValuesParser::new(isa_names()))]
     pub isa: String,
 }
 

@@ -15,7 +15,9 @@ use std::path::Path;
 #[derive(Args, Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ModelArgs {
-    /// Model: a name, or a network of your own as a file of torch.export.save, NET.pt2, whose weights are the beginning.
+    /// Model: a name, or a network of your own in a file NET.pt2.
+    ///
+    /// torch.export.save writes such a file; its weights are the beginning.
     #[arg(long, default_value = models::DEFAULT, value_parser = model_names())]
     pub model: String,
     /// Norm between the model's layers [default: bn; vit_tiny and mlp_mixer: ln].

@@ -1,7 +1,7 @@
 //! Settings of the optimizer. Flags, help and ranges come from the table of optimizers ([`sph_optim::presets`]).
 
 use super::group::GroupArgs;
-use super::optimizer_help;
+use super::optimizer_help::{self, Text};
 use super::values::{names, row, selection};
 use crate::error::{Result, flags};
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser, ValueParser};
@@ -27,7 +27,8 @@ pub struct OptArgs {
     given: Settings,
 }
 
-const TRAINABLE: &str = "Parameters that are trained: unfrozen (all but those without requires_grad in the file of a network), all, 1d \
+const TRAINABLE: &str = "Parameters that are trained, such as 1d, norm, head or layer4.*";
+const TRAINABLE_LONG: &str = "Parameters that are trained: unfrozen (all but those without requires_grad in the file of a network), all, 1d \
                          (norms, biases, magnitudes), norm, scale, shift, magnitude, bias, second-order, head, or patterns of names such as 'layer4.*,fc.*'. The others are frozen: no gradient of \
                          theirs is computed";
 /// The word for what the network's file does not freeze.
@@ -78,8 +79,8 @@ fn parser(setting: Setting) -> ValueParser {
 }
 
 /// The flag of a setting.
-fn flag(name: String, setting: Setting, help: String) -> Arg {
-    let arg = Arg::new(id(&name)).long(name).help(help).value_parser(parser(setting));
+fn flag(name: String, setting: Setting, Text { short, long }: Text) -> Arg {
+    let arg = Arg::new(id(&name)).long(name).help(short).long_help(long).value_parser(parser(setting));
     match setting.kind {
         Kind::Switch => {
             arg.num_args(0..=1).default_missing_value("true").require_equals(true).value_name("BOOL")
@@ -94,7 +95,7 @@ fn flag(name: String, setting: Setting, help: String) -> Arg {
 
 impl Args for OptArgs {
     fn augment_args(command: Command) -> Command {
-        let mut command = command.next_help_heading("Optimizer").arg(
+        let mut command = command.arg(
             Arg::new("opt")
                 .long("opt")
                 .help("Optimizer")
@@ -109,7 +110,8 @@ impl Args for OptArgs {
         }
         for (setting, both) in optimizer_help::settings_of_rest() {
             let name = format!("{REST}{}", setting.name);
-            let help = format!("--{} of the rule for the rest alone", setting.name);
+            let short = format!("--{} of the rule for the rest alone", setting.name);
+            let help = Text { long: short.clone(), short };
             // Where one half has it, its own name says all.
             command = command.arg(flag(name, setting, help).hide(!both));
         }
@@ -118,6 +120,7 @@ impl Args for OptArgs {
                 Arg::new("trainable")
                     .long("trainable")
                     .help(TRAINABLE)
+                    .long_help(TRAINABLE_LONG)
                     .default_value(UNFROZEN)
                     .value_name("WHICH")
                     .value_parser(selection),
@@ -153,9 +156,9 @@ pub(super) fn for_adaptation(arg: Arg) -> Arg {
         _ => {
             let long = arg.get_long().unwrap_or_default();
             match optimizer_help::help(ADAPTATION).get(long) {
-                Some(help) => {
+                Some(text) => {
                     let hidden = !optimizer_help::adapts(long);
-                    arg.help(help.clone()).hide(hidden)
+                    arg.help(text.short.clone()).long_help(text.long.clone()).hide(hidden)
                 }
                 None => arg,
             }

@@ -132,8 +132,17 @@ impl Usual {
     }
 }
 
+/// What the help says of a setting.
+#[derive(Clone, Default)]
+pub(super) struct Text {
+    /// In `-h`: what it does, and what is usual.
+    pub(super) short: String,
+    /// In `--help`: which optimizers have it, and what is usual in which circumstances, too.
+    pub(super) long: String,
+}
+
 /// The help of every setting, by its name.
-pub(super) type Help = BTreeMap<&'static str, String>;
+pub(super) type Help = BTreeMap<&'static str, Text>;
 
 /// The help of all settings for a task. It is worked out once for a table of optimizers.
 pub(super) fn help(task: Task) -> Arc<Help> {
@@ -149,8 +158,8 @@ pub(super) fn help(task: Task) -> Arc<Help> {
     help
 }
 
-/// The help of a setting: what it does, which optimizers have it, and its usual values.
-fn about(setting: &Setting, usual: &Usual) -> String {
+/// The help of a setting.
+fn about(setting: &Setting, usual: &Usual) -> Text {
     let rows: Vec<(usize, &Row)> =
         usual.rows.iter().copied().enumerate().filter(|(_, r)| has(r, setting.name)).collect();
     let of = match rows.len() == usual.rows.len() {
@@ -192,7 +201,14 @@ fn about(setting: &Setting, usual: &Usual) -> String {
             }
         }
     }
-    let clauses = clauses.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-    let defaults = if clauses.is_empty() { String::new() } else { format!(" [default: {clauses}]") };
-    crate::error::flags(&format!("{}{of}{defaults}", setting.about))
+    let clauses: Vec<String> = clauses.iter().map(ToString::to_string).collect();
+    let text = |of: &str, clauses: &str| {
+        let defaults = if clauses.is_empty() { String::new() } else { format!(" [default: {clauses}]") };
+        crate::error::flags(&format!("{}{of}{defaults}", setting.about))
+    };
+    let usual = clauses.first().map_or(String::new(), |first| match clauses.len() {
+        1 => first.clone(),
+        _ => format!("{first}; others: see --help"),
+    });
+    Text { short: text("", &usual), long: text(&of, &clauses.join("; ")) }
 }

@@ -9,7 +9,6 @@ use sph_optim::lr::{SCHEDULES, ScheduleConfig, ScheduleRow};
 /// The learning-rate schedule. A setting that the chosen schedule does not have is an error.
 #[derive(Args, Debug, Clone, Serialize)]
 #[serde(rename_all = "kebab-case")]
-#[command(next_help_heading = "Schedule")]
 pub struct ScheduleArgs {
     /// Learning-rate schedule.
     #[arg(long, default_value = "cosine", value_parser = names(SCHEDULES.iter().map(|s| (s.name, s.about))))]

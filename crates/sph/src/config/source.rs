@@ -11,6 +11,18 @@ use sph_nn::losses::{LOSSES, Loss};
 #[derive(Args, Debug, Clone, Default, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ModelSource {
+    /// Data set [default: that of the file, or digits].
+    #[arg(long, value_parser = dataset_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dataset: Option<String>,
+    /// Its files [default: as in the run or file].
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub data: DatasetArgs,
+    /// What images are normalized by.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub normalisation: NormalisationArgs,
     /// Model [default: that of the file].
     #[arg(long, value_parser = model_names())]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -27,18 +39,6 @@ pub struct ModelSource {
     #[arg(long, value_parser = stem_names())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stem: Option<String>,
-    /// Data set [default: that of the file, or digits].
-    #[arg(long, value_parser = dataset_names())]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dataset: Option<String>,
-    /// Its files [default: as in the run or file].
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub data: DatasetArgs,
-    /// What images are normalized by.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub normalisation: NormalisationArgs,
     /// The loss that it is evaluated by; `None`: that of the file.
     #[arg(skip)]
     #[serde(skip)]

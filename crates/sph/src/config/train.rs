@@ -26,13 +26,18 @@ use std::path::{Path, PathBuf};
                   runs/first\n  sph train --experiment night --epochs 200 --resume auto"
 )]
 pub struct TrainArgs {
-    /// TOML file of settings, keys named like flags; flags override it.
-    #[arg(short, long, value_name = "FILE")]
-    #[serde(skip)]
-    pub config: Option<PathBuf>,
+    // In the order of the help.
     /// Data set.
     #[arg(long, default_value = DEFAULT_DATASET, value_parser = dataset_names())]
     pub dataset: String,
+    /// Its files.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub data: DatasetArgs,
+    /// What images are normalized by.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub normalisation: NormalisationArgs,
     /// Fraction of the training images held out to choose the best epoch on.
     #[arg(long, default_value_t = 0.0, value_parser = below_one, value_name = "FRACTION")]
     pub val_split: f64,
@@ -45,36 +50,24 @@ pub struct TrainArgs {
     #[arg(long, value_parser = count, value_name = "N")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eval_images: Option<usize>,
-    /// Its files.
+    /// Random changes of training images.
     #[command(flatten)]
     #[serde(flatten)]
-    pub data: DatasetArgs,
-    /// What images are normalized by.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub normalisation: NormalisationArgs,
+    pub augment: AugmentArgs,
     /// Model.
     #[command(flatten)]
     #[serde(flatten)]
     pub model: ModelArgs,
-    /// Model state to begin with, ours or PyTorch's (torchvision's and timm's names); a classifier for another number of classes is
-    /// left out.
+    /// Model state to begin with, ours or PyTorch's.
+    ///
+    /// PyTorch's has torchvision's or timm's names. A classifier for another number of classes is left out.
     #[arg(long, value_name = "FILE")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init_checkpoint: Option<PathBuf>,
-    /// Images per batch; a last batch of an epoch that is not whole is left out.
-    #[arg(short, long, default_value = "64", value_parser = count)]
-    pub batch_size: usize,
-    /// Passes over the training images; beside --resume how many there are in all from then on, and the schedule's length.
-    #[arg(long, default_value = "20", value_parser = count)]
-    pub epochs: usize,
-    /// Batches of --batch-size whose gradients and curvature are averaged for a step.
-    #[arg(long, alias = "grad-accum", default_value = "1", value_parser = count, value_name = "N")]
-    pub grad_accum_steps: usize,
-    /// Stop after this many epochs in a row without a new best one [default: never].
-    #[arg(long, value_parser = count, value_name = "EPOCHS")]
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub patience: Option<usize>,
+    /// Optimizer and its settings.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub optimizer: OptArgs,
     /// What is minimised, and what the network is evaluated by.
     #[arg(long, default_value = LOSSES[0].0, value_parser = training_losses())]
     #[serde(skip_serializing_if = "is_default_loss")]
@@ -82,24 +75,47 @@ pub struct TrainArgs {
     /// Label smoothing of --loss cross-entropy.
     #[arg(long, default_value_t = 0.0, value_parser = below_one)]
     pub smoothing: f64,
-    /// Seed of initial values, labelled images, order and augmentation.
-    #[arg(long, default_value_t = 42, value_parser = seed)]
-    pub seed: u64,
-    /// Worker threads [default: the cores that this process may use; container limits count]; the results do not depend on it.
-    #[arg(long, value_parser = threads)]
+    /// Average of weights.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub average: AverageArgs,
+    /// Passes over the training images.
+    ///
+    /// Beside --resume how many there are in all from then on, and the schedule's length.
+    #[arg(long, default_value = "20", value_parser = count)]
+    pub epochs: usize,
+    /// Images per batch.
+    ///
+    /// A last batch of an epoch that is not whole is left out.
+    #[arg(short, long, default_value = "64", value_parser = count)]
+    pub batch_size: usize,
+    /// Batches of --batch-size whose gradients and curvature are averaged for a step.
+    #[arg(long, alias = "grad-accum", default_value = "1", value_parser = count, value_name = "N")]
+    pub grad_accum_steps: usize,
+    /// Stop after this many epochs in a row without a new best one [default: never].
+    #[arg(long, value_parser = count, value_name = "EPOCHS")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patience: Option<usize>,
+    /// Learning-rate schedule.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub schedule: ScheduleArgs,
+    /// TOML file of settings, keys named like flags; flags override it.
+    #[arg(short, long, value_name = "FILE")]
     #[serde(skip)]
-    pub threads: Option<usize>,
-    /// Folder of runs.
-    #[arg(long, default_value = "runs", value_name = "DIR")]
-    #[serde(skip)]
-    pub output: PathBuf,
+    pub config: Option<PathBuf>,
     /// Name of this run's folder [default: time, model and data set].
     #[arg(long, value_name = "NAME")]
     #[serde(skip)]
     pub experiment: Option<String>,
-    /// Go on with the run in this folder, bit for bit; its settings are used, but for --data-dir and --epochs where they are given. `auto`
-    /// means that of --output and --experiment, if it is there: with the settings given, which must be its own (--data-dir may be another
-    /// place, and --epochs more); otherwise it is begun.
+    /// Folder of runs.
+    #[arg(long, default_value = "runs", value_name = "DIR")]
+    #[serde(skip)]
+    pub runs: PathBuf,
+    /// Go on with the run in this folder, bit for bit; `auto`: with that of --experiment, if it is there.
+    ///
+    /// The run's settings are used, but for --data-dir and --epochs where they are given. Beside `auto` the settings given must be the run's
+    /// own (--data-dir may be another place, and --epochs more); a run that is not there is begun.
     #[arg(long, value_name = "RUN")]
     #[serde(skip)]
     pub resume: Option<PathBuf>,
@@ -107,6 +123,13 @@ pub struct TrainArgs {
     #[arg(skip)]
     #[serde(skip)]
     pub resume_to: Option<usize>,
+    /// Seed of initial values, labelled images, order and augmentation.
+    #[arg(long, default_value_t = 42, value_parser = seed)]
+    pub seed: u64,
+    /// Worker threads [default: the cores that this process may use; container limits count]; the results do not depend on it.
+    #[arg(long, value_parser = threads)]
+    #[serde(skip)]
+    pub threads: Option<usize>,
     /// Write a line to stderr every so many steps (0: none).
     #[arg(long, default_value_t = 0, value_name = "STEPS")]
     #[serde(skip)]
@@ -115,7 +138,9 @@ pub struct TrainArgs {
     #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     #[serde(skip)]
     pub no_tensorboard: bool,
-    /// Print one JSON object on stdout at the end; everything else goes to stderr.
+    /// Print one JSON object on stdout at the end.
+    ///
+    /// Everything else goes to stderr.
     #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     #[serde(skip)]
     pub json: bool,
@@ -123,27 +148,10 @@ pub struct TrainArgs {
     #[arg(long, num_args = 0..=1, default_value = "false", default_missing_value = "true", value_name = "BOOL", require_equals = true, hide_default_value = true, hide_possible_values = true)]
     #[serde(skip)]
     pub stop_on_eof: bool,
-    // Parts with a heading in the help stand last: what follows one comes under it.
     /// Kernels.
     #[command(flatten)]
     #[serde(flatten)]
     pub kernels: KernelArgs,
-    /// Learning-rate schedule.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub schedule: ScheduleArgs,
-    /// Average of weights.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub average: AverageArgs,
-    /// Random changes of training images.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub augment: AugmentArgs,
-    /// Optimizer and its settings.
-    #[command(flatten)]
-    #[serde(flatten)]
-    pub optimizer: OptArgs,
 }
 
 /// Records of before losses were named stay as they are.
@@ -160,7 +168,7 @@ pub(crate) const NOT_SETTINGS: &[&str] = &[
     "config",
     "seed",
     "threads",
-    "output",
+    "runs",
     "experiment",
     "resume",
     "log-interval",
@@ -311,7 +319,7 @@ impl TrainArgs {
         if let Some(name) = &self.experiment
             && (name.is_empty() || name.contains(['/', '\\']) || name == "." || name == "..")
         {
-            let reason = "is not a folder name; use --output for its place";
+            let reason = "is not a folder name; use --runs for its place";
             return Err(Error::flag("experiment", format!("'{name}'"), reason));
         }
         Ok(())
@@ -411,7 +419,7 @@ mod tests {
     fn help_names_the_defaults() {
         let help = |command: &clap::Command, name: &str| {
             let argument = command.get_arguments().find(|a| a.get_long() == Some(name)).unwrap();
-            argument.get_help().unwrap().to_string()
+            argument.get_long_help().unwrap().to_string()
         };
         let train = |name: &str| help(&TrainArgs::command(), name);
         let adapt = |name: &str| help(&AdaptArgs::command(), name);

@@ -40,7 +40,10 @@ macro_rules! of_width {
     };
 }
 
+// Small functions are compiled again in every crate that calls them, and all kernels of a row with them: these two are compiled here alone.
+
 /// Kernels of an instruction set for f32.
+#[inline(never)]
 pub(crate) fn f32(isa: Isa) -> &'static Kernels<f32> {
     match isa {
         #[cfg(target_arch = "x86_64")]
@@ -67,6 +70,7 @@ pub(crate) fn f32(isa: Isa) -> &'static Kernels<f32> {
 }
 
 /// Kernels of an instruction set for f64.
+#[inline(never)]
 pub(crate) fn f64(isa: Isa) -> &'static Kernels<f64> {
     match isa {
         #[cfg(target_arch = "x86_64")]
