@@ -30,7 +30,7 @@ fn args(dir: &Path, opt: &str) -> TrainArgs {
 }
 
 fn start(args: &TrainArgs, name: &str) -> Trainer<f32> {
-    let mut run = RunFolder::planned(&args.output, name).unwrap();
+    let mut run = RunFolder::planned(&args.runs, name).unwrap();
     run.create(&args.to_toml().unwrap()).unwrap();
     begin(args, run).unwrap().0
 }
@@ -70,7 +70,7 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
                 let outcome = trainer.train(&mut [&mut After(cut, &stop)], &stop).unwrap();
                 assert!(outcome.interrupted, "{name}");
                 drop(trainer);
-                let run = RunFolder::open(&args.output.join(&name)).unwrap();
+                let run = RunFolder::open(&args.runs.join(&name)).unwrap();
                 let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
                 let settings = TrainArgs::from_toml(&checkpoint.progress.args, "args").unwrap();
                 trainer = resume(&settings, run, &checkpoint).unwrap();
@@ -81,7 +81,7 @@ fn an_interrupted_run_goes_on_bit_for_bit() {
             let average = ["last-ema.safetensors", "best-ema.safetensors"];
             let average = average.into_iter().filter(|_| whole.best_average.is_some());
             for file in ["last.safetensors", "best.safetensors"].into_iter().chain(average) {
-                let read = |run: &str| std::fs::read(args.output.join(run).join(file)).unwrap();
+                let read = |run: &str| std::fs::read(args.runs.join(run).join(file)).unwrap();
                 assert!(read(&name) == read("whole"), "{opt} {name}: {file} differs");
             }
         }
@@ -111,11 +111,11 @@ fn dropout_goes_on_bit_for_bit() {
     let stop = AtomicBool::new(false);
     assert!(trainer.train(&mut [&mut After(2, &stop)], &stop).unwrap().interrupted);
     drop(trainer);
-    let run = RunFolder::open(&args.output.join("cut")).unwrap();
+    let run = RunFolder::open(&args.runs.join("cut")).unwrap();
     let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
     let settings = TrainArgs::from_toml(&checkpoint.progress.args, "args").unwrap();
     resume::<f32>(&settings, run, &checkpoint).unwrap().train(&mut [], &never).unwrap();
-    let read = |run: &str| std::fs::read(args.output.join(run).join("last.safetensors")).unwrap();
+    let read = |run: &str| std::fs::read(args.runs.join(run).join("last.safetensors")).unwrap();
     assert!(read("cut") == read("whole"));
 }
 
@@ -134,7 +134,7 @@ fn patience_is_part_of_a_run() {
     assert!(trainer.train(&mut [&mut After(8, &stop)], &stop).unwrap().interrupted);
     drop(trainer);
     for _ in 0..2 {
-        let run = RunFolder::open(&args.output.join("cut")).unwrap();
+        let run = RunFolder::open(&args.runs.join("cut")).unwrap();
         let checkpoint = Checkpoint::read(&run.checkpoint()).unwrap();
         let mut trainer = resume::<f32>(&args, run, &checkpoint).unwrap();
         let outcome = trainer.train(&mut [], &never).unwrap();
@@ -147,7 +147,7 @@ fn a_damaged_checkpoint_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let args = TrainArgs { epochs: 1, ..args(dir.path(), "sph") };
     start(&args, "run").train(&mut [], &AtomicBool::new(false)).unwrap();
-    let path = args.output.join("run/last.ckpt");
+    let path = args.runs.join("run/last.ckpt");
     let good = std::fs::read(&path).unwrap();
     let refusal = |bytes: &[u8]| {
         std::fs::write(&path, bytes).unwrap();
