@@ -1,7 +1,8 @@
 //! How the help of the commands is laid out: flags by groups, the same in every command, and few of them in `-h`.
 
-use crate::config::is_of_optimizer;
+use crate::config::optimizer_flags;
 use clap::{Arg, Command};
+use std::collections::BTreeSet;
 
 /// The groups of flags, in the order of the help. Flags of optimizers come from their table and belong to [`OPTIMIZER`]; what is in no
 /// group stands under "Options".
@@ -67,37 +68,41 @@ fn has(list: &str, flag: &str) -> bool {
     list.split_whitespace().any(|name| name == flag)
 }
 
-/// The group of a flag.
-fn group(name: &str) -> Option<&'static str> {
+/// The group of a flag; `optimizer` are those of the table of optimizers.
+fn group(name: &str, optimizer: &BTreeSet<String>) -> Option<&'static str> {
     let listed = GROUPS.iter().find(|g| has(g.1, name)).map(|g| g.0);
-    listed.or_else(|| is_of_optimizer(name).then_some(OPTIMIZER))
+    listed.or_else(|| optimizer.contains(name).then_some(OPTIMIZER))
 }
 
 /// The command, and those below it, with their flags in groups, and few of them in `-h`.
 pub fn arranged(command: Command) -> Command {
+    arranged_by(command, &optimizer_flags())
+}
+
+fn arranged_by(command: Command, optimizer: &BTreeSet<String>) -> Command {
     let short = SHORT.iter().find(|s| s.0 == command.get_name()).map(|s| s.1);
     let arrange = |arg: Arg| {
         let Some(name) = arg.get_long().map(String::from) else { return arg };
         let hidden = short.is_some_and(|shown| !has(shown, &name));
         let arg = arg.hide_short_help(hidden);
-        match group(&name) {
+        match group(&name, optimizer) {
             Some(group) if arg.get_help_heading().is_none() => arg.help_heading(group),
             _ => arg,
         }
     };
-    command.mut_args(arrange).mut_subcommands(arranged)
+    command.mut_args(arrange).mut_subcommands(|c| arranged_by(c, optimizer))
 }
 
 /// What `sph` alone says.
 pub const WELCOME: &str = "\
 sph trains networks with exact second-order steps on their 1-D parameters, and shows their curvature.
 
-  sph train                                             a first network, on the digits inside; it leaves a folder in runs/
-  sph train --dataset folder --data-dir photos          on your own pictures, a folder a class
-  sph train --model net.pt2 --dataset fashion-mnist     your own network, written by torch.export.save
-  sph inspect --checkpoint runs/first                   the curvature of a trained network
-  sph compare --opt sph,sgd,adamw                       optimizers, over seeds
-  sph adapt --checkpoint runs/first --corrupt fog:3     a trained network, to other images
+  sph train                                                         a first network, on the digits inside
+  sph train --dataset folder --data-dir photos --test-fraction 0.2  on your own pictures, a folder a class
+  sph train --model net.pt2 --dataset fashion-mnist                 your own network, by torch.export.save
+  sph inspect --checkpoint runs/first                               the curvature of a trained network
+  sph compare --opt sph,sgd,adamw                                   optimizers, over seeds
+  sph adapt --checkpoint runs/first --corrupt fog:3                 a trained network, to other images
 
 sph --help lists all commands, sph train -h the settings that matter, sph train --help all settings.";
 

@@ -11,6 +11,7 @@ use sph_nn::{NormStatistics, ParamSpec, Real, Selection, Store};
 use sph_optim::presets::{self, Context, Row, Task};
 use sph_optim::settings::{CURVATURE_BATCH, Kind, LR, Setting, Settings, Value};
 use sph_optim::{Choice, GroupSettings, Optimizer, REST, SettingsError};
+use std::collections::BTreeSet;
 
 /// The optimizer and its settings. A setting that the chosen optimizer does not have is an error.
 #[derive(Debug, Clone)]
@@ -55,10 +56,15 @@ fn adapt_optimizers() -> PossibleValuesParser {
     row_names(|row| row.adapts)
 }
 
+/// The names of the optimizer's flags.
+pub(crate) fn optimizer_flags() -> BTreeSet<String> {
+    let command = OptArgs::augment_args(Command::new("optimizer"));
+    command.get_arguments().filter_map(|a| a.get_long()).map(String::from).collect()
+}
+
 /// Whether a setting is the optimizer's: others are of the data, the model and how long it is trained.
 pub(crate) fn is_of_optimizer(name: &str) -> bool {
-    let command = OptArgs::augment_args(Command::new("optimizer"));
-    command.get_arguments().any(|a| a.get_long() == Some(name))
+    optimizer_flags().contains(name)
 }
 
 /// The name by which clap knows a setting.
