@@ -3,6 +3,7 @@
 //! Which loops run depends on the instruction set (`kernels::table`): `packed`, or the `gemm` crate's; plain ones where the same
 //! bits are asked for on every machine.
 
+#[cfg(target_arch = "x86_64")]
 pub(in crate::kernels) mod external;
 pub(in crate::kernels) mod packed;
 
