@@ -572,7 +572,8 @@ fn the_page_shows_what_the_corruptions_of_adaptations_look_like() {
     assert_eq!(names, [one, one].concat());
     assert!(rows.iter().all(|r| r.1.len() == 6));
     let text = std::fs::read_to_string(&page).unwrap();
-    assert!(text.contains("<h2>How this was made</h2>\n<pre>sph compare --checkpoint="));
+    let command = text.split("<h2>How this was made</h2>\n<pre>").nth(1).unwrap().lines().next().unwrap();
+    assert!(command.starts_with("sph compare --") && command.contains(" --checkpoint="), "{command}");
     assert!(text.contains("Corruptions of digits<") && text.contains(&format!("npz ({})", data.display())));
     // They are the pictures that `sph data corrupt` makes with that seed: of each image as it was and by severity.
     for (dataset, rows) in [("digits", &rows[..3]), (&*of_npz.replace("--dataset ", ""), &rows[3..])] {
