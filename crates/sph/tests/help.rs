@@ -53,7 +53,7 @@ fn the_program_alone_says_what_it_can_do() {
     assert!(text.lines().count() <= 10, "{text}");
     let commands: Vec<&str> = text.lines().filter(|l| l.starts_with("  sph ")).collect();
     assert!(commands.len() > 4);
-    commands.into_iter().for_each(|l| parses(l.trim().split("   ").next().unwrap()));
+    commands.into_iter().for_each(|l| parses(l.trim().split("  ").next().unwrap()));
 }
 
 #[test]

@@ -44,7 +44,8 @@ pub enum DataCommand {
         after_help = "What was downloaded is checked against the published checksum; a download that was broken off goes on where it \
                       was. Known names: fashion-mnist, cifar10, cifar100. Anything else needs --url of the file and \
                       --sha256.\n\nExamples:\n  sph data fetch cifar10\n  sph data fetch cifar10 --url http://mirror.example/cifar/\n  sph \
-                      data fetch photos --url http://mirror.example/photos.npz --sha256 2cf24dba…"
+                      data fetch photos --url http://mirror.example/photos.npz --sha256 \
+                      2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
     )]
     Fetch(FetchArgs),
 }
