@@ -3,6 +3,8 @@
 
     cargo build --release && python3 tools/check_cases.py [--sph target/release/sph] [--only WORD]
 
+The last cases run the commands of README and book (tools/cases/documents.py).
+
 A case is a function of a module in tools/cases with a line that says what is right. What is right comes from outside: Pillow, NumPy,
 PyTorch's conventions. Needs Pillow, numpy and safetensors; where the interpreter lacks them they come into tools/.venv. Prints one line per
 case; the exit code is 1 if any of them fails.

@@ -4,7 +4,7 @@ use crate::config::optimizer_flags;
 use clap::{Arg, Command};
 use std::collections::BTreeSet;
 
-/// The groups of flags, in the order of the help. Flags of optimizers come from their table and belong to [`OPTIMIZER`]; what is in no
+/// The groups of flags. Flags of optimizers come from their table and belong to [`OPTIMIZER`]; what is in no
 /// group stands under "Options".
 const GROUPS: [(&str, &str); 7] = [
     (

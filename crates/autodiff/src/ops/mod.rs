@@ -3,7 +3,7 @@
 //! A new op is a file here and a row of [`OPS`]; the shared test runs every row's cases through
 //! [`crate::check_op`] and fails on a file without a row.
 
-// Cases are for tests: see the feature `cases`.
+// Cases are for tests: see the feature `cases`. Lints run with it, and find what is dead beside them.
 #![cfg_attr(not(feature = "cases"), allow(dead_code))]
 
 mod abs;

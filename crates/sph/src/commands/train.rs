@@ -1,14 +1,14 @@
 //! `sph train`.
 
-use crate::config::{TrainArgs, shown};
+use crate::config::{TrainArgs, flags_of_toml, for_shell, shell_word, shown};
 use crate::error::{Error, Result};
+use crate::finished_run;
 use crate::training_setup::{Said, begin, resume};
+use clap::CommandFactory;
 use sph_train::files::{Best, Checkpoint, RunFolder, RunResult};
 use sph_train::observers::{Console, CurvatureLog, Observer, Summary, TensorBoard};
 use sph_train::training::{Trainer, TrainingResult};
-use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// How a run ended, for the exit code.
@@ -147,7 +147,9 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
                 writeln!(std::io::stderr(), "warning: there is no report: {e}; sph report {path} makes it");
         }
         Ok(()) if !args.json && std::io::stderr().is_terminal() => {
-            let _ = writeln!(std::io::stderr(), "{}", what_next(&run, args));
+            // One that goes on has its settings in its folder alone.
+            let text = what_next(&run, &finished_run::settings(&run)?)?;
+            let _ = writeln!(std::io::stderr(), "{text}");
         }
         Ok(()) => (),
     }
@@ -155,19 +157,21 @@ pub fn run(args: &TrainArgs, stop: &'static AtomicBool) -> Result<TrainExit> {
 }
 
 /// Where the run's page is, and what can be done with the run.
-fn what_next(run: &RunFolder, args: &TrainArgs) -> String {
-    let word = |path: &Path| shlex::try_quote(&shown(path)).map_or_else(|_| shown(path), Cow::into_owned);
-    let (folder, page) = (word(run.path()), word(&run.report()));
-    let (dataset, model) = (&args.dataset, &args.model.model);
-    let place = args.data.data_dir.as_ref().map_or(String::new(), |dir| format!(" --data-dir {}", word(dir)));
-    let next = [
-        (format!("sph inspect --checkpoint {folder}"), "its curvature"),
-        (format!("sph predict {folder} FILE"), "the classes of pictures or arrays"),
-        (format!("sph compare --dataset {dataset}{place} --model {model}"), "it beside other optimizers"),
-    ];
-    let width = next.iter().map(|n| n.0.len()).max().unwrap_or_default();
-    let lines = next.iter().map(|(command, what)| format!("\n  {command:width$}  {what}"));
-    format!("page: {page}\nnext:{}", lines.collect::<String>())
+///
+/// # Errors
+/// When its settings have no form as text.
+fn what_next(run: &RunFolder, args: &TrainArgs) -> Result<String> {
+    let (folder, page) = (shell_word(&shown(run.path())), shell_word(&shown(&run.report())));
+    // The same task: what is learned from which data.
+    let mut task = vec![format!("--dataset={}", args.dataset)];
+    let data = toml::to_string(&args.data).map_err(|e| Error::Unwritable(e.to_string()))?;
+    task.extend(flags_of_toml(&data, &TrainArgs::command(), "settings")?);
+    task.extend([format!("--model={}", args.model.model), format!("--loss={}", args.loss)]);
+    let task = task.iter().map(|flag| format!(" {}", for_shell(flag))).collect::<String>();
+    Ok(format!(
+        "page: {page}\nnext, its curvature, the classes of pictures or arrays, and other optimizers beside it:\n  sph inspect --checkpoint \
+         {folder}\n  sph predict {folder} FILE\n  sph compare{task}"
+    ))
 }
 
 fn last_line(o: &TrainingResult) -> String {
@@ -183,4 +187,25 @@ fn last_line(o: &TrainingResult) -> String {
     let early =
         if o.stopped_early { format!("; stopped early after epoch {}", o.epochs) } else { String::new() };
     format!("best test {name} {} ({chosen}){average}{early}", shown(&best))
+}
+
+#[test]
+fn what_can_be_done_next_are_commands() {
+    let flags =
+        ["--dataset", "folder", "--data-dir", "/my photos", "--test-fraction", "0.2", "--image-size", "64"];
+    let args = TrainArgs::from_command_line(&flags.map(String::from)).unwrap();
+    let text = what_next(&RunFolder::at(std::path::Path::new("runs/a b")), &args).unwrap();
+    let commands: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("  ")).collect();
+    assert_eq!(commands.len(), 3, "{text}");
+    for line in &commands {
+        let words = shlex::split(line).unwrap();
+        crate::cli::command().try_get_matches_from(words).unwrap_or_else(|e| panic!("{line}\n{e}"));
+    }
+    // The data are read as the run read them.
+    assert!(
+        ["--data-dir='/my photos'", "--test-fraction=0.2", "--image-size=64"]
+            .iter()
+            .all(|f| commands[2].contains(f)),
+        "{text}"
+    );
 }

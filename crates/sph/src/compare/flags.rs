@@ -4,7 +4,9 @@ use super::file::{self, FromFile};
 use super::job;
 use super::plan::{Entry, Plan};
 use super::setting::checked;
-use crate::config::{between, count, dataset_names, model_names, optimizer_names, positive, seed, threads};
+use crate::config::{
+    between, count, dataset_names, for_shell, model_names, optimizer_names, positive, seed, threads,
+};
 use crate::error::{Error, PlanError, Result};
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
@@ -258,11 +260,7 @@ impl CompareArgs {
             let flag = |v: &String| format!("--{}={v}", s.name);
             s.values.listed().iter().map(flag).collect::<Vec<_>>()
         });
-        let word = |flag: String| {
-            let (name, value) = flag.split_once('=').unwrap_or((&flag, ""));
-            // A NUL byte is in no argument.
-            format!(" {name}={}", shlex::try_quote(value).unwrap_or_default())
-        };
+        let word = |flag: String| format!(" {}", for_shell(&flag));
         "sph compare".to_string() + &self.own.iter().cloned().chain(settings).map(word).collect::<String>()
     }
 

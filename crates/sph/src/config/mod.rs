@@ -31,7 +31,7 @@ pub(crate) use model::{norm, refuse_own};
 pub use normalisation::NormalisationArgs;
 pub use optimizer::OptArgs;
 pub(crate) use optimizer::{is_of_optimizer, optimizer_flags, optimizer_names};
-pub(crate) use record::{by_name, difference, shown};
+pub(crate) use record::{by_name, difference, for_shell, shell_word, shown};
 pub use schedule::ScheduleArgs;
 pub use source::ModelSource;
 pub(crate) use train::NOT_SETTINGS;

@@ -20,6 +20,18 @@ pub(crate) fn difference(here: &serde_json::Value, there: &serde_json::Value) ->
     Some(format!("'{name}' is {} there and {} here", shown(there.get(name)), shown(here.get(name))))
 }
 
+/// A flag with its value, `--name=value`, as a shell takes it.
+pub(crate) fn for_shell(flag: &str) -> String {
+    let (name, value) = flag.split_once('=').unwrap_or((flag, ""));
+    format!("{name}={}", shell_word(value))
+}
+
+/// A word as a shell takes it.
+pub(crate) fn shell_word(word: &str) -> String {
+    // A NUL byte is in no argument.
+    shlex::try_quote(word).unwrap_or_default().into_owned()
+}
+
 /// A file's path as users gave it, for messages.
 pub(crate) fn shown(path: &Path) -> String {
     path.display().to_string()
