@@ -1,6 +1,6 @@
 //! The same bits on any number of threads, rule by rule, on inputs that are large enough to be split.
 
-use sph_autodiff::ops::{ConvTranspose, Convolution, ScaledDotProduct};
+use sph_autodiff::ops::{ConvTranspose, Convolution};
 use sph_autodiff::{Context, InputSet, Keep, Op, PerInput, Record, Statistics, ops};
 use sph_tensor::{Array, Pool, Rng, Shape};
 
@@ -109,7 +109,7 @@ fn rules_give_the_same_bits_on_any_number_of_threads() {
             vec![random(&[19, 12, 12, 16], 0), random(&[16, 8, 3, 3], 1)],
         ),
         (
-            Box::new(ops::scaled_dot_product(ScaledDotProduct { scale: 0.3, causal: true })),
+            Box::new(ops::scaled_dot_product(0.3, true)),
             vec![
                 random(&[20, 49, 4, 8], 0),
                 random(&[20, 49, 2, 8], 1),

@@ -1,7 +1,7 @@
 //! Values of ops at given numbers, as PyTorch 2.15 has them in float64: derivatives that agree with a function do not say that it is the right
 //! one.
 
-use sph_autodiff::ops::{self, AvgPool, ConvTranspose, Convolution, MaxPool, ScaledDotProduct};
+use sph_autodiff::ops::{self, AvgPool, ConvTranspose, Convolution, MaxPool};
 use sph_autodiff::{Context, Keep, Op};
 use sph_tensor::{Array, Pool, Shape};
 
@@ -344,14 +344,14 @@ fn attention_with_masks_and_shared_heads() {
         x
     };
     let mut inputs = vec![grid(&[1, 2, 2, 2]), half(grid(&[1, 3, 1, 2])), grid(&[1, 3, 1, 2])];
-    let causal = ops::scaled_dot_product(ScaledDotProduct { scale: 0.6, causal: true });
+    let causal = ops::scaled_dot_product(0.6, true);
     agrees(
         &causal,
         &inputs,
         &[-1.25, 0.5, -1.25, 0.5, -0.89607153080629, 0.85392846919371, -0.832989582091535, 0.917010417908465],
     );
     // The same number for all keys of a query changes nothing.
-    let plain = ops::scaled_dot_product(ScaledDotProduct { scale: 0.6, causal: false });
+    let plain = ops::scaled_dot_product(0.6, false);
     let x: Vec<_> = inputs.iter().collect();
     let y = Shape::new(&[1, 2, 2, 2]);
     let want = plain.forward(&Context::new(&Pool::new(), 1), &x, y, Keep::default()).0.to_f64();

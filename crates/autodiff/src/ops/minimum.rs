@@ -1,6 +1,6 @@
-//! The smaller of two numbers: f_a = 1 where a is the smaller one, ½ where they are equal, as in PyTorch, and 0 elsewhere; f_b = 1 − f_a.
+//! The smaller of two numbers, −max(−a, −b): f_a = 1 where a is the smaller one, ½ where they are equal, as in PyTorch, and 0 elsewhere; f_b = 1 − f_a.
 
-use crate::ops::{Case, case, normal};
+use crate::ops::{Case, Maximum, case, normal};
 use crate::rules::{Pair, PairOp, Slope};
 use sph_tensor::Element;
 
@@ -20,17 +20,8 @@ impl<T: Element> Pair<T> for Minimum {
 
     #[inline(always)]
     fn at(a: T, b: T) -> [T; 6] {
-        let half = T::from_f64(0.5);
-        let (f, a_slope) = if a < b {
-            (a, T::ONE)
-        } else if a == b {
-            (a, half)
-        } else {
-            (b, T::ZERO)
-        };
-        // A NaN stays visible: neither comparison held.
-        let f = if a.partial_cmp(&a).is_none() { a } else { f };
-        [f, a_slope, T::ONE - a_slope, T::ZERO, T::ZERO, T::ZERO]
+        let [f, a_slope, b_slope, ..] = Maximum::at(-a, -b);
+        [-f, a_slope, b_slope, T::ZERO, T::ZERO, T::ZERO]
     }
 }
 

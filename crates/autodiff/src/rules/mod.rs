@@ -1,5 +1,6 @@
 //! Rules that whole families of ops share: an op of such a family states its maps, and the four rules follow.
 
+mod attention;
 mod bilinear;
 mod group_norm;
 mod linear;
@@ -7,8 +8,10 @@ mod mean_loss;
 mod normalize;
 mod pair;
 mod pointwise;
+mod row_map;
 mod row_norm;
 
+pub use attention::AttentionOp;
 pub use bilinear::{Bilinear, BilinearOp};
 pub use group_norm::{GroupNormOp, Groups};
 pub use linear::{Linear, LinearOp};
@@ -18,4 +21,5 @@ pub(crate) use normalize::{
 };
 pub use pair::{Pair, PairOp, Slope};
 pub use pointwise::{Pointwise, PointwiseOp};
+pub use row_map::{RowMap, RowMapOp};
 pub use row_norm::RowNormOp;

@@ -48,29 +48,47 @@ pub(crate) fn blocks<V: Vector>(columns: usize) -> impl Iterator<Item = Block> +
     })
 }
 
-/// The parts of an array that has one for each block of `columns` columns, of as many elements as `size` says.
-pub(crate) fn block_parts<V: Vector>(
-    mut array: &mut [V::Element],
-    columns: usize,
+/// The blocks of `columns` columns, of two vectors each, the last of one where one is left over: all of them have tiles of as many rows.
+pub(crate) fn pairs<V: Vector>(columns: usize) -> impl Iterator<Item = Block> + Clone {
+    let width = 2 * V::LANES;
+    (0..columns).step_by(width).map(move |first| {
+        let count = width.min(columns - first);
+        let vectors = count.div_ceil(V::LANES);
+        Block { first, vectors, count, width: vectors * V::LANES }
+    })
+}
+
+/// Tiles of `count` rows, of about equal size, since one with few rows is slow, and at most `most`: the first row, and how many. Without rows
+/// there is one, of none.
+pub(crate) fn tiles(count: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let tiles = count.div_ceil(most).max(1);
+    let (size, larger) = (count / tiles, count % tiles);
+    (0..tiles).map(move |t| (t * size + t.min(larger), size + usize::from(t < larger)))
+}
+
+/// The parts of an array that has one for each of the blocks, of as many elements as `size` says.
+pub(crate) fn block_parts<T>(
+    blocks: impl Iterator<Item = Block>,
+    mut array: &mut [T],
     size: impl Fn(&Block) -> usize,
-) -> Vec<(Block, &mut [V::Element])> {
+) -> Vec<(Block, &mut [T])> {
     let split = |block: Block| {
         let (part, rest) = std::mem::take(&mut array).split_at_mut(size(&block));
         array = rest;
         (block, part)
     };
-    blocks::<V>(columns).map(split).collect()
+    blocks.map(split).collect()
 }
 
 /// Runs `f` on [`block_parts`], in parallel.
-pub(crate) fn for_blocks<V: Vector>(
-    array: &mut [V::Element],
-    columns: usize,
+pub(crate) fn for_blocks<T: Send>(
+    blocks: impl Iterator<Item = Block>,
+    array: &mut [T],
     size: impl Fn(&Block) -> usize,
-    f: impl Fn(Block, &mut [V::Element]) + Sync,
+    f: impl Fn(Block, &mut [T]) + Sync,
 ) {
     let work = array.len();
-    for_chunks_of_work(&mut block_parts::<V>(array, columns, size), 1, work, |_, parts| {
+    for_chunks_of_work(&mut block_parts(blocks, array, size), 1, work, |_, parts| {
         parts.iter_mut().for_each(|(block, part)| f(*block, part));
     });
 }
@@ -91,6 +109,8 @@ pub(crate) struct Left<'a, T> {
     /// Elements from one term of a run to the next. Where that is not 1, rows lie side by side: each begins an element behind the one before
     /// it.
     pub step: usize,
+    /// Rows of a tile at most: [`MOST`], or as many as lie side by side.
+    pub most: usize,
 }
 
 impl<T> Left<'_, T> {
@@ -133,11 +153,7 @@ pub(crate) unsafe fn products<V: Vector>(
     block: Block,
     write: Write<V::Element>,
 ) {
-    // Tiles of about equal size: one with few rows is slow.
-    let tiles = count.div_ceil(V::ROWS[block.vectors - 1]).max(1);
-    let (size, larger) = (count / tiles, count % tiles);
-    for tile in 0..tiles {
-        let n = size + usize::from(tile < larger);
+    for (_, n) in tiles(count, V::ROWS[block.vectors - 1].min(left.most)) {
         let (mut from, mut to) = ([0; MOST], [0; MOST]);
         for p in 0..n {
             let Some(row) = rows.next() else { panic!("fewer rows than {count}") };
@@ -207,6 +223,12 @@ fn tile<V: Vector, const P: usize, const N: usize, const UNIT: bool>(
         assert!(terms == 0 || from[p] + span <= left.values.len(), "left operand");
         assert!(UNIT || from[p] == from[0] + p, "rows side by side");
         assert!(to[p] + block.count <= out.len(), "rows outside the result");
+    }
+    // The lines of the result come while the sums are made.
+    for p in 0..P {
+        let out = out.as_ptr().wrapping_add(to[p]);
+        V::prefetch(out);
+        V::prefetch(out.wrapping_add(N * V::LANES - 1));
     }
     let mut sums = [[V::zero(); N]; P];
     // SAFETY: terms are read up to `span` elements behind the beginning of each row, and a vector of the right operand for each of them, all

@@ -3,11 +3,11 @@
 use super::onnx_graph::Attribute::{Float, Int, Ints};
 use super::onnx_graph::{Graph, Order, any_batch};
 use sph_autodiff::ops::{
-    AdaptiveAvgPool, Affine, Amax, Attention, AvgPool, BatchMatMul, BatchNorm, Clamp, Concat, ConvTranspose,
-    Convolution, Elu, Embedding, LeakyRelu, MaskedFill, MaxPool, Mean, Moments, Pad, Permute, Pow,
-    ScaledDotProduct, Slice, Softplus, Sum, Take, Variance,
+    AdaptiveAvgPool, Affine, Amax, AvgPool, BatchMatMul, BatchNorm, Clamp, Concat, ConvTranspose,
+    Convolution, Elu, Embedding, LeakyRelu, MaskedFill, MaxPool, Mean, Moments, Pad, Permute, Pow, Slice,
+    Softplus, Sum, Take, Variance,
 };
-use sph_autodiff::rules::{BilinearOp, GroupNormOp, Groups, LinearOp, PointwiseOp, RowNormOp};
+use sph_autodiff::rules::{AttentionOp, BilinearOp, GroupNormOp, Groups, LinearOp, PointwiseOp, RowNormOp};
 use sph_autodiff::{Op, Recorded};
 use sph_tensor::Shape;
 use std::any::Any;
@@ -62,7 +62,7 @@ pub const ONNX: &[OnnxRow] = &[
         tape(g.reduce("ReduceMax", &x, s.op::<LinearOp<Amax>>()?.0.axes.clone()))
     }),
     row("attention", |g, s| {
-        let heads = s.op::<Attention>()?.heads as i64;
+        let heads = s.op::<AttentionOp>()?.packed.ok_or("has no heads")? as i64;
         let (tokens, width) = (s.r.y[1] as i64, s.r.y[2] as i64);
         let x = s.tape(g, 0)?;
         let x = g.reshape(&x, [-1, tokens, 3, heads, width / heads]);
@@ -365,7 +365,7 @@ pub const ONNX: &[OnnxRow] = &[
         Ok((order, g.node("Reciprocal", &[&y], &[])))
     }),
     row("scaled_dot_product", |g, s| {
-        let ScaledDotProduct { scale, causal } = *s.op()?;
+        let AttentionOp { scale, causal, .. } = *s.op()?;
         let (q, kv) = (s.r.x[0], s.r.x[1]);
         if q[2] != kv[2] {
             return Err("its heads share keys and values".into());
@@ -379,7 +379,7 @@ pub const ONNX: &[OnnxRow] = &[
         let k = heads_first(g, &k?, [0, 2, 3, 1]);
         let v = heads_first(g, &v?, [0, 2, 1, 3]);
         let mut scores = g.node("MatMul", &[&q_name, &k], &[]);
-        let scale = g.scalar(scale);
+        let scale = g.scalar(scale.unwrap_or(1.0 / (q[3] as f64).sqrt()));
         scores = g.node("Mul", &[&scores, &scale], &[]);
         if s.r.inputs.len() > 3 {
             let mask = s.tape(g, 3)?;

@@ -58,9 +58,9 @@ fn attention(low: &mut Lowering<'_>, call: &Call<'_>) -> Result<Value> {
     };
     let inputs: Vec<&Tensor> = [&q4, &k4, &v4].into_iter().chain(&mask).collect();
     let out = vec![q4.shape[0], q4.shape[1], q4.shape[2], v4.shape[3]];
-    let settings = ops::ScaledDotProduct { scale, causal };
-    let y =
-        low.op(Kind::Attention, &inputs, out, vec![0, 2, 1, 3], move |_| ops::scaled_dot_product(settings))?;
+    let y = low.op(Kind::Attention, &inputs, out, vec![0, 2, 1, 3], move |_| {
+        ops::scaled_dot_product(scale, causal)
+    })?;
     low.reshaped(&y, &shape).map(Value::Tensor)
 }
 

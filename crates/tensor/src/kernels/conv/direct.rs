@@ -6,7 +6,7 @@ use super::phases::{Phase, Plan, inputs};
 use super::{Conv, ConvKernels};
 use crate::kernels::choice::KernelChoice;
 use crate::kernels::isa::Vector;
-use crate::kernels::tile::{Block, Left, Write, block_parts, blocks, padded, products};
+use crate::kernels::tile::{Block, Left, MOST, Write, block_parts, blocks, padded, products};
 use crate::parallel::{for_chunks, for_chunks_with_scratch};
 use crate::{Array, Element, Pool, Shape};
 
@@ -70,7 +70,7 @@ fn phase<V: Vector>(
 ) {
     let [input, out] = plan.channels;
     let (lines, run) = (p.taps.len(), q.taps.len() * input);
-    let left = Left { values: x, loops: [(1, 0), (lines, plan.padded.line())], run, step: 1 };
+    let left = Left { values: x, loops: [(1, 0), (lines, plan.padded.line())], run, step: 1, most: MOST };
     let write = Write { scale: V::Element::ONE, add: false };
     for block in blocks::<V>(out) {
         let w = &w[block.of(lines * run)];
@@ -190,7 +190,7 @@ fn weight_sums_by_channels<V: Vector>(
         padded_x.fill(x, first, count, copy);
     });
     let copies = copies.as_slice();
-    let mut parts = block_parts::<V>(packed, out, |b| k * b.width);
+    let mut parts = block_parts(blocks::<V>(out), packed, |b| k * b.width);
     let scratch = block_scratch::<V>(conv, padded_x.images);
     for_chunks_with_scratch(&mut parts, 1, conv.multiply_adds(), pool, scratch, |_, parts, adjoints| {
         for (block, sum) in parts {
@@ -252,6 +252,7 @@ fn add_weight_sums<V: Vector>(
         loops: [(run.images, image), (run.rows, g.stride[0] * line)],
         run: ow,
         step: g.stride[1] * g.c,
+        most: MOST,
     };
     let first = run.image * image + run.row * g.stride[0] * line;
     let (elements, whole) = (g.kw * g.c, Block { first: 0, count: width, ..block });

@@ -8,7 +8,7 @@
 
 use crate::Element;
 use crate::kernels::isa::{Vector, WIDEST};
-use crate::kernels::tile::for_blocks;
+use crate::kernels::tile::{blocks, for_blocks};
 
 /// `count` (at most [`WIDEST`]) neighbouring columns of up to [`Vector::LANES`] rows `pitch` elements apart, of which the first begins at
 /// `from`: a vector over rows for each column, with zeros behind the last row.
@@ -107,9 +107,9 @@ impl<T: Element> Weights<'_, T> {
         let mut order = vec![None; self.taps];
         taps.iter().enumerate().for_each(|(t, tap)| order[*tap] = Some(t));
         let rows = taps.len() * self.input;
-        for_blocks::<V>(
+        for_blocks(
+            blocks::<V>(self.out),
             packed,
-            self.out,
             |b| rows * b.width,
             |block, packed| {
                 for lane in (0..block.count).step_by(V::LANES) {
@@ -179,9 +179,9 @@ pub(super) fn unpack<V: Vector>(
     w_bar: &mut [V::Element],
 ) {
     let filter = taps * input;
-    for_blocks::<V>(
+    for_blocks(
+        blocks::<V>(out),
         w_bar,
-        out,
         |b| filter * b.count,
         |block, w_bar| {
             let packed = &packed[block.of(filter)];

@@ -1,5 +1,5 @@
-//! Matrix products at every vector width: the right operand is packed in blocks of columns, rows of the left one are copied side by side
-//! where they lie far apart.
+//! Matrix products at every vector width: the right operand is packed in blocks of columns, the left one in tiles of rows where
+//! it is transposed and its terms lie far apart (Goto and van de Geijn 2008).
 
 // Kernels run only where the CPU has their instructions: that is for the table to see to.
 #![allow(unsafe_code)]
@@ -7,15 +7,15 @@
 use super::View;
 use crate::Element;
 use crate::kernels::isa::{Vector, WIDEST};
-use crate::kernels::tile::{Block, Left, Write, blocks, for_blocks, padded, products};
+use crate::kernels::tile::{Block, Left, MOST, Write, for_blocks, padded, pairs, products, tiles};
 use crate::parallel::for_chunks_of_work;
 use crate::pool::Storage;
 
 /// Terms that a block of the right operand holds at a time: it stays in the first-level cache while all rows pass by.
-const TERMS: usize = 256;
+const TERMS: usize = 384;
 
-/// Elements of the right operand that are packed at a time, so that a large one is never held twice.
-const PACKED: usize = 1 << 20;
+/// Elements of the right operand that are packed at a time: they stay in the last caches until all rows have passed by.
+const PACKED: usize = 1 << 18;
 
 /// Rows that one part computes, at least and at most: with fewer, loading a block of columns costs more than using it; more leave the
 /// second-level cache.
@@ -41,37 +41,115 @@ fn with_scratch<T: Element, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
     result
 }
 
-/// The rows of `a`, copied side by side where that makes a product with `columns` columns quicker: rows far apart fall into the same sets of
-/// the cache, and each lies in a page of its own.
-fn gather_rows<'a, T: Element>(a: View<'a, T>, columns: usize, scratch: &'a mut [T]) -> View<'a, T> {
+/// The left operand as tiles read it.
+struct Rows<'a, T> {
+    left: Left<'a, T>,
+    count: usize,
+    /// Elements from one row to the next, or from one tile's copy to the next.
+    step: usize,
+    copied: bool,
+}
+
+/// Whether a product copies rows that lie side by side, with these elements from one term to the next: where terms are far apart, each lies in
+/// a page of its own, and all may fall into the same sets of the cache.
+fn copies(row_stride: usize, term_stride: usize, columns: usize) -> bool {
     /// Columns that a copy is worth.
     const COLUMNS: usize = 32;
-    /// Elements from one row to the next that are far apart.
+    /// Elements that are far apart.
     const FAR: usize = 128;
-    let far = a.row_stride.max(a.col_stride) > FAR;
-    if columns < COLUMNS || !far || a.rows == 0 || a.cols == 0 {
-        return a;
+    columns >= COLUMNS && row_stride == 1 && term_stride > FAR
+}
+
+impl<'a, T: Element> Rows<'a, T> {
+    /// The rows of `a` for a product with `columns` columns.
+    fn new<V: Vector<Element = T>>(a: View<'a, T>, columns: usize, scratch: &'a mut [T]) -> Self {
+        let copied = copies(a.row_stride, a.col_stride, columns);
+        let (values, run_step, most, step) = match copied {
+            false => (a.data, a.col_stride, MOST, a.row_stride),
+            true => {
+                // SAFETY: the kernels are chosen only where the CPU has the instructions.
+                unsafe {
+                    V::vectorize(
+                        #[inline(always)]
+                        || copy_rows::<V>(a, scratch),
+                    )
+                };
+                (&*scratch, V::ROWS[1], V::ROWS[1], tile_copy::<V>(a.cols))
+            }
+        };
+        let left = Left { values, loops: [(1, 0); 2], run: a.cols, step: run_step, most };
+        Rows { left, count: a.rows, step, copied }
     }
-    let (outer, inner, stride) = match a.col_stride {
-        1 => (a.rows, a.cols, a.row_stride),
-        _ => (a.cols, a.rows, a.col_stride),
-    };
-    // A cache line more: the rows' beginnings shall not fall into the same sets either.
-    let pitch = inner.next_multiple_of(16) + 16;
-    for (o, row) in scratch.chunks_exact_mut(pitch).take(outer).enumerate() {
-        row[..inner].copy_from_slice(&a.data[o * stride..][..inner]);
-    }
-    let data = &scratch[..outer * pitch];
-    match a.col_stride {
-        1 => View { data, row_stride: pitch, ..a },
-        _ => View { data, col_stride: pitch, ..a },
+
+    /// Products with one packed block.
+    fn products<V: Vector<Element = T>>(
+        &self,
+        packed: &[T],
+        block: Block,
+        (dst, row_stride): (&mut [T], usize),
+        write: Write<T>,
+    ) {
+        let to = |row: usize| row * row_stride + block.first;
+        // SAFETY: the kernels are chosen only where the CPU has the instructions.
+        unsafe {
+            match self.copied {
+                true => {
+                    let rows = tiles(self.count, self.left.most)
+                        .enumerate()
+                        .flat_map(|(t, (first, n))| (0..n).map(move |p| (t * self.step + p, to(first + p))));
+                    products::<V>(&self.left, packed, (self.count, rows), dst, block, write)
+                }
+                false => {
+                    let rows = (0..self.count).map(|r| (r * self.step, to(r)));
+                    products::<V>(&self.left, packed, (self.count, rows), dst, block, write)
+                }
+            }
+        }
     }
 }
 
-/// Elements of scratch that [`gather_rows`] may need.
-fn gathered(rows: usize, terms: usize) -> usize {
-    let size = |outer: usize, inner: usize| outer * (inner.next_multiple_of(16) + 16);
-    size(rows, terms).max(size(terms, rows))
+/// Elements of one tile's copy of `terms` terms, and of what the copying writes behind them.
+fn tile_copy<V: Vector>(terms: usize) -> usize {
+    terms * V::ROWS[1] + WIDEST
+}
+
+/// Elements of scratch that [`Rows::new`] needs for `rows` rows of `a` and `terms` terms.
+fn scratch_for<V: Vector>(a: &View<V::Element>, (rows, terms): (usize, usize), columns: usize) -> usize {
+    match copies(a.row_stride, a.col_stride, columns) {
+        true => rows.div_ceil(V::ROWS[1]) * tile_copy::<V>(terms),
+        false => 0,
+    }
+}
+
+/// Copies rows that lie side by side for tiles: of each tile, term by term, the elements of its rows.
+#[inline(always)]
+fn copy_rows<V: Vector>(a: View<V::Element>, to: &mut [V::Element]) {
+    let (most, pitch) = (V::ROWS[1], tile_copy::<V>(a.cols));
+    let vectors = most.div_ceil(V::LANES);
+    assert!(vectors * V::LANES - most <= WIDEST && a.rows.div_ceil(most) * pitch <= to.len());
+    assert!(a.rows == 0 || a.cols == 0 || (a.cols - 1) * a.col_stride + a.rows <= a.data.len());
+    // Whole vectors are written: those of one term reach into the place of the next, which is written after them, or behind the last. Whole
+    // ones are read, too, but at the end of the data.
+    let inside = |term: usize| term * a.col_stride + a.rows + vectors * V::LANES <= a.data.len();
+    for term in 0..a.cols {
+        let from = a.data.as_ptr().wrapping_add(term * a.col_stride);
+        let to = to.as_mut_ptr().wrapping_add(term * most);
+        let whole = inside(term);
+        for (t, (row, rows)) in tiles(a.rows, most).enumerate() {
+            for v in 0..vectors {
+                let first = v * V::LANES;
+                let (from, to) = (from.wrapping_add(row + first), to.wrapping_add(t * pitch + first));
+                // SAFETY: the elements of the tile's rows are read, and behind them what was seen to be there; a term's vectors end at most
+                // WIDEST elements behind its place.
+                unsafe {
+                    match whole {
+                        true => V::load(from).store(to),
+                        false => V::load_first(from, rows.saturating_sub(first).min(V::LANES)).store(to),
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// Columns `block` of `b` as rows of `block.width` elements, zero beyond the last column.
@@ -123,23 +201,9 @@ fn pack_block<V: Vector>(b: View<V::Element>, block: Block, packed: &mut [V::Ele
     }
 }
 
-/// Products of the rows of `a` with one packed block.
-fn block_products<V: Vector>(
-    a: View<V::Element>,
-    packed: &[V::Element],
-    block: Block,
-    (dst, row_stride): (&mut [V::Element], usize),
-    write: Write<V::Element>,
-) {
-    let left = Left { values: a.data, loops: [(1, 0); 2], run: a.cols, step: a.col_stride };
-    let rows = (0..a.rows).map(|r| (r * a.row_stride, r * row_stride + block.first));
-    // SAFETY: the kernels are chosen only where the CPU has the instructions.
-    unsafe { products::<V>(&left, packed, (a.rows, rows), dst, block, write) };
-}
-
-/// Runs of about [`TERMS`] of `k` terms: (first, how many). Without terms there is one, for what is written then.
-fn runs(k: usize) -> impl Iterator<Item = (usize, usize)> {
-    let count = k.div_ceil(TERMS).max(1);
+/// Runs of about equal length, `most` terms at most, of `k` terms: (first, how many). Without terms there is one, for what is written then.
+fn runs(k: usize, most: usize) -> impl Iterator<Item = (usize, usize)> {
+    let count = k.div_ceil(most).max(1);
     (0..count).map(move |i| (i * k / count, (i + 1) * k / count - i * k / count))
 }
 
@@ -153,18 +217,17 @@ pub(in crate::kernels) fn scaled_rows<V: Vector>(
     b: View<V::Element>,
 ) {
     let k = a.cols;
-    let longest = runs(k).map(|(_, terms)| terms).max().unwrap_or(0);
-    let panel = longest * 3 * V::LANES;
-    with_scratch(panel + gathered(a.rows.min(SERIAL_ROWS), longest), |scratch| {
-        let (panel, rows) = scratch.split_at_mut(panel);
-        for (first, terms) in runs(k) {
+    let longest = runs(k, TERMS).map(|(_, terms)| terms).max().unwrap_or(0);
+    let panel = longest * 2 * V::LANES;
+    // Columns that make a copy worth it where there are not too many rows.
+    let columns = if a.rows <= SERIAL_ROWS { b.cols } else { 0 };
+    with_scratch(panel + scratch_for::<V>(&a, (a.rows, longest), columns), |scratch| {
+        let (panel, copied) = scratch.split_at_mut(panel);
+        for (first, terms) in runs(k, TERMS) {
             let write = Write { scale, add: accumulate || first > 0 };
-            let mut a = a.part((0, a.rows), (first, terms));
-            if a.rows <= SERIAL_ROWS {
-                a = gather_rows(a, b.cols, rows);
-            }
+            let rows = Rows::new::<V>(a.part((0, a.rows), (first, terms)), columns, copied);
             let b = b.part((first, terms), (0, b.cols));
-            for block in blocks::<V>(b.cols) {
+            for block in pairs::<V>(b.cols) {
                 let packed = &mut panel[..terms * block.width];
                 // SAFETY: the kernels are chosen only where the CPU has the instructions.
                 unsafe {
@@ -173,7 +236,7 @@ pub(in crate::kernels) fn scaled_rows<V: Vector>(
                         || pack_block::<V>(b, block, packed),
                     )
                 };
-                block_products::<V>(a, packed, block, (&mut *dst, row_stride), write);
+                rows.products::<V>(packed, block, (&mut *dst, row_stride), write);
             }
         }
     });
@@ -190,11 +253,16 @@ pub(in crate::kernels) fn matmul<V: Vector>(
     if m.max(n) <= 1 << 10 && k > 1 << 12 && k / 8 > m.max(n) {
         return by_terms::<V>(dst, accumulate, a, b);
     }
-    // Whole blocks of columns at a time, of two vectors each.
-    let columns = (PACKED / k.max(1)).next_multiple_of(2 * V::LANES).max(4 * V::LANES).min(n).max(1);
+    // Whole blocks of columns at a time, of two vectors each, and of their terms as many as there is room for: the left operand is copied
+    // once for each.
+    let columns = (PACKED / TERMS).next_multiple_of(2 * V::LANES).min(n).max(1);
+    let terms = (PACKED / columns).max(TERMS);
     for first in (0..n).step_by(columns) {
         let count = columns.min(n - first);
-        by_rows::<V>((&mut dst[first..], n), accumulate, a, b.part((0, k), (first, count)));
+        for (term, terms) in runs(k, terms) {
+            let (a, b) = (a.part((0, m), (term, terms)), b.part((term, terms), (first, count)));
+            by_rows::<V>((&mut dst[first..], n), accumulate || term > 0, a, b);
+        }
     }
 }
 
@@ -207,11 +275,11 @@ fn by_rows<V: Vector>(
 ) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     let work = m * n * k;
-    let longest = runs(k).map(|(_, terms)| terms).max().unwrap_or(0);
+    let longest = runs(k, TERMS).map(|(_, terms)| terms).max().unwrap_or(0);
     with_scratch(k * padded::<V>(n), |packed| {
-        for_blocks::<V>(
+        for_blocks(
+            pairs::<V>(n),
             packed,
-            n,
             |block| k * block.width,
             |block, packed| {
                 // SAFETY: the kernels are chosen only where the CPU has the instructions.
@@ -227,13 +295,13 @@ fn by_rows<V: Vector>(
         let rows = m.div_ceil(16).clamp(ROWS[0], ROWS[1]).min(m.max(1)).next_multiple_of(V::ROWS[1]);
         for_chunks_of_work(dst, rows * row_stride, work, |i, dst| {
             let count = rows.min(m - i * rows);
-            with_scratch(gathered(count, longest), |scratch| {
-                for (first, terms) in runs(k) {
+            with_scratch(scratch_for::<V>(&a, (count, longest), n), |scratch| {
+                for (first, terms) in runs(k, TERMS) {
                     let write = Write { scale: V::Element::ONE, add: accumulate || first > 0 };
-                    let a = gather_rows(a.part((i * rows, count), (first, terms)), n, scratch);
-                    for block in blocks::<V>(n) {
+                    let rows = Rows::new::<V>(a.part((i * rows, count), (first, terms)), n, scratch);
+                    for block in pairs::<V>(n) {
                         let packed = &packed[block.of(k)][first * block.width..][..terms * block.width];
-                        block_products::<V>(a, packed, block, (&mut *dst, row_stride), write);
+                        rows.products::<V>(packed, block, (&mut *dst, row_stride), write);
                     }
                 }
             });

@@ -138,6 +138,10 @@ macro_rules! vector {
                 $vector(unsafe { $fmadd(self.0, factor.0, term.0) })
             }
             #[inline(always)]
+            fn prefetch(at: *const $element) {
+                unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+            }
+            #[inline(always)]
             fn transpose(square: &mut [Self; WIDEST]) {
                 unsafe { $transpose(square) }
             }

@@ -109,6 +109,10 @@ impl Vector for F32 {
         F32(unsafe { _mm512_fmadd_ps(self.0, factor.0, term.0) })
     }
     #[inline(always)]
+    fn prefetch(at: *const f32) {
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
+    }
+    #[inline(always)]
     fn transpose(square: &mut [Self; WIDEST]) {
         unsafe { transpose(square) }
     }

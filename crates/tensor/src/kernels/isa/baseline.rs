@@ -72,6 +72,8 @@ impl<T: Element, const N: usize> Vector for Lanes<T, N> {
         Self::each(|i| self.0[i] * factor.0[i] + term.0[i])
     }
     #[inline(always)]
+    fn prefetch(_at: *const T) {}
+    #[inline(always)]
     fn transpose(square: &mut [Self; WIDEST]) {
         for r in 0..N {
             for c in 0..r {

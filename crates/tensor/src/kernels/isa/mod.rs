@@ -81,6 +81,9 @@ pub(crate) trait Vector: Copy + Send + Sync + 'static {
     /// `self·factor + term`, rounded once where the set has such an instruction.
     fn multiply_add(self, factor: Self, term: Self) -> Self;
 
+    /// Asks for the cache line at `at`, to be written; nothing happens where there is none.
+    fn prefetch(at: *const Self::Element);
+
     /// The square whose rows are the first [`Self::LANES`] vectors, transposed; the others stay.
     fn transpose(square: &mut [Self; WIDEST]);
 

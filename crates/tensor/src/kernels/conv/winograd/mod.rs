@@ -25,7 +25,7 @@ use super::padded::sum_parts;
 use super::{Conv, ConvKernels};
 use crate::kernels::choice::KernelChoice;
 use crate::kernels::isa::Vector;
-use crate::kernels::tile::{Block, Left, Write, block_parts, blocks, for_blocks, padded, products};
+use crate::kernels::tile::{Block, Left, MOST, Write, block_parts, blocks, for_blocks, padded, products};
 use crate::kernels::window::Window;
 use crate::parallel::{for_chunks_of_work, for_chunks_with_scratch};
 use crate::{Array, Element, Pool, Shape};
@@ -148,7 +148,7 @@ fn position_products<V: Vector>(
     block: Block,
 ) {
     let (pitch, whole) = (tiles.pitch[0], Block { first: 0, count: block.width, ..block });
-    let left = Left { values: inputs, loops: [(1, 0); 2], run: tiles.channels[0], step: 1 };
+    let left = Left { values: inputs, loops: [(1, 0); 2], run: tiles.channels[0], step: 1, most: MOST };
     let rows = (count, (0..count).map(|tile| (tile * pitch, tile * block.width)));
     let write = Write { scale: V::Element::ONE, add: false };
     // SAFETY: the kernels are chosen only where the CPU has the instructions.
@@ -166,9 +166,9 @@ fn run_by_images<V: Vector, W: Maps<M, T>, const M: usize, const T: usize>(
     let (input, out) = (conv.window.c, conv.out);
     let (work, rows) = (conv.multiply_adds(), T * T * input);
     let mut u = Array::stale(pool, Shape::new(&[rows * padded::<V>(out)]));
-    for_blocks::<V>(
+    for_blocks(
+        blocks::<V>(out),
         u.make_mut(),
-        out,
         |b| rows * b.width,
         |block, u| weights_of::<V, W, M, T>(filters, block, u),
     );
@@ -237,7 +237,7 @@ fn run_by_channels<V: Vector, W: Maps<M, T>, const M: usize, const T: usize>(
     // [block][group][position][tile][channel].
     let size_of = |block: &Block| groups.count * tiles.size(block.width);
     let mut outputs = Array::stale(pool, Shape::new(&[blocks::<V>(out).map(|b| size_of(&b)).sum()]));
-    let mut parts = block_parts::<V>(outputs.make_mut(), out, size_of);
+    let mut parts = block_parts(blocks::<V>(out), outputs.make_mut(), size_of);
     let scratch = T * T * input * 3 * V::LANES;
     for_chunks_with_scratch(&mut parts, 1, work, pool, scratch, |_, parts, u| {
         for (block, outputs) in parts {
@@ -395,9 +395,9 @@ fn weight_sums_by_images<V: Vector, W: Maps<M, T>, const M: usize, const T: usiz
         }
     });
     let total = sum_parts(partial.make_mut(), size);
-    for_blocks::<V>(
+    for_blocks(
+        blocks::<V>(out),
         w_bar,
-        out,
         |b| WINDOW * WINDOW * input * b.count,
         |block, w_bar| {
             let size = input * block.width;
@@ -479,9 +479,9 @@ fn weight_sums_by_positions<V: Vector, W: Maps<M, T>, const M: usize, const T: u
         });
     }
     let sums = sums.as_slice();
-    for_blocks::<V>(
+    for_blocks(
+        blocks::<V>(out),
         w_bar,
-        out,
         |b| WINDOW * WINDOW * input * b.count,
         |block, w_bar| {
             weights_adjoint_of::<V, W, M, T>((&sums[block.first * input..], size), block, w_bar);
@@ -514,8 +514,13 @@ fn position_weight_products<V: Vector>(
     block: Block,
 ) {
     let [from, to] = tiles.pitch.map(|pitch| tiles.stride(pitch));
-    let left =
-        Left { values: &inputs[position * from..], loops: [(1, 0); 2], run: count, step: tiles.pitch[0] };
+    let left = Left {
+        values: &inputs[position * from..],
+        loops: [(1, 0); 2],
+        run: count,
+        step: tiles.pitch[0],
+        most: MOST,
+    };
     let outputs = &outputs[position * to..][block.of(tiles.most())];
     let (input, whole) = (tiles.channels[0], Block { first: 0, count: block.width, ..block });
     let rows = (input, (0..input).map(|i| (i, i * block.width)));
