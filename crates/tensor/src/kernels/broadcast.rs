@@ -198,7 +198,7 @@ fn run<T: Element, const A: usize>(
             Operand::Full(x) => &x[start..start + n],
             Operand::Part(..) | Operand::Number(_) => &scratch[a][..n],
         });
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 let x16: [&[[T; BLOCK]]; A] = x.map(|x| x.as_chunks().0);
@@ -246,7 +246,7 @@ pub fn sum<T: Element, const A: usize>(
 /// Adds a run of the result that begins at `start` to the sums for part `to`, which begin at its element `base`.
 fn add<T: Element>(g: &Broadcast, to: usize, start: usize, values: &[T], base: usize, sums: &mut [f64]) {
     let summed = g.strides[to][g.extents.len() - 1] == 0;
-    vectorized(
+    vectorized::<T, _>(
         #[inline(always)]
         || {
             g.stretches(

@@ -17,7 +17,7 @@ pub fn unary<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T) -> T + Sync) {
     for_chunks(out, CHUNK, |i, out| {
         let n = out.len();
         let a = &a[i * CHUNK..][..n];
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 for i in 0..n {
@@ -34,7 +34,7 @@ pub fn binary<T: Element>(out: &mut [T], a: &[T], b: &[T], f: impl Fn(T, T) -> T
     for_chunks(out, CHUNK, |i, out| {
         let n = out.len();
         let (a, b) = (&a[i * CHUNK..][..n], &b[i * CHUNK..][..n]);
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 for i in 0..n {
@@ -51,7 +51,7 @@ pub fn update<T: Element>(out: &mut [T], a: &[T], f: impl Fn(T, T) -> T + Sync) 
     for_chunks(out, CHUNK, |i, out| {
         let n = out.len();
         let a = &a[i * CHUNK..][..n];
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 for i in 0..n {
@@ -68,7 +68,7 @@ pub fn finite_times<T: Element>(a: &[T], factor: T) -> bool {
     for_parts(a.len().div_ceil(CHUNK), a.len(), |i| {
         let a = &a[i * CHUNK..a.len().min((i + 1) * CHUNK)];
         // As in [`all_finite`].
-        let sum = vectorized(
+        let sum = vectorized::<T, _>(
             #[inline(always)]
             || dot_with(a, a, |v, _| (factor * v).abs()),
         );
@@ -82,7 +82,7 @@ pub fn finite_times<T: Element>(a: &[T], factor: T) -> bool {
 /// `out[i] += a[i]` on the calling thread.
 pub(crate) fn add_serial<T: Element>(out: &mut [T], a: &[T]) {
     assert_eq!(out.len(), a.len());
-    vectorized(
+    vectorized::<T, _>(
         #[inline(always)]
         || {
             for i in 0..out.len() {
@@ -108,7 +108,7 @@ pub fn per_channel<T: Element, const A: usize, const B: usize>(
     let chunk = (CHUNK / width).max(1) * width;
     for_chunks(out, chunk, |i, out| {
         let x = x.map(|x| &x[i * chunk..][..out.len()]);
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 for (row, out) in out.chunks_mut(width).enumerate() {
@@ -151,7 +151,7 @@ pub fn rows<T: Element, const A: usize>(
     let width = width.max(1);
     let per_chunk = (CHUNK / width).max(1);
     for_chunks(out, per_chunk * width, |i, out| {
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 for (r, out) in out.chunks_exact_mut(width).enumerate() {
@@ -168,7 +168,7 @@ pub fn row_values<T: Element>(out: &mut [T], x: &[T], width: usize, f: impl Fn(&
     assert_eq!(x.len(), out.len() * width);
     let per_chunk = (CHUNK / width.max(1)).max(1);
     for_chunks_of_work(out, per_chunk, x.len(), |i, out| {
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 for (r, out) in out.iter_mut().enumerate() {
@@ -241,7 +241,7 @@ pub fn each_row<T: Element, const A: usize>(
     width: usize,
     f: impl Fn([&[T]; A], &mut [T]),
 ) {
-    vectorized(
+    vectorized::<T, _>(
         #[inline(always)]
         || {
             for (r, out) in out.chunks_exact_mut(width).enumerate() {
@@ -254,7 +254,7 @@ pub fn each_row<T: Element, const A: usize>(
 /// True when every element is finite.
 pub fn all_finite<T: Element>(a: &[T]) -> bool {
     // A sum is finite only if every term is (NaN and ∞ spread), but may overflow: look closer only then.
-    vectorized(
+    vectorized::<T, _>(
         #[inline(always)]
         || dot_with(a, a, |v, _| v.abs()),
     )

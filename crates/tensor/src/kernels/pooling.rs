@@ -44,7 +44,7 @@ fn each_image<T: Element>(
 ) {
     assert_eq!(out.len(), n * size);
     for_chunks_of_work(out, size.max(1), work, |n, out| {
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || f(n, out),
         )

@@ -66,7 +66,7 @@ pub fn channel_sums<T: Element, const A: usize, const B: usize, const S: usize>(
     let parts = by_parts(len, width, |start, end| {
         let x = x.map(|x| &x[start..end]);
         let mut sums: [Vec<T>; S] = from_fn(|_| vec![T::ZERO; width]);
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 let mut sums = sums.each_mut().map(|s| &mut s[..]);
@@ -123,7 +123,7 @@ pub fn channel_moments<T: Element>(x: &[T], channels: usize) -> (Vec<f64>, Vec<f
         let x = &x[start..end];
         let count = (x.len() / channels) as f64;
         let mut wide = vec![T::ZERO; width];
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 for row in x.chunks(width) {
@@ -136,7 +136,7 @@ pub fn channel_moments<T: Element>(x: &[T], channels: usize) -> (Vec<f64>, Vec<f
         let shift = lanes.replicate(&mean_t);
         // Σ(x−k)² = M₂ + n(m−k)² and Σ(x−k) = n(m−k), for the rounded k and the true mean m of the part.
         let (mut first, mut second) = (vec![T::ZERO; width], vec![T::ZERO; width]);
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 for row in x.chunks(width) {

@@ -67,7 +67,7 @@ fn depthwise_forward<T: Element>(conv: &Conv, x: &[T], w: &[T], y: &mut [T], poo
         let (ky0, y0, rows) = g.taps(0, oy);
         // Read once: the loops write.
         let (g, [down, right]) = (&{ *g }, g.dilation);
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 for (ox, out) in y.chunks_exact_mut(c).enumerate() {
@@ -102,7 +102,7 @@ fn depthwise_backward_data<T: Element>(conv: &Conv, y_bar: &[T], w: &[T], x_bar:
     for_chunks_of_work(x_bar, (g.w * c).max(1), conv.multiply_adds(), |part, x_bar| {
         let (n, iy) = (part / g.h, part % g.h);
         let g = &{ *g };
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 for (ix, out) in x_bar.chunks_exact_mut(c).enumerate() {
@@ -132,7 +132,7 @@ fn depthwise_backward_weight<T: Element>(
     let (oh, ow, taps) = (g.oh(), g.ow(), g.kh * g.kw);
     let parts = by_samples(None::<&mut [T]>, g.n, conv.multiply_adds(), |images, _| {
         let mut sum = vec![T::ZERO; taps * c];
-        vectorized(
+        vectorized::<T, _>(
             #[inline(always)]
             || {
                 // Read once: the loops write.

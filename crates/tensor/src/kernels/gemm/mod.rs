@@ -77,7 +77,7 @@ fn plain<T: Element>(dst: &mut [T], row_stride: usize, accumulate: bool, scale: 
         for top in (0..m).step_by(ROWS) {
             let rows = ROWS.min(m - top);
             let mut sums = [[T::ZERO; COLS]; ROWS];
-            vectorized(
+            vectorized::<T, _>(
                 #[inline(always)]
                 || {
                     for (l, panel) in panel.iter().enumerate() {

@@ -175,17 +175,19 @@ pub fn isa() -> Isa {
     }
 }
 
-/// Runs a loop with the vector instructions in force. The closure and all it calls must be inlined: mark it `#[inline(always)]`, for a
-/// large one is called from here otherwise, compiled for the oldest CPU.
+/// Runs a loop over numbers of type `T` with the vector instructions in force. The closure and all it calls must be inlined: mark it
+/// `#[inline(always)]`, for a large one is called from here otherwise, compiled for the oldest CPU.
+///
+/// Loops over f64 have no version for AVX-512: memory bounds them, and each version of each loop is compiled.
 #[inline(always)]
-pub(crate) fn vectorized<R>(f: impl FnOnce() -> R) -> R {
+pub(crate) fn vectorized<T: Element, R>(f: impl FnOnce() -> R) -> R {
     match isa() {
         // SAFETY: only an instruction set that the CPU has is ever in force.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx512 => unsafe { avx512::F32::vectorize(f) },
-        // SAFETY: as above.
+        Isa::Avx512 if const { size_of::<T>() == 4 } => unsafe { avx512::F32::vectorize(f) },
+        // SAFETY: as above; a CPU with AVX-512 has AVX2.
         #[cfg(target_arch = "x86_64")]
-        Isa::Avx2 => unsafe { avx2::F32::vectorize(f) },
+        Isa::Avx512 | Isa::Avx2 => unsafe { avx2::F32::vectorize(f) },
         _ => f(),
     }
 }
