@@ -137,7 +137,6 @@ pub use sigmoid::{Sigmoid, sigmoid};
 pub use silu::{Silu, silu};
 pub use sin::{Sin, sin};
 pub use slice::{Slice, slice};
-pub(crate) use softmax::normalize as normalize_row;
 pub use softmax::{Softmax, softmax};
 pub use softplus::{Softplus, softplus};
 pub use sqrt::{Sqrt, sqrt};

@@ -9,10 +9,9 @@
 //! ```
 
 use crate::ops::{Case, case, normal};
-use crate::rules::{RowMap, RowMapOp};
+use crate::rules::{RowMap, RowMapOp, softmax_row};
 use sph_tensor::Element;
-use sph_tensor::kernels::dot::{dot, sum};
-use sph_tensor::kernels::map::largest;
+use sph_tensor::kernels::dot::dot;
 
 /// Softmax of rows; made by [`softmax`].
 #[derive(Debug)]
@@ -23,23 +22,13 @@ pub fn softmax() -> RowMapOp<Softmax> {
     RowMapOp(Softmax)
 }
 
-/// The softmax of a row, in its place.
-#[inline(always)]
-pub(crate) fn normalize<T: Element>(row: &mut [T]) {
-    // A NaN anywhere in a row spreads over the row.
-    let max = largest(row);
-    row.iter_mut().for_each(|v| *v = (*v - max).exp());
-    let scale = T::ONE / sum(row);
-    row.iter_mut().for_each(|v| *v *= scale);
-}
-
 impl RowMap for Softmax {
     const NAME: &'static str = "softmax";
 
     #[inline(always)]
     fn value<T: Element>(x: &[T], y: &mut [T]) {
         y.copy_from_slice(x);
-        normalize(y);
+        softmax_row(y);
     }
 
     #[inline(always)]

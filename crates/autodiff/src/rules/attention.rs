@@ -16,7 +16,7 @@
 
 use crate::extensions::{Extensions, Work};
 use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
-use crate::ops::normalize_row;
+use crate::rules::softmax_row;
 use sph_tensor::kernels::broadcast::{self, Broadcast, Operand};
 use sph_tensor::kernels::dot::dot;
 use sph_tensor::kernels::gemm::{View, scaled_rows};
@@ -227,7 +227,7 @@ impl AttentionOp {
             #[inline(always)]
             |[], row| match row.iter().all(|v| *v == closed) {
                 true => row.fill(T::ZERO),
-                false => normalize_row(row),
+                false => softmax_row(row),
             },
         );
     }

@@ -21,5 +21,6 @@ pub(crate) use normalize::{
 };
 pub use pair::{Pair, PairOp, Slope};
 pub use pointwise::{Pointwise, PointwiseOp};
+pub(crate) use row_map::softmax_row;
 pub use row_map::{RowMap, RowMapOp};
 pub use row_norm::RowNormOp;

@@ -5,7 +5,8 @@
 //! ```
 
 use crate::op::{Context, InputSet, Keep, Op, PerInput, Record, Residuals};
-use sph_tensor::kernels::map;
+use sph_tensor::kernels::dot::sum;
+use sph_tensor::kernels::map::{self, largest};
 use sph_tensor::{Array, Element, Shape, ShapeError};
 use std::fmt::Debug;
 
@@ -25,6 +26,16 @@ pub trait RowMap: Debug + Send + Sync + 'static {
 
     /// Adds the derivative of J(y)ᵀȳ in the direction ẋ, ȳ held.
     fn bend<T: Element>(y: &[T], y_bar: &[T], x_dot: &[T], out: &mut [T]);
+}
+
+/// The softmax of a row, in its place.
+#[inline(always)]
+pub(crate) fn softmax_row<T: Element>(row: &mut [T]) {
+    // A NaN anywhere in a row spreads over the row.
+    let max = largest(row);
+    row.iter_mut().for_each(|v| *v = (*v - max).exp());
+    let scale = T::ONE / sum(row);
+    row.iter_mut().for_each(|v| *v *= scale);
 }
 
 /// The op made from the maps of a [`RowMap`].

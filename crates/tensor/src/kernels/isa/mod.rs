@@ -178,7 +178,7 @@ pub fn isa() -> Isa {
 /// Runs a loop over numbers of type `T` with the vector instructions in force. The closure and all it calls must be inlined: mark it
 /// `#[inline(always)]`, for a large one is called from here otherwise, compiled for the oldest CPU.
 ///
-/// Loops over f64 have no version for AVX-512: memory bounds them, and each version of each loop is compiled.
+/// Loops over f64, which is for checks, have no version for AVX-512: each version of each loop is compiled.
 #[inline(always)]
 pub(crate) fn vectorized<T: Element, R>(f: impl FnOnce() -> R) -> R {
     match isa() {
