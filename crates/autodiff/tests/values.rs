@@ -364,6 +364,24 @@ fn attention_with_masks_and_shared_heads() {
 }
 
 #[test]
+fn queries_keys_and_values_side_by_side_are_those_of_arrays_of_their_own() {
+    let (tokens, heads, size) = (3, 2, 2);
+    let packed = grid(&[1, tokens, 3 * heads * size]);
+    let part = |i: usize| {
+        let mut part = grid(&[1, tokens, heads, size]);
+        let rows = packed.as_slice().chunks(3 * heads * size);
+        let values = rows.flat_map(|row| &row[i * heads * size..][..heads * size]);
+        part.make_mut().iter_mut().zip(values).for_each(|(to, v)| *to = *v);
+        part
+    };
+    let (cx, parts) = (Context::new(&Pool::new(), 1), [part(0), part(1), part(2)]);
+    let separate = ops::scaled_dot_product(1.0 / 2f64.sqrt(), false);
+    let y = Shape::new(&[1, tokens, heads, size]);
+    let want = separate.forward(&cx, &parts.iter().collect::<Vec<_>>(), y, Keep::default()).0.to_f64();
+    agrees(&ops::attention(heads), &[packed.clone()], &want);
+}
+
+#[test]
 fn cross_entropy_with_ignored_targets() {
     let op = ops::cross_entropy(vec![0, ops::IGNORED, 2, 1].into(), 0.2);
     agrees(&op, &[grid(&[2, 2, 3])], &[1.8771335763669543]);
