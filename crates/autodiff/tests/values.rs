@@ -378,7 +378,7 @@ fn queries_keys_and_values_side_by_side_are_those_of_arrays_of_their_own() {
     let separate = ops::scaled_dot_product(1.0 / 2f64.sqrt(), false);
     let y = Shape::new(&[1, tokens, heads, size]);
     let want = separate.forward(&cx, &parts.iter().collect::<Vec<_>>(), y, Keep::default()).0.to_f64();
-    agrees(&ops::attention(heads), &[packed.clone()], &want);
+    agrees(&ops::attention(heads), &[packed], &want);
 }
 
 #[test]
